@@ -1,0 +1,47 @@
+/* How does the outside speak to riftd?
+ *
+ * libmicrohttpd in one file (api/http.c), a table of routes (api/routes.c), one
+ * file per resource. Handlers get a finished request and return a finished
+ * response; they know db/db.h and job/job.h and ask the daemon for the rest
+ * through the callbacks below. */
+#ifndef RIFT_API_API_H
+#define RIFT_API_API_H
+
+#include "db/db.h"
+#include "job/job.h"
+
+struct api;
+
+struct api_config {
+    const char *address;    /* "127.0.0.1", "::1" */
+    uint16_t port;          /* 0: the kernel chooses */
+    const char *socket_path; /* a unix socket beside it, or NULL */
+    const char *jobs_dir;   /* STATE/jobs: job directories are jobs_dir/ID */
+    const char *web_dir;    /* files of the dashboard, or NULL */
+    const char *openapi_path; /* openapi.yaml to serve, or NULL */
+    size_t body_limit;      /* bytes of a JSON body: more is 413 */
+    struct db *db;
+
+    /* The daemon's part; called from HTTP threads. */
+    void *user;
+    void (*bell)(void *user);                       /* something changed: run the scheduler */
+    void (*cancel)(void *user, const char *id);     /* stop the worker of this running job */
+    json_t *(*devices)(void *user);                 /* slots with what runs on them; new reference */
+    json_t *(*datasets)(void *user);                /* [{name, format, path, ...}]; new reference */
+    int64_t (*now_ms)(void *user);
+};
+
+/* Start serving; the listening port is in api_port afterwards. `message` (256
+ * bytes) says why not. */
+int api_start(const struct api_config *config, struct api **ret, char message[256]);
+uint16_t api_port(const struct api *api);
+/* Tell event streams that there is news in the database. Any thread. */
+void api_news(struct api *api);
+/* No new requests; streams end; waits for handlers to finish. */
+void api_stop(struct api *api);
+
+/* The route table, for the test that compares it with openapi.yaml. */
+struct api_route_info { const char *method, *path; };
+int api_routes(const struct api_route_info **ret);
+
+#endif

@@ -1,0 +1,204 @@
+/* What does riftd remember?
+ *
+ * One SQLite file. Exactly one connection in the whole system writes and
+ * checkpoints (Debian 12's SQLite can corrupt a WAL that two connections
+ * write and checkpoint); every read uses one of a few read-only connections.
+ * All functions may be called from any thread: the writer is behind one mutex,
+ * readers come from a free list. A spec, a result, an event's fields are JSON
+ * text here and nothing more.
+ *
+ * Times are milliseconds since the epoch and always passed in. Functions
+ * return 0 or a count; -ENOENT (no such row), -EEXIST, -ESTALE (the move isn't
+ * allowed from the row's state), -EIO and words through db_errmsg. */
+#ifndef RIFT_DB_DB_H
+#define RIFT_DB_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct db;
+
+/* Open or create the file, migrate it (PRAGMA user_version; a newer one than
+ * known is -EPROTO). NULL path is not allowed. On failure *ret is NULL and
+ * `message` (256 bytes) says why. */
+int db_open(const char *path, struct db **ret, char message[256]);
+void db_close(struct db *db);
+/* Why the calling thread's last call failed. */
+const char *db_errmsg(struct db *db);
+/* Cheap check that the file can still be written and read (for /healthz). */
+int db_ping(struct db *db);
+
+/* ---- jobs ----
+ *
+ *   blocked --> queued --> running --> succeeded
+ *                 ^           |------> failed
+ *                 |-----------|------> cancelled
+ *   blocked, queued ---------------> cancelled
+ *   blocked ------------------------> failed      (a dependency failed)
+ *   failed, cancelled --> queued | blocked        (retry)
+ *
+ * A parent (kind rift) is never claimed; db_job_move sets its state from its
+ * steps in the same transaction as the step's own move. */
+enum job_state {
+    STATE_BLOCKED, STATE_QUEUED, STATE_RUNNING, STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED,
+    STATE_COUNT,
+};
+extern const char *const job_state_names[STATE_COUNT];
+int job_state_find(const char *name); /* or -ENOENT */
+
+#define DB_ID_SIZE 37 /* UUID text and NUL */
+
+struct db_job {
+    int64_t number;               /* order of submission, 1.. */
+    char id[DB_ID_SIZE];
+    char kind[16];
+    enum job_state state;
+    char label[128];              /* "" none */
+    int priority;
+    char parent[DB_ID_SIZE];      /* "" none */
+    int step;                     /* place among the parent's steps, -1 none */
+    char device[64];              /* slot it runs or ran on, "" none yet */
+    int attempts;                 /* times a worker was started */
+    bool cancel_wanted;
+    int64_t created_ms, started_ms, ended_ms; /* 0: not yet */
+    int64_t pid, pid_start;       /* worker and its start time (/proc/PID/stat field 22), 0 none */
+    char boot_id[DB_ID_SIZE];
+    int64_t journal_offset;       /* bytes of the journal already ingested */
+    char *spec;                   /* JSON text, owned; NULL in lists */
+    char *result;                 /* JSON text or NULL, owned */
+    char *error;                  /* JSON text {"code","message"} or NULL, owned */
+    char *progress;               /* newest progress event's fields, JSON text or NULL, owned */
+};
+void db_job_done(struct db_job *job);
+void db_jobs_free(struct db_job *jobs, int count);
+#define db_job_auto __attribute__((cleanup(db_job_done))) struct db_job
+
+struct db_new_job {
+    const char *id, *kind, *label /* or NULL */, *spec;
+    int priority;
+    const char *parent; /* or NULL */
+    int step;           /* -1 none */
+    const char *const *after; /* ids that must succeed first */
+    int after_count;
+};
+
+/* Insert jobs and their dependencies in one transaction; a job whose
+ * dependencies haven't all succeeded starts blocked, a parent starts queued.
+ * key (Idempotency-Key) may be NULL; when it was used before with the same
+ * body hash, nothing is inserted and 1 is returned with the first job's id of
+ * then; with another body -EEXIST. -ENOENT: a dependency is unknown. */
+int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const char *key,
+                  const char *body_sha256, int64_t now_ms, char ret_first_id[DB_ID_SIZE]);
+
+int db_job_get(struct db *db, const char *id, struct db_job *ret);
+
+struct db_job_filter {
+    int state;          /* -1 any */
+    const char *kind;   /* NULL any */
+    const char *label;  /* NULL any */
+    const char *parent; /* NULL any; "" only jobs without one */
+    int64_t before;     /* numbers below this one (cursor), 0: from the newest */
+    int limit;
+};
+/* Newest first. Specs are not loaded. Free with db_jobs_free. */
+int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job **ret_jobs);
+/* Jobs that name this one as a dependency / that this one depends on: ids. */
+int db_job_after(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
+int db_job_steps(struct db *db, const char *parent, struct db_job **ret_jobs); /* in order */
+/* How many queued jobs would be claimed before this one; -ENOENT unless queued. */
+int db_job_position(struct db *db, const char *id);
+
+/* Hand the runnable job of highest priority, oldest first, to the caller and
+ * mark it running on `device`, in one statement, so that no two callers ever
+ * hold the same job. 1 with a job (spec loaded), 0 when nothing is runnable. */
+int db_job_claim(struct db *db, const char *device, int64_t now_ms, struct db_job *ret);
+/* Remember the worker that was started for a running job. */
+int db_job_started(struct db *db, const char *id, int64_t pid, int64_t pid_start, const char *boot_id);
+/* Move a job to a new state: one transaction that also unblocks jobs whose last
+ * dependency succeeded, fails or cancels those that can't run any more, and
+ * brings the parent's state, result and error up to date. result and error
+ * (JSON text) may be NULL. -ESTALE when the table above forbids the move. */
+int db_job_move(struct db *db, const char *id, enum job_state to, const char *result, const char *error, int64_t now_ms);
+/* Ask for cancellation: blocked and queued jobs are cancelled at once, running
+ * ones get cancel_wanted (the daemon then stops the worker); a parent passes it
+ * on to its steps. 0; -ESTALE when it has ended already. */
+int db_job_cancel(struct db *db, const char *id, int64_t now_ms);
+/* failed or cancelled -> queued or blocked again, keeping journal and points
+ * (a checkpoint may be there); a parent retries its failed or cancelled steps. */
+int db_job_retry(struct db *db, const char *id, int64_t now_ms);
+/* Forget an ended job and all that belongs to it; -ESTALE when not ended or when
+ * an unended job depends on it. Steps go with their parent. */
+int db_job_delete(struct db *db, const char *id);
+int db_job_set_result(struct db *db, const char *id, const char *result);
+/* Running jobs, specs loaded: what the daemon re-attaches after a start. */
+int db_job_running(struct db *db, struct db_job **ret_jobs);
+
+struct db_counts { int64_t by_state[STATE_COUNT]; };
+int db_job_counts(struct db *db, struct db_counts *ret);
+
+/* ---- what workers report: the journal, ingested ---- */
+
+/* One event of a job's journal. */
+struct db_event {
+    int64_t id;  /* order of ingestion over all jobs: the SSE event id */
+    char job[DB_ID_SIZE];
+    int64_t seq; /* the worker's own number; 0 for events the daemon made */
+    int64_t time_ms;
+    char type[24];
+    char *fields; /* the whole event as JSON text, owned */
+};
+void db_events_free(struct db_event *events, int count);
+
+/* Rows that an event brings along; the caller (daemon/journal.c) has taken the
+ * JSON apart. Exactly the members of its type are used. */
+enum db_row_type { ROW_NONE, ROW_METRIC, ROW_MODULE, ROW_ALPHA, ROW_EVALUATION, ROW_ARTIFACT, ROW_PROGRESS };
+struct db_row {
+    enum db_row_type type;
+    const char *name;       /* metric, module, evaluation or artifact name */
+    int64_t step;           /* metric: step; module: pass */
+    double epoch;           /* metric; NaN none */
+    double value;           /* metric */
+    double alpha;           /* alpha */
+    int64_t size;           /* artifact, bytes */
+    const char *sha256;     /* artifact */
+    const char *fields;     /* module, alpha, evaluation, progress: the event as JSON text */
+};
+
+struct db_ingest_event {
+    int64_t seq, time_ms;
+    const char *type;
+    const char *fields; /* the whole event as JSON text */
+    struct db_row row;
+};
+/* Store a batch of events and their rows and move the job's journal offset to
+ * end_offset, in one transaction. Events whose seq isn't above the job's
+ * highest ingested one, and rows that exist already, change nothing, so that a
+ * replay is harmless. -ESTALE (nothing stored) unless the job's offset is
+ * from_offset. */
+int db_ingest(struct db *db, const char *job, int64_t from_offset, int64_t end_offset,
+              const struct db_ingest_event *events, int count);
+/* An event of the daemon's own ("state" moves). */
+int db_event_add(struct db *db, const char *job, const char *type, const char *fields, int64_t now_ms);
+
+/* Events with id > after, of one job (and its steps) or of all (NULL), ascending. */
+int db_event_list(struct db *db, const char *job, int64_t after, int limit, struct db_event **ret);
+
+struct db_series { char name[64]; int64_t count, last_step; double last, min, max; };
+int db_series_list(struct db *db, const char *job, struct db_series **ret); /* free() */
+struct db_point { int64_t step, time_ms; double epoch, value; };
+/* Points of one metric with step > since, ascending. When there are more than
+ * max_points, equal spans of the series give their minimum and maximum, so that
+ * spikes stay; first and last point are kept. free() the array. */
+int db_point_list(struct db *db, const char *job, const char *name, int64_t since, int max_points, struct db_point **ret);
+
+/* Rows of one kind for a job, each the newest event's JSON text, in order of
+ * first appearance: ROW_MODULE, ROW_ALPHA (by alpha), ROW_EVALUATION. */
+int db_row_list(struct db *db, const char *job, enum db_row_type type, char ***ret_texts);
+void db_texts_free(char **texts, int count);
+
+struct db_artifact { char name[520]; int64_t size; char sha256[65]; int64_t time_ms; };
+int db_artifact_list(struct db *db, const char *job, struct db_artifact **ret); /* free() */
+int db_artifact_get(struct db *db, const char *job, const char *name, struct db_artifact *ret);
+
+#endif

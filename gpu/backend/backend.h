@@ -1,0 +1,217 @@
+/* THE SEAM: what can a device do?
+ *
+ * A backend is one table of coarse, fused operations. Each is documented by
+ * its formula; ref.c is those formulas in plain C and is the oracle that the
+ * others are compared with (tests/ops). Everything above speaks only of this
+ * header.
+ *
+ * Three kinds of device memory, all allocated by device_alloc:
+ *   plain        float32 (or what the comment says) in the order of the shape
+ *                comment, NCHW for images, OIHW for weights
+ *   activation   a [N,C,H,W] float32 tensor in a physical layout that belongs
+ *                to the backend; N is always outermost, so that row n (one
+ *                example) is contiguous and activation_bytes(1,C,H,W) long
+ *   packed       convolution weights in the layouts one prepared convolution
+ *                wants
+ * Pointers to device memory are never dereferenced above the seam: write and
+ * read move data.
+ *
+ * Operations run in the order they are called and may run asynchronously;
+ * read() and the functions that return a number wait. Preparing (conv_open)
+ * may allocate and compile; running never allocates.
+ *
+ * Errors: 0 or negative errno; -ENODEV after the device has failed for good
+ * (device_errmsg says why). Shapes and pointers are promises between our own
+ * functions and asserted. */
+#ifndef RIFT_GPU_BACKEND_BACKEND_H
+#define RIFT_GPU_BACKEND_BACKEND_H
+
+#include "job/job.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct shape {
+    int n, c, h, w;
+};
+
+static inline int64_t shape_count(struct shape s)
+{
+    return (int64_t)s.n * s.c * s.h * s.w;
+}
+
+/* A convolution without bias of its own: y[N,O,OH,OW] = x[N,I,H,W] * w[O,I,K,K]. */
+struct conv_geometry {
+    struct shape in;
+    int out_c, kernel, stride, pad;
+};
+
+static inline struct shape conv_out(const struct conv_geometry *g)
+{
+    return (struct shape){ g->in.n, g->out_c, (g->in.h + 2 * g->pad - g->kernel) / g->stride + 1,
+                           (g->in.w + 2 * g->pad - g->kernel) / g->stride + 1 };
+}
+
+/* What a prepared convolution will be asked to do; primitives are created for
+ * just that. */
+struct conv_request {
+    struct conv_geometry geometry;
+    bool image_in;        /* x (and dx) is plain NCHW, not an activation: the stem */
+    bool bias;            /* forward adds bias[O] */
+    bool residual;        /* forward adds an activation of the output's shape */
+    bool relu;            /* forward ends in max(0, .) */
+    bool backward_data;   /* conv_backward_data will be called */
+    bool backward_weights;
+};
+
+struct device;
+struct conv;
+
+/* How one example of a batch is cut out of the stored images. */
+struct crop {
+    int32_t index; /* which stored image */
+    int8_t dx, dy; /* shift of the window, -pad..pad */
+    uint8_t flip;  /* mirror left-right after cropping */
+};
+
+/* Counter of a Philox stream; see philox.h. */
+struct random_key {
+    uint64_t seed;
+    uint32_t purpose;
+    uint32_t epoch;
+};
+
+struct backend {
+    const char *name;
+
+    /* -- device and memory -- */
+    int (*device_open)(const char *id, int threads, struct device **ret, struct fault *why);
+    void (*device_close)(struct device *dev);
+    /* {"name","type","threads"|..., "memory_bytes"} for `started` events; new reference. */
+    json_t *(*describe)(struct device *dev);
+    void *(*alloc)(struct device *dev, size_t bytes); /* zeroed, 64-byte aligned; NULL: out of memory */
+    void (*free)(struct device *dev, void *memory);
+    int (*write)(struct device *dev, void *to, const void *host, size_t bytes);
+    int (*read)(struct device *dev, void *host, const void *from, size_t bytes);
+    int (*copy)(struct device *dev, void *to, const void *from, size_t bytes);
+
+    /* -- activations -- */
+    size_t (*activation_bytes)(struct device *dev, struct shape s);
+    int (*activation_write)(struct device *dev, struct shape s, void *to, const float *host_nchw);
+    int (*activation_read)(struct device *dev, struct shape s, float *host_nchw, const void *from);
+    /* to row i = from row index[i] (host array), i < n; rows of row_bytes. */
+    int (*gather_rows)(struct device *dev, void *to, const void *from, size_t row_bytes, const int32_t *index, int n);
+    /* to row index[i] = from row i: the inverse. */
+    int (*scatter_rows)(struct device *dev, void *to, const void *from, size_t row_bytes, const int32_t *index, int n);
+
+    /* -- convolution -- */
+    int (*conv_open)(struct device *dev, const struct conv_request *request, struct conv **ret, struct fault *why);
+    void (*conv_close)(struct conv *conv);
+    size_t (*conv_packed_bytes)(const struct conv *conv);
+    size_t (*conv_scratch_bytes)(const struct conv *conv); /* largest scratch of its operations */
+    /* packed = layouts of scale[o] * w[o,i,k,k]; scale [O] plain or NULL (ones). */
+    int (*conv_pack)(struct conv *conv, const float *w, const float *scale, void *packed, void *scratch);
+    /* y = relu?( x * w + bias? + residual? ); bias plain [O], residual may be y itself. */
+    int (*conv_forward)(struct conv *conv, const void *x, const void *packed, const float *bias,
+                        const void *residual, void *y, void *scratch);
+    /* dx = transposed convolution of dy with the packed weights (overwrites). */
+    int (*conv_backward_data)(struct conv *conv, const void *dy, const void *packed, void *dx, void *scratch);
+    /* dw[O,I,K,K] plain = sum_n x (*) dy (overwrites). */
+    int (*conv_backward_weights)(struct conv *conv, const void *x, const void *dy, float *dw, void *scratch);
+
+    /* -- batch normalisation, elementwise; gamma..invstd plain [C] -- */
+    /* Batch statistics over n = N*H*W: mean, biased var; invstd = 1/sqrt(var+eps);
+     * z = relu?( gamma*(y-mean)*invstd + beta + residual? ).
+     * running <- (1-momentum)*running + momentum*{mean, var*n/(n-1)}; momentum 0: untouched.
+     * mean, invstd are kept for the backward pass. z may be y only if no backward pass follows. */
+    int (*bn_forward)(struct device *dev, struct shape s, const void *y, const float *gamma, const float *beta,
+                      const void *residual, bool relu, void *z, float *mean, float *invstd,
+                      float *running_mean, float *running_var, float momentum, float eps);
+    /* With g = (da + db?) * (z > 0)?   (db, z may be NULL),  xhat = (y-mean)*invstd:
+     * dbeta = sum g;  dgamma = sum g*xhat;
+     * dy = gamma*invstd*( g - dbeta/n - xhat*dgamma/n );  dresidual = g (NULL: not wanted).
+     * dy may be da; dresidual may be db. dgamma, dbeta are always written. */
+    int (*bn_backward)(struct device *dev, struct shape s, const void *da, const void *db, const void *z,
+                       const void *y, const float *gamma, const float *mean, const float *invstd,
+                       void *dy, void *dresidual, float *dgamma, float *dbeta);
+    /* Folding of frozen statistics: scale = gamma/sqrt(var+eps); bias = beta - mean*scale. */
+    int (*bn_fold)(struct device *dev, int c, const float *gamma, const float *beta, const float *mean,
+                   const float *var, float eps, float *scale, float *bias);
+    /* Gradients through a folded convolution, from those of the folded weights
+     * dwf [O,I,K,K] (in place) and folded bias dbf [O]:
+     *   dgamma[o] = invstd*( <w[o], dwf[o]> - mean[o]*dbf[o] ),  dbeta[o] = dbf[o],
+     *   dw = scale[o]*dwf.  dgamma, dbeta may be NULL (then dbf may be NULL too). */
+    int (*bn_unfold)(struct device *dev, int o, int per_o, const float *w, const float *gamma, const float *mean,
+                     const float *var, float eps, float *dw, const float *dbf, float *dgamma, float *dbeta);
+    /* g = (a + b?) * (y > 0)?; g may be a. */
+    int (*relu_backward)(struct device *dev, struct shape s, const void *a, const void *b, const void *y, void *g);
+    /* sum[c] = sum over n,h,w of g, plain. */
+    int (*channel_sum)(struct device *dev, struct shape s, const void *g, float *sum);
+
+    /* -- head; x an activation, everything else plain -- */
+    /* f[N, C*(H/k)*(W/k)] = average over k x k windows, flattened in C,H,W order. */
+    int (*pool_forward)(struct device *dev, struct shape s, int k, const void *x, float *f);
+    int (*pool_backward)(struct device *dev, struct shape s, int k, const float *df, void *dx);
+    /* z[N,K] = f[N,F] w[K,F]^T + b[K] */
+    int (*linear_forward)(struct device *dev, int n, int f_count, int k, const float *f, const float *w, const float *b, float *z);
+    int (*linear_backward_data)(struct device *dev, int n, int f_count, int k, const float *dz, const float *w, float *df);
+    /* dw[K,F] = dz^T f, db[K] = column sums (NULL: not wanted). */
+    int (*linear_backward_weights)(struct device *dev, int n, int f_count, int k, const float *dz, const float *f, float *dw, float *db);
+    /* loss[n] = log sum exp z - z_y;  correct[n] = (first argmax == y);  dz = (softmax - onehot)*scale.
+     * labels int32[N] and correct int32[N] on the device; dz may be NULL. */
+    int (*cross_entropy)(struct device *dev, int n, int k, const float *z, const int32_t *labels, float scale,
+                         float *loss, int32_t *correct, float *dz);
+
+    /* -- pixels, plain [N,C,H,W] -- */
+    /* x[i] = window of images[crop[i].index] / 255. images uint8 [M,C,H,W] on the device, crops on the host.
+     * A window reaching over the edge reads the mirror image without the edge pixel, or 0. */
+    int (*load_batch)(struct device *dev, int n, int c, int h, int w, const uint8_t *images,
+                      const struct crop *crops, enum padding padding, float *x);
+    /* out = (x - mean[c]) / std[c]; mean, std host arrays. */
+    int (*normalize)(struct device *dev, struct shape s, const float *x, const double *mean, const double *std, float *out);
+    /* gx = gn / std[c]; gx may be gn. */
+    int (*normalize_backward)(struct device *dev, struct shape s, const float *gn, const double *std, float *gx);
+    /* x_adv = clamp(x + u, 0, 1), u uniform in [-epsilon, epsilon): element e of example i takes word e%4 of
+     * philox(key, block e/4, id[i]); id host array [N]. */
+    int (*pgd_start)(struct device *dev, struct shape s, const float *x, float epsilon, struct random_key key,
+                     const int64_t *id, float *x_adv);
+    /* x_adv <- clamp( x + clamp(x_adv + step*sign(g) - x, -epsilon, epsilon), 0, 1 ); sign(0) = 0. */
+    int (*pgd_step)(struct device *dev, struct shape s, const float *x, const float *g, float step, float epsilon, float *x_adv);
+
+    /* -- parameters, plain vectors of count floats -- */
+    /* g' = g + wd*theta; v = momentum*v + g' ; theta -= lr*v   (PyTorch SGD; v = 0 before the first step). */
+    int (*sgd_step)(struct device *dev, int64_t count, float *theta, const float *g, float *v, float lr, float momentum, float wd);
+    /* y += a*x */
+    int (*axpy)(struct device *dev, int64_t count, float a, const float *x, float *y);
+    /* out = (1-alpha)*a + alpha*b, exact copies of a at 0 and of b at 1. */
+    int (*interpolate)(struct device *dev, int64_t count, const float *a, const float *b, float alpha, float *out);
+    /* theta = center + (theta - center)*factor */
+    int (*project)(struct device *dev, int64_t count, const float *center, float factor, float *theta);
+    /* ||a - b?||_2 accumulated in double (b NULL: ||a||_2); NaN or inf if any element is. */
+    int (*norm)(struct device *dev, int64_t count, const float *a, const float *b, double *ret);
+};
+
+/* A device is opened through its backend; `ops` is its first member in every
+ * backend's own struct. */
+struct device {
+    const struct backend *ops;
+    char message[256]; /* why the last operation failed */
+};
+
+extern const struct backend backend_ref;
+extern const struct backend backend_onednn;
+
+/* Every backend of this build, NULL-terminated, in order of preference for
+ * device "auto". `ref` is never chosen by "auto". */
+extern const struct backend *const backends[];
+
+/* Open "auto", "cpu", "ref", ... with so many threads (0: all allowed ones).
+ * -ENODEV with words when there is no such device here. */
+int device_open(const char *name, int threads, struct device **ret, struct fault *why);
+void device_close(struct device *dev);
+const char *device_errmsg(const struct device *dev);
+/* Usable devices: [{"id":"cpu","name":...,...}], new reference. */
+json_t *device_list(void);
+
+#endif

@@ -1,0 +1,358 @@
+/* What is a job, in words that all three programs share?
+ *
+ * Floor 0 of the house: riftd, riftctl and rift-worker agree on the things in
+ * this header and on nothing else. A job is a *spec* (JSON, checked against
+ * one table of fields), a *job directory* (spec, journal, checkpoint,
+ * artifacts) and a *journal* (append-only NDJSON, the one channel from a
+ * worker to whoever watches it).
+ *
+ * Conventions: functions return 0 or a count, negative errno on failure, and
+ * put words a user can act on into a `struct fault`. ret_x is untouched on
+ * failure. */
+#ifndef RIFT_JOB_JOB_H
+#define RIFT_JOB_JOB_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define RIFT_VERSION "0.1.0"
+
+/* ---- fault: why something failed, for a person --------------------------- */
+
+struct fault {
+    int code;           /* negative errno of the failure, 0 when none happened */
+    char message[512];  /* one sentence naming the file, field or tensor */
+};
+
+/* Record code and message and return code, so that a caller can write
+ * `return fault_set(why, -EINVAL, "%s: too short", path);`. why may be NULL. */
+int fault_set(struct fault *why, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- kinds ---------------------------------------------------------------- */
+
+enum job_kind {
+    JOB_TRAIN,
+    JOB_MRC,
+    JOB_FINETUNE,
+    JOB_INTERPOLATE,
+    JOB_EVALUATE,
+    JOB_RIFT,
+    JOB_KIND_COUNT,
+};
+
+struct job_kind_info {
+    const char *name;    /* "train" */
+    const char *title;   /* one line for people: what it does */
+    const char *weights; /* the artifact another job means by {"job": ID}, or NULL */
+};
+extern const struct job_kind_info job_kinds[JOB_KIND_COUNT];
+
+/* The kind of that name, or -ENOENT. */
+int job_kind_find(const char *name);
+
+/* ---- spec ------------------------------------------------------------------
+ * Strings and arrays inside point into `json`, the normalised spec (every
+ * default filled in), and live as long as it does. */
+
+/* Where weights come from: a path (seen from the job directory), a job's
+ * artifact or a registered model. All NULL: not given. */
+struct weights_ref {
+    const char *path;
+    const char *job;      /* {"job": ID [, "artifact": NAME]}, over HTTP only */
+    const char *artifact; /* NULL: job_kinds[].weights of that job */
+    const char *model;    /* {"model": ID}, over HTTP only */
+};
+
+struct attack_spec {
+    bool none;         /* the field is null: examples are taken as they are */
+    const char *name;  /* label of the measurement, e.g. "pgd-10" */
+    double epsilon;    /* radius of the l_inf ball, pixel units of [0,1] */
+    double step_size;  /* alpha of one signed step, pixel units */
+    int steps;
+    bool random_start; /* uniform in the ball, clamped to [0,1] */
+    int restarts;
+};
+
+enum schedule_type { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_LINEAR };
+
+struct optimizer_spec {
+    double lr, momentum, weight_decay;
+    enum schedule_type schedule;
+    int *milestones; /* epochs, ascending; owned by the spec */
+    int milestone_count;
+    double gamma;
+};
+
+enum module_rule { MODULES_NAMED, MODULES_LOWEST, MODULES_HIGHEST, MODULES_LAST, MODULES_ALL, MODULES_TOP };
+
+struct module_choice {
+    enum module_rule rule;
+    int top;            /* MODULES_TOP: how many of the least critical */
+    const char **names; /* MODULES_NAMED: owned by the spec, strings by json */
+    int count;
+};
+
+enum dataset_format { DATASET_CIFAR10, DATASET_IDX, DATASET_IMAGE_FOLDER, DATASET_TENSORS };
+enum dataset_split { SPLIT_DEFAULT, SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST };
+enum protocol { PROTOCOL_VALIDATION, PROTOCOL_PAPER };
+enum augment { AUGMENT_NONE, AUGMENT_STANDARD };
+enum padding { PADDING_REFLECT, PADDING_ZERO };
+enum train_method { TRAIN_STANDARD, TRAIN_PGD_AT };
+enum batch_norm_mode { BATCH_NORM_TRAIN, BATCH_NORM_FROZEN };
+enum projection { PROJECTION_PASS, PROJECTION_STEP };
+
+struct dataset_spec {
+    const char *name; /* a registered data set (HTTP), or NULL */
+    enum dataset_format format;
+    const char *path;
+    const char *test_path;  /* NULL: found inside path by the format's own rule */
+    int train_limit;        /* 0: all */
+    int test_limit;         /* 0: all */
+    double validation;      /* part of train held out under the validation protocol */
+    enum dataset_split split; /* what mrc, interpolate and evaluate look at */
+};
+
+struct model_spec {
+    const char *arch; /* "resnet18", "resnet34" */
+    int width;        /* channels of the first stage */
+    int num_classes;
+    int input[3];     /* C, H, W */
+    double mean[4], std[4]; /* of the first input[0] channels; 0 and 1 mean: not normalised */
+    struct weights_ref weights;
+};
+
+struct job_spec {
+    json_t *json; /* normalised, owned */
+    enum job_kind kind;
+    const char *label;  /* for people and for filtering lists, or NULL */
+    const char *device; /* auto | cpu | cuda | cuda:N */
+    int priority;
+    int64_t seed;
+    int batch_size;
+    int threads;               /* CPU threads of the worker, 0: all it may use */
+    double checkpoint_every_s; /* also after every epoch, module, alpha, attack */
+    enum protocol protocol;
+    struct model_spec model;
+    struct dataset_spec dataset;
+    enum augment augment;
+    enum padding augment_padding;
+    bool shuffle;
+    struct attack_spec attack;
+    struct optimizer_spec optimizer;
+    struct {
+        enum train_method method;
+        int epochs;
+        int evaluate_every;                 /* epochs; 0: never, so last = best */
+        enum batch_norm_mode attack_batch_norm; /* mode of BN while crafting */
+    } train;
+    struct {
+        double epsilon; /* ||Delta||_2 <= epsilon ||theta_i||_2 */
+        int steps;
+        double lr;
+        enum projection projection;
+        const char **modules; /* NULL: every module; owned by the spec */
+        int module_count;
+    } mrc;
+    struct {
+        struct module_choice modules;
+        struct weights_ref mrc_job; /* path of an mrc job's directory, or {"job": ID} */
+        int epochs, evaluate_every;
+        enum batch_norm_mode batch_norm;
+    } finetune;
+    struct {
+        struct weights_ref from, to;
+        double *alphas; /* ascending, owned by the spec */
+        int alpha_count;
+        double tolerance; /* robust accuracy that may be given up, as a fraction */
+    } interpolate;
+    struct {
+        struct attack_spec *attacks; /* owned by the spec */
+        int attack_count;
+        struct weights_ref baseline; /* measured the same way beside the model, or none */
+    } evaluate;
+};
+
+/* One thing wrong with a spec. */
+struct spec_error {
+    char pointer[96];  /* RFC 6901 JSON pointer, "" for the whole document */
+    char message[200];
+};
+
+/* Everything wrong with a spec, up to a limit; `total` goes on counting. */
+struct spec_errors {
+    struct spec_error list[32];
+    int count;
+    int total;
+};
+
+/* Check `text` against the field table, fill every default, return the typed
+ * spec. All errors are collected, none stops the walk. 0; -EINVAL with errors
+ * (malformed JSON is one error at pointer ""); -ENOMEM. Release with spec_done. */
+int spec_parse(const char *text, size_t length, struct job_spec *ret, struct spec_errors *errors);
+/* The same from parsed JSON (not consumed). */
+int spec_from_json(const json_t *json, struct job_spec *ret, struct spec_errors *errors);
+void spec_done(struct job_spec *spec);
+#define spec_auto __attribute__((cleanup(spec_done))) struct job_spec
+
+/* Every weights reference of the spec's JSON that names a job, in a fixed
+ * order: calls `see(pointer, object, user)` with the {"job": ID} object, which
+ * `see` may change in place or replace through json_object_set. Stops and
+ * returns when `see` returns negative. The executor uses it to turn references
+ * into paths, the API to find dependencies. */
+struct spec_ref {
+    const char *pointer; /* "/model/weights" */
+    json_t *parent;      /* object that holds the reference */
+    const char *key;     /* its member in parent */
+    const char *job;     /* ID, NULL for a model reference */
+    const char *model;   /* ID, NULL for a job reference */
+    const char *artifact; /* or NULL */
+};
+int spec_refs(json_t *spec, int (*see)(const struct spec_ref *ref, void *user), void *user);
+
+/* ---- the field table --------------------------------------------------------
+ * One row a field. Parsing, defaults, messages, `riftctl fields`, the
+ * dashboard's form and the test against openapi.yaml all read it. */
+
+enum field_type {
+    FIELD_BOOL, FIELD_INT, FIELD_REAL, FIELD_PIXEL, /* number or "8/255" */
+    FIELD_STRING, FIELD_ENUM,
+    FIELD_INT_LIST, FIELD_REAL_LIST, FIELD_STRING_LIST,
+    FIELD_WEIGHTS,  /* path | {"job"} | {"model"} */
+    FIELD_MODULES,  /* [names] | "lowest" | "highest" | "last" | "all" | {"top": k} */
+    FIELD_ATTACK,   /* object of attack fields, or null */
+    FIELD_ATTACK_LIST,
+};
+
+struct spec_field {
+    const char *pointer;  /* "/mrc/epsilon"; "/attack/epsilon" for a field of every attack object */
+    enum field_type type;
+    unsigned kinds;       /* bit mask 1 << enum job_kind: where the field is allowed */
+    const char *fallback; /* the default as JSON text; NULL: the field is required */
+    double min, max;      /* numbers: value range; strings: length; lists: item range */
+    const char *values;   /* FIELD_ENUM: names in enum order, separated by '|' */
+    bool nullable;
+    const char *unit;     /* "pixel in [0,1]", "epochs", "" */
+    const char *meaning;  /* one or two sentences */
+};
+extern const struct spec_field spec_fields[];
+extern const int spec_field_count;
+
+/* A `rift` spec as the five specs of its steps, in order train, mrc, finetune,
+ * interpolate, evaluate. Weights references name the steps by their index as
+ * {"job": "step:0"} and so on; the caller puts the real ids in. Each is a
+ * complete spec that spec_from_json accepts after that. New references. */
+#define RIFT_STEPS 5
+int rift_expand(const struct job_spec *rift, json_t *ret_steps[RIFT_STEPS]);
+
+/* The before/after table of a rift job from the results of its five steps (in
+ * order; NULL for a step with no result yet). New reference:
+ * {"module", "alpha", "protocol", "before": {"clean_accuracy","robust_accuracy"},
+ *  "after": {...}}; members whose step is missing are null. */
+json_t *rift_table(const json_t *const results[RIFT_STEPS], const char *protocol);
+
+/* ---- journal ---------------------------------------------------------------- */
+
+struct journal;
+
+/* Open DIR/journal.ndjson for appending, creating it if needed. A torn last
+ * line (no newline, or not JSON) is cut off first; `seq` goes on from the last
+ * whole line. One writer at a time: takes an exclusive flock, -EBUSY if held. */
+int journal_open(const char *path, struct journal **ret, struct fault *why);
+void journal_close(struct journal *journal);
+
+/* Append one event: {"seq":n,"time_ms":now_ms,"type":type, ...fields}. Steals
+ * `fields` (an object, or NULL). One write(2) a line. 0 or negative errno. */
+int journal_append(struct journal *journal, int64_t now_ms, const char *type, json_t *fields);
+int journal_sync(struct journal *journal); /* fdatasync */
+int64_t journal_seq(const struct journal *journal); /* of the last event, 0 when empty */
+
+/* Read whole lines from byte `*offset` on and hand each event to `see`, which
+ * gets the offset after its line; *offset moves past what was seen. A torn
+ * last line is left for later. A whole line that isn't an event is
+ * -EBADMSG with its line's offset in `why`. Returns the number of events. */
+int journal_read(const char *path, int64_t *offset,
+                 int (*see)(json_t *event, int64_t end_offset, void *user), void *user,
+                 struct fault *why);
+
+/* ---- job directory ------------------------------------------------------------ */
+
+/* Names inside a job directory. */
+#define JOBDIR_SPEC "spec.json"
+#define JOBDIR_JOURNAL "journal.ndjson"
+#define JOBDIR_CHECKPOINT "checkpoint"
+#define JOBDIR_ARTIFACTS "artifacts"
+#define JOBDIR_LOG "log.txt"
+
+/* Exit codes of `rift-worker run`. */
+enum worker_exit {
+    WORKER_FINISHED = 0,
+    WORKER_BAD_INPUT = 65,
+    WORKER_DEVICE_LOST = 69,
+    WORKER_INTERNAL = 70,
+    WORKER_INTERRUPTED = 75,
+};
+
+/* Create DIR, its sub-directories and DIR/spec.json (written aside, fsynced,
+ * renamed). Doing it again is harmless. */
+int jobdir_create(const char *dir, const json_t *spec, struct fault *why);
+
+/* Replace dir/name by data: written aside, fsynced, renamed, directory fsynced. */
+int file_replace(const char *dir, const char *name, const void *data, size_t size, struct fault *why);
+
+/* The whole file, with a NUL after it; free() it. More than `limit` bytes: -EFBIG. */
+int file_read(const char *path, size_t limit, char **ret_data, size_t *ret_size, struct fault *why);
+
+/* True for a name that an artifact may have: segments [A-Za-z0-9._-]{1,100}
+ * separated by '/', none starting with a dot, at most 8, 512 bytes in all. */
+bool artifact_name_valid(const char *name);
+
+/* ---- SHA-256 (FIPS 180-4) -------------------------------------------------------
+ * Written here because floor 0 has no library that brings it. */
+struct sha256 {
+    uint32_t state[8];
+    uint64_t length;
+    uint8_t block[64];
+};
+void sha256_start(struct sha256 *sha);
+void sha256_add(struct sha256 *sha, const void *data, size_t size);
+void sha256_finish(struct sha256 *sha, char ret_hex[65]);
+int sha256_file(const char *path, char ret_hex[65], int64_t *ret_size, struct fault *why);
+
+/* ---- safetensors -----------------------------------------------------------------
+ * https://github.com/huggingface/safetensors#format: 8-byte little-endian
+ * header length, JSON header, data. The exchange format of weights, examples
+ * and checkpoints. The reader trusts nothing: offsets must be in the file,
+ * ascending and without holes, sizes must match shapes, names must be unique. */
+
+enum dtype { DTYPE_U8, DTYPE_I32, DTYPE_I64, DTYPE_F32, DTYPE_F64 };
+size_t dtype_size(enum dtype dtype);
+
+struct safetensor {
+    const char *name;
+    enum dtype dtype;
+    int rank;
+    int64_t shape[8];
+    const void *data; /* inside the mapping, aligned as the file has it: use memcpy */
+    size_t size;      /* bytes */
+};
+
+struct safetensors; /* a mapped file */
+int safetensors_open(const char *path, struct safetensors **ret, struct fault *why);
+void safetensors_close(struct safetensors *file);
+int safetensors_count(const struct safetensors *file);
+const struct safetensor *safetensors_at(const struct safetensors *file, int index);
+const struct safetensor *safetensors_find(const struct safetensors *file, const char *name);
+/* The __metadata__ string of that key, or NULL. */
+const char *safetensors_metadata(const struct safetensors *file, const char *key);
+
+/* Write dir/name with these tensors in this order (written aside, fsynced,
+ * renamed). metadata: an object of strings, or NULL. The header is padded so
+ * that data starts at a multiple of 8. Optionally returns hash and size. */
+int safetensors_write(const char *dir, const char *name, const struct safetensor *tensors, int count,
+                      const json_t *metadata, char ret_sha256[65], int64_t *ret_size, struct fault *why);
+
+#endif
