@@ -168,7 +168,8 @@ int builder_conv(struct builder *b, int value, struct layer layer, int stride, i
 {
     if (b->failed)
         return 0;
-    struct conv_geometry g = { b->model->values[value], layer_tensor(b, layer, 0)->shape[0], layer.kernel, stride, pad };
+    int out_c = layer_tensor(b, layer, 0)->shape[0];
+    struct conv_geometry g = { b->model->values[value], out_c, layer.kernel, stride, pad };
     struct op op = { .type = OP_CONV, .in = { value, -1 }, .tensor = { layer.tensor[0], -1, -1, -1 },
                      .kernel = layer.kernel, .stride = stride, .pad = pad };
 

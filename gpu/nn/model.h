@@ -51,7 +51,7 @@ struct model {
     double mean[4], std[4];
     struct op *ops;
     int op_count;
-    struct shape *values; /* n is 1; the pool's is [C,H/k,W/k], which the linear layer reads flat; the logits' [K,1,1] */
+    struct shape *values; /* n is 1; the pool's is [C,H/k,W/k], read flat by the linear layer */
     int value_count;
     struct tensor_info *tensors;
     int tensor_count;

@@ -17,8 +17,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- life ------------------------------------------------------------------ */
@@ -227,7 +227,8 @@ static int file_take(const struct model *model, const struct safetensors *file, 
         if (t < 0)
             return fault_set(why, -EINVAL, "%s: tensor \"%s\" is not part of %s", path, st->name, model->arch);
         if (seen[t])
-            return fault_set(why, -EINVAL, "%s: tensor \"%s\" is there twice, with and without \"module.\"", path, name);
+            return fault_set(why, -EINVAL, "%s: tensor \"%s\" is there twice, with and without \"module.\"", path,
+                             name);
         int r = tensor_take(&model->tensors[t], st, path, host + model->tensors[t].offset, why);
         if (r < 0)
             return r;
