@@ -1,0 +1,89 @@
+/* What does a job look like on disk?
+ *
+ *   DIR/spec.json        what to do
+ *   DIR/journal.ndjson   what happened (journal.c)
+ *   DIR/checkpoint/      where to go on
+ *   DIR/artifacts/       what came out
+ *
+ * Creating it twice is harmless, so whoever was interrupted between the
+ * creation and its own bookkeeping does both again. spec.json comes last and in
+ * one piece: a directory that has one is complete. */
+#include "job/job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { ARTIFACT_SEGMENT = 100, ARTIFACT_DEPTH = 8, ARTIFACT_LENGTH = 512 };
+
+/* A directory of that name is there afterwards, and stays after a power cut:
+ * the entry belongs to the directory above, so that is what gets fsynced. */
+static int directory_make(const char *path, struct fault *why)
+{
+    int code = 0, dir, above = -1;
+
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        return fault_set(why, -errno, "%s: the directory cannot be created: %s", path, strerror(errno));
+    dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir >= 0)
+        above = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (above < 0 || fsync(above) < 0)
+        code = fault_set(why, -errno, "%s: cannot be used as a directory: %s", path, strerror(errno));
+    if (above >= 0)
+        close(above);
+    if (dir >= 0)
+        close(dir);
+    return code;
+}
+
+int jobdir_create(const char *dir, const json_t *spec, struct fault *why)
+{
+    static const char *const below[] = { "", "/" JOBDIR_CHECKPOINT, "/" JOBDIR_ARTIFACTS };
+    char path[PATH_MAX], *text;
+    int r = 0;
+
+    for (size_t i = 0; i < sizeof(below) / sizeof(below[0]); i++) {
+        if (snprintf(path, sizeof(path), "%s%s", dir, below[i]) >= (int)sizeof(path))
+            return fault_set(why, -ENAMETOOLONG, "%s: the path is too long", dir);
+        r = directory_make(path, why);
+        if (r < 0)
+            return r;
+    }
+    text = json_dumps(spec, JSON_INDENT(2));
+    if (!text)
+        return fault_set(why, -ENOMEM, "%s: no memory for the spec", dir);
+    r = file_replace(dir, JOBDIR_SPEC, text, strlen(text), why);
+    free(text);
+    return r;
+}
+
+static bool artifact_character(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
+}
+
+bool artifact_name_valid(const char *name)
+{
+    int length = 0, segment = 0, depth = 1;
+
+    for (; name[length]; length++) {
+        char c = name[length];
+        if (length >= ARTIFACT_LENGTH)
+            return false;
+        if (c == '/') {
+            if (segment == 0 || ++depth > ARTIFACT_DEPTH)
+                return false;
+            segment = 0;
+            continue;
+        }
+        if (!artifact_character(c) || (segment == 0 && c == '.') || ++segment > ARTIFACT_SEGMENT)
+            return false;
+    }
+    return segment > 0;
+}
