@@ -1,0 +1,227 @@
+/* How do files become the examples a job sees?
+ *
+ *   reader->open   count, labels          (one file set: train, or test)
+ *   choose         limit, validation      (from the count alone; same for every seed)
+ *   reader->load   the chosen pixels, fitted to the model's input
+ *
+ * Surprising: the subsets are drawn with key 0 and not with the job's seed. A
+ * train job and the interpolation that judges its weights are different jobs,
+ * often with different seeds; were the held-out part drawn anew in each, one
+ * would judge by what the other has trained on. */
+#include "gpu/data/reader.h"
+
+#include "gpu/backend/philox.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* In the order of enum dataset_format. */
+static const struct reader *const readers[] = {
+    [DATASET_CIFAR10] = &reader_cifar10,
+    [DATASET_IDX] = &reader_idx,
+    [DATASET_IMAGE_FOLDER] = &reader_image_folder,
+    [DATASET_TENSORS] = &reader_tensors,
+};
+
+/* What is drawn under RANDOM_SPLIT; part of the meaning of a limit, never renumber. */
+enum { DRAW_TRAIN_LIMIT, DRAW_VALIDATION, DRAW_TEST_LIMIT };
+
+/* ---- choosing ------------------------------------------------------------------ */
+
+/* Split from[0..count-1], ascending, into `keep` evenly random ones and the
+ * rest, both ascending. `rest` may be NULL. */
+static int draw(uint32_t what, const int32_t *from, int count, int keep, int32_t *ret_kept, int32_t *ret_rest,
+                struct fault *why)
+{
+    int32_t *order = malloc(count * sizeof(*order));
+    uint8_t *kept = calloc(count, 1);
+    int r = order && kept ? 0 : fault_set(why, -ENOMEM, "no memory to choose among %d examples", count);
+
+    if (r == 0) {
+        epoch_order(0, RANDOM_SPLIT, what, true, count, order);
+        for (int i = 0; i < keep; i++)
+            kept[order[i]] = 1;
+        for (int i = 0, k = 0, o = 0; i < count; i++) {
+            if (kept[i])
+                ret_kept[k++] = from[i];
+            else if (ret_rest)
+                ret_rest[o++] = from[i];
+        }
+    }
+    free(order);
+    free(kept);
+    return r;
+}
+
+/* Which examples of a file set are training (or test) examples, and which are
+ * held out. */
+struct choice {
+    int32_t *id, *held_out;
+    int count, held_out_count;
+};
+
+static void choice_done(struct choice *choice)
+{
+    free(choice->id);
+    free(choice->held_out);
+}
+
+static int choose(uint32_t what, int total, int limit, struct choice *ret, struct fault *why)
+{
+    int count = limit > 0 && limit < total ? limit : total;
+    int32_t *all = malloc(total * sizeof(*all));
+    int r;
+
+    *ret = (struct choice){ .id = malloc(total * sizeof(*all)), .held_out = malloc(total * sizeof(*all)),
+                            .count = count };
+    if (all && ret->id && ret->held_out) {
+        for (int i = 0; i < total; i++)
+            all[i] = i;
+        r = draw(what, all, total, count, ret->id, NULL, why);
+    } else {
+        r = fault_set(why, -ENOMEM, "no memory to choose among %d examples", total);
+    }
+    free(all);
+    return r;
+}
+
+/* Move `part` of the chosen ones to held_out. */
+static int hold_out(const char *name, double part, struct choice *choice, struct fault *why)
+{
+    int total = choice->count;
+    long wanted = lrint(part * total);
+    int count = wanted < 1 ? 1 : (int)wanted;
+
+    if (count >= total)
+        return fault_set(why, -EINVAL,
+                         "%s: holding out %d of %d training examples for validation leaves none to train on", name,
+                         count, total);
+    int32_t *rest = malloc(total * sizeof(*rest));
+    int r = rest ? draw(DRAW_VALIDATION, choice->id, total, count, choice->held_out, rest, why)
+                 : fault_set(why, -ENOMEM, "no memory to choose among %d examples", total);
+
+    if (r < 0) {
+        free(rest);
+        return r;
+    }
+    free(choice->id);
+    choice->id = rest;
+    choice->count = total - count;
+    choice->held_out_count = count;
+    return 0;
+}
+
+/* ---- the whole data set -------------------------------------------------------- */
+
+static void file_set_close(const struct reader *reader, struct file_set *set)
+{
+    if (reader->close)
+        reader->close(set);
+    free(set->name);
+    free(set->label);
+}
+
+/* Every label below num_classes, and the number of classes there are. */
+static int labels_check(const struct file_set *set, int num_classes, int *ret_classes, struct fault *why)
+{
+    int64_t largest = 0;
+
+    if (set->classes > num_classes)
+        return fault_set(why, -EINVAL, "%s: %d classes, but the model has %d (model.num_classes)", set->name,
+                         set->classes, num_classes);
+    for (int i = 0; i < set->count; i++) {
+        if (set->label[i] < 0 || set->label[i] >= num_classes)
+            return fault_set(why, -EINVAL, "%s: example %d has label %lld, but the model has %d classes (0..%d)",
+                             set->name, i, (long long)set->label[i], num_classes, num_classes - 1);
+        largest = set->label[i] > largest ? set->label[i] : largest;
+    }
+    *ret_classes = set->classes ? set->classes : (int)largest + 1;
+    return 0;
+}
+
+static int file_set_open(const struct reader *reader, const struct data_request *request, int num_classes,
+                         struct file_set *ret, int *ret_classes, struct fault *why)
+{
+    *ret = (struct file_set){ 0 };
+    int r = reader->open(request, ret, why);
+
+    if (r == 0)
+        r = labels_check(ret, num_classes, ret_classes, why);
+    if (r < 0)
+        file_set_close(reader, ret);
+    return r;
+}
+
+/* Training files: train and validation. */
+static int train_load(const struct reader *reader, const struct file_set *set, const struct dataset_spec *spec,
+                      bool holds_out, const int input[3], struct dataset_wants wants, struct dataset *ret,
+                      struct fault *why)
+{
+    struct choice choice;
+    int r = choose(DRAW_TRAIN_LIMIT, set->count, spec->train_limit, &choice, why);
+
+    if (r == 0 && holds_out)
+        r = hold_out(set->name, spec->validation, &choice, why);
+    if (r == 0 && wants.train)
+        r = examples_load(reader, set, input, choice.id, choice.count, &ret->train, why);
+    if (r == 0 && wants.validation && holds_out)
+        r = examples_load(reader, set, input, choice.held_out, choice.held_out_count, &ret->validation, why);
+    choice_done(&choice);
+    return r;
+}
+
+static int test_load(const struct reader *reader, const struct file_set *set, const struct dataset_spec *spec,
+                     const int input[3], struct dataset *ret, struct fault *why)
+{
+    struct choice choice;
+    int r = choose(DRAW_TEST_LIMIT, set->count, spec->test_limit, &choice, why);
+
+    if (r == 0)
+        r = examples_load(reader, set, input, choice.id, choice.count, &ret->test, why);
+    choice_done(&choice);
+    return r;
+}
+
+int dataset_open(const struct dataset_spec *spec, enum protocol protocol, const int input[3], int num_classes,
+                 struct dataset_wants wants, struct dataset *ret, struct fault *why)
+{
+    const struct reader *reader = readers[spec->format];
+    bool holds_out = protocol == PROTOCOL_VALIDATION;
+    struct dataset loaded = { 0 };
+    int r = 0;
+
+    if (!spec->path)
+        return fault_set(why, -EINVAL, "dataset.path is not given");
+    for (int test = 0; test < 2 && r == 0; test++) {
+        struct data_request request = { spec->path, spec->test_path, test, input };
+        struct file_set set;
+        int classes = 0;
+
+        if (test ? !wants.test : !wants.train && !(wants.validation && holds_out))
+            continue;
+        r = file_set_open(reader, &request, num_classes, &set, &classes, why);
+        if (r < 0)
+            break;
+        loaded.num_classes = classes > loaded.num_classes ? classes : loaded.num_classes;
+        r = test ? test_load(reader, &set, spec, input, &loaded, why)
+                 : train_load(reader, &set, spec, holds_out, input, wants, &loaded, why);
+        file_set_close(reader, &set);
+    }
+    if (r < 0) {
+        dataset_done(&loaded);
+        return r;
+    }
+    *ret = loaded;
+    return 0;
+}
+
+void dataset_done(struct dataset *dataset)
+{
+    if (!dataset)
+        return;
+    examples_done(&dataset->train);
+    examples_done(&dataset->validation);
+    examples_done(&dataset->test);
+    *dataset = (struct dataset){ 0 };
+}
