@@ -39,7 +39,11 @@ int db_ping(struct db *db);
  *   failed, cancelled --> queued | blocked        (retry)
  *
  * A parent (kind rift) is never claimed; db_job_move sets its state from its
- * steps in the same transaction as the step's own move. */
+ * steps in the same transaction as the step's own move.
+ *
+ * Every change of state, whichever call brings it about, also stores an event
+ * of type "state" ({"time_ms","type","state"} and "device" or "error") in the
+ * same transaction; nobody adds those by hand. */
 enum job_state {
     STATE_BLOCKED, STATE_QUEUED, STATE_RUNNING, STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED,
     STATE_COUNT,
@@ -87,7 +91,8 @@ struct db_new_job {
  * dependencies haven't all succeeded starts blocked, a parent starts queued.
  * key (Idempotency-Key) may be NULL; when it was used before with the same
  * body hash, nothing is inserted and 1 is returned with the first job's id of
- * then; with another body -EEXIST. -ENOENT: a dependency is unknown. */
+ * then; with another body -EEXIST. -ENOENT: a dependency is unknown. A parent,
+ * and a dependency of the same batch, stand before those that name them. */
 int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const char *key,
                   const char *body_sha256, int64_t now_ms, char ret_first_id[DB_ID_SIZE]);
 
@@ -103,8 +108,10 @@ struct db_job_filter {
 };
 /* Newest first. Specs are not loaded. Free with db_jobs_free. */
 int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job **ret_jobs);
-/* Jobs that name this one as a dependency / that this one depends on: ids. */
+/* Ids of the jobs that this one waits or waited for (db_new_job.after), and of
+ * those that wait for it. free() the array; returns the count. */
 int db_job_after(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
+int db_job_dependents(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
 int db_job_steps(struct db *db, const char *parent, struct db_job **ret_jobs); /* in order */
 /* How many queued jobs would be claimed before this one; -ENOENT unless queued. */
 int db_job_position(struct db *db, const char *id);
@@ -117,15 +124,17 @@ int db_job_claim(struct db *db, const char *device, int64_t now_ms, struct db_jo
 int db_job_started(struct db *db, const char *id, int64_t pid, int64_t pid_start, const char *boot_id);
 /* Move a job to a new state: one transaction that also unblocks jobs whose last
  * dependency succeeded, fails or cancels those that can't run any more, and
- * brings the parent's state, result and error up to date. result and error
- * (JSON text) may be NULL. -ESTALE when the table above forbids the move. */
+ * brings the parent's state and error up to date. result and error (JSON
+ * text) may be NULL. running -> queued of a job that has cancel_wanted ends as
+ * cancelled. -ESTALE when the table above forbids the move. */
 int db_job_move(struct db *db, const char *id, enum job_state to, const char *result, const char *error, int64_t now_ms);
 /* Ask for cancellation: blocked and queued jobs are cancelled at once, running
  * ones get cancel_wanted (the daemon then stops the worker); a parent passes it
  * on to its steps. 0; -ESTALE when it has ended already. */
 int db_job_cancel(struct db *db, const char *id, int64_t now_ms);
 /* failed or cancelled -> queued or blocked again, keeping journal and points
- * (a checkpoint may be there); a parent retries its failed or cancelled steps. */
+ * (a checkpoint may be there); a parent retries its failed or cancelled steps.
+ * -ESTALE when it has not ended so, or needs a job that did not succeed. */
 int db_job_retry(struct db *db, const char *id, int64_t now_ms);
 /* Forget an ended job and all that belongs to it; -ESTALE when not ended or when
  * an unended job depends on it. Steps go with their parent. */
@@ -178,7 +187,7 @@ struct db_ingest_event {
  * from_offset. */
 int db_ingest(struct db *db, const char *job, int64_t from_offset, int64_t end_offset,
               const struct db_ingest_event *events, int count);
-/* An event of the daemon's own ("state" moves). */
+/* An event of the daemon's own, beside the "state" ones that moves store. */
 int db_event_add(struct db *db, const char *job, const char *type, const char *fields, int64_t now_ms);
 
 /* Events with id > after, of one job (and its steps) or of all (NULL), ascending. */

@@ -1,0 +1,283 @@
+/* Who may touch the file, and how is it opened?
+ *
+ * One connection writes and checkpoints, behind one mutex; readers are
+ * read-only connections from a free list. Why so strict: SQLite 3.40 (Debian
+ * 12) has a bug in which a WAL that one connection checkpoints while another
+ * commits can be reset wrongly and corrupt the file. With a single connection
+ * doing both it can't happen, and nobody in the process ever sees SQLITE_BUSY.
+ *
+ * Surprising: wal_autocheckpoint is off everywhere. The writer checkpoints
+ * itself after a commit that left more than CHECKPOINT_PAGES in the WAL.
+ * synchronous=FULL: a 201 that was answered survives a power cut. */
+#include "db/inside.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/vfs.h>
+
+enum {
+    CHECKPOINT_PAGES = 1000,
+    READERS_KEPT = 16,
+    BUSY_TIMEOUT_MS = 10000,
+};
+
+struct db {
+    char *path;
+    pthread_mutex_t writer_lock;
+    struct connection *writer;
+    int wal_pages; /* after the last commit, under writer_lock */
+    pthread_mutex_t readers_lock;
+    struct connection *readers; /* free ones */
+    int readers_free;
+};
+
+/* ---- why the last call failed, per thread ---- */
+
+static _Thread_local char last_message[256] = "no failure yet";
+
+const char *db_errmsg(struct db *db)
+{
+    (void)db;
+    return last_message;
+}
+
+int refuse(int code, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(last_message, sizeof(last_message), format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+int sqlite_fault(sqlite3 *sqlite, int rc)
+{
+    static const struct {
+        int rc, code;
+    } codes[] = {
+        { SQLITE_CONSTRAINT, -EEXIST }, { SQLITE_NOMEM, -ENOMEM },   { SQLITE_FULL, -ENOSPC },
+        { SQLITE_BUSY, -EBUSY },        { SQLITE_READONLY, -EROFS }, { SQLITE_CANTOPEN, -ENOENT },
+    };
+    int code = -EIO;
+
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+        if ((rc & 0xff) == codes[i].rc)
+            code = codes[i].code;
+    return refuse(code, "database: %s", sqlite ? sqlite3_errmsg(sqlite) : sqlite3_errstr(rc));
+}
+
+/* ---- connections ---- */
+
+static void connection_close(struct connection *on)
+{
+    if (!on)
+        return;
+    for (int i = 0; i < on->cached; i++) {
+        assert(!on->cache[i].taken);
+        sqlite3_finalize(on->cache[i].statement);
+    }
+    int rc = sqlite3_close(on->sqlite);
+    assert(rc == SQLITE_OK);
+    free(on);
+}
+
+static int connection_open(const char *path, int flags, const char *pragmas, struct connection **ret)
+{
+    struct connection *on = calloc(1, sizeof(*on));
+    int on_value;
+    int rc;
+
+    if (!on)
+        return refuse(-ENOMEM, "out of memory");
+    rc = sqlite3_open_v2(path, &on->sqlite, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc == SQLITE_OK) {
+        sqlite3_extended_result_codes(on->sqlite, 1);
+        sqlite3_busy_timeout(on->sqlite, BUSY_TIMEOUT_MS);
+        sqlite3_db_config(on->sqlite, SQLITE_DBCONFIG_DEFENSIVE, 1, &on_value);
+        sqlite3_db_config(on->sqlite, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, &on_value);
+        sqlite3_db_config(on->sqlite, SQLITE_DBCONFIG_DQS_DML, 0, &on_value);
+        sqlite3_db_config(on->sqlite, SQLITE_DBCONFIG_DQS_DDL, 0, &on_value);
+        rc = sqlite3_exec(on->sqlite, pragmas, NULL, NULL, NULL);
+    }
+    if (rc != SQLITE_OK) {
+        int r = sqlite_fault(on->sqlite, rc);
+        connection_close(on);
+        return r;
+    }
+    *ret = on;
+    return 0;
+}
+
+static int remember_wal_pages(void *user, sqlite3 *sqlite, const char *name, int pages)
+{
+    struct db *db = user;
+
+    (void)sqlite;
+    (void)name;
+    db->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+/* The WAL lives in shared memory: a network file system can't share that. */
+static int file_system_check(const char *path)
+{
+    static const struct {
+        long magic;
+        const char *name;
+    } network[] = {
+        { 0x6969, "NFS" }, { 0x517b, "SMB" }, { 0xff534d42, "CIFS" }, { 0xfe534d42, "SMB2" }, { 0xbd00bd0, "Lustre" }
+    };
+    struct statfs fs;
+
+    if (statfs(path, &fs) < 0)
+        return 0; /* sqlite3_open_v2 has said all there is to say */
+    for (size_t i = 0; i < sizeof(network) / sizeof(network[0]); i++)
+        if ((long)fs.f_type == network[i].magic)
+            return refuse(-ENOTSUP, "%s lies on %s; the database needs a local file system", path, network[i].name);
+    return 0;
+}
+
+static int writer_open(struct db *db)
+{
+    int r = connection_open(db->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+                            "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32000",
+                            &db->writer);
+
+    if (r < 0)
+        return r;
+    sqlite3_wal_hook(db->writer->sqlite, remember_wal_pages, db);
+    r = file_system_check(db->path);
+    return r < 0 ? r : schema_migrate(db->writer);
+}
+
+int db_open(const char *path, struct db **ret, char message[256])
+{
+    struct db *db = calloc(1, sizeof(*db));
+    int r;
+
+    assert(path);
+    *ret = NULL;
+    if (!db || !(db->path = strdup(path))) {
+        free(db);
+        snprintf(message, 256, "out of memory");
+        return -ENOMEM;
+    }
+    pthread_mutex_init(&db->writer_lock, NULL);
+    pthread_mutex_init(&db->readers_lock, NULL);
+    r = writer_open(db);
+    if (r < 0) {
+        snprintf(message, 256, "%.120s: %.130s", path, last_message);
+        db_close(db);
+        return r;
+    }
+    *ret = db;
+    return 0;
+}
+
+void db_close(struct db *db)
+{
+    if (!db)
+        return;
+    /* Readers first: the last connection to close checkpoints, and that must
+     * be the writer. */
+    while (db->readers) {
+        struct connection *reader = db->readers;
+        db->readers = reader->next;
+        connection_close(reader);
+    }
+    connection_close(db->writer);
+    pthread_mutex_destroy(&db->writer_lock);
+    pthread_mutex_destroy(&db->readers_lock);
+    free(db->path);
+    free(db);
+}
+
+int writer_begin(struct db *db, struct connection **ret)
+{
+    pthread_mutex_lock(&db->writer_lock);
+    int r = query_run(db->writer, "BEGIN IMMEDIATE", NO_VALUES);
+    if (r < 0) {
+        pthread_mutex_unlock(&db->writer_lock);
+        return r;
+    }
+    *ret = db->writer;
+    return 0;
+}
+
+int writer_end(struct db *db, int r)
+{
+    struct connection *on = db->writer;
+
+    if (r >= 0) {
+        int committed = query_run(on, "COMMIT", NO_VALUES);
+        if (committed < 0)
+            r = committed;
+    }
+    /* Some failures (disk full, out of memory) have rolled back already. */
+    if (r < 0 && !sqlite3_get_autocommit(on->sqlite))
+        sqlite3_exec(on->sqlite, "ROLLBACK", NULL, NULL, NULL);
+    if (r >= 0 && db->wal_pages > CHECKPOINT_PAGES) {
+        /* PASSIVE never waits for readers; what it leaves behind comes next time. */
+        sqlite3_wal_checkpoint_v2(on->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        db->wal_pages = 0;
+    }
+    pthread_mutex_unlock(&db->writer_lock);
+    return r;
+}
+
+int readers_take(struct db *db, struct connection **ret)
+{
+    struct connection *reader;
+
+    pthread_mutex_lock(&db->readers_lock);
+    reader = db->readers;
+    if (reader) {
+        db->readers = reader->next;
+        db->readers_free--;
+    }
+    pthread_mutex_unlock(&db->readers_lock);
+    if (!reader) {
+        int r = connection_open(db->path, SQLITE_OPEN_READONLY, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0",
+                                &reader);
+        if (r < 0)
+            return r;
+    }
+    reader->next = NULL;
+    *ret = reader;
+    return 0;
+}
+
+void readers_give(struct db *db, struct connection *on)
+{
+    if (!on)
+        return;
+    pthread_mutex_lock(&db->readers_lock);
+    if (db->readers_free < READERS_KEPT) {
+        on->next = db->readers;
+        db->readers = on;
+        db->readers_free++;
+        on = NULL;
+    }
+    pthread_mutex_unlock(&db->readers_lock);
+    connection_close(on);
+}
+
+int db_ping(struct db *db)
+{
+    struct connection *on;
+    int r = writer_begin(db, &on);
+
+    if (r < 0)
+        return r;
+    query_auto query = { 0 };
+    r = query_start(on, &query, "SELECT COUNT(*) FROM (SELECT number FROM job ORDER BY number DESC LIMIT 1)",
+                    NO_VALUES);
+    if (r >= 0)
+        r = query_next(&query);
+    query_done(&query);
+    r = writer_end(db, r < 0 ? r : 0);
+    return r;
+}

@@ -1,0 +1,161 @@
+/* How does a journal become rows?
+ *
+ * A batch of events, the rows they bring and the byte offset they end at are
+ * one transaction: after a crash the offset says exactly which lines are in.
+ * Two guards make a replay harmless: a batch must start at the stored offset,
+ * and events whose seq isn't above the job's highest are passed over. */
+#include "db/inside.h"
+
+int event_store(struct connection *on, int64_t job, int64_t family, int64_t seq, int64_t time_ms, const char *type,
+                const char *fields)
+{
+    int r = query_run(on, "INSERT INTO event(job, family, seq, time_ms, type, fields) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                      VALUES(V(job), V(family), V(seq), V(time_ms), V(type), V(fields)));
+
+    return r < 0 ? r : 0;
+}
+
+int db_event_add(struct db *db, const char *job, const char *type, const char *fields, int64_t now_ms)
+{
+    struct connection *on;
+    struct job_key key;
+    int r = writer_begin(db, &on);
+
+    if (r < 0)
+        return r;
+    r = job_key_find(on, job, &key);
+    if (r >= 0)
+        r = event_store(on, key.number, key.family, 0, now_ms, type, fields);
+    return writer_end(db, r);
+}
+
+/* Where a job's journal stands. */
+struct place {
+    int64_t number, family, offset, seq;
+};
+
+static int place_find(struct connection *on, const char *job, struct place *ret)
+{
+    query_auto query = { 0 };
+    int r = query_start(on, &query, "SELECT number, family, journal_offset, journal_seq FROM job WHERE id = ?1",
+                        VALUES(V(job)));
+
+    if (r >= 0)
+        r = query_next(&query);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return refuse(-ENOENT, "no job %.36s", job);
+    *ret = (struct place){ query_int(&query, 0), query_int(&query, 1), query_int(&query, 2), query_int(&query, 3) };
+    return 0;
+}
+
+static int ingest(struct connection *on, const char *job, int64_t from_offset, int64_t end_offset,
+                  const struct db_ingest_event *events, int count)
+{
+    struct place place = { 0 };
+    int r = place_find(on, job, &place);
+
+    if (r < 0)
+        return r;
+    if (place.offset != from_offset)
+        return refuse(-ESTALE, "job %s: journal is ingested to byte %lld, not %lld", job, (long long)place.offset,
+                      (long long)from_offset);
+    for (int i = 0; i < count && r >= 0; i++) {
+        const struct db_ingest_event *event = &events[i];
+        if (event->seq <= place.seq)
+            continue;
+        place.seq = event->seq;
+        r = event_store(on, place.number, place.family, event->seq, event->time_ms, event->type, event->fields);
+        if (r >= 0)
+            r = row_store(on, place.number, event->time_ms, &event->row);
+    }
+    if (r >= 0)
+        r = query_run(on, "UPDATE job SET journal_offset = ?2, journal_seq = ?3 WHERE number = ?1",
+                      VALUES(V(place.number), V(end_offset), V(place.seq)));
+    return r < 0 ? r : 0;
+}
+
+int db_ingest(struct db *db, const char *job, int64_t from_offset, int64_t end_offset,
+              const struct db_ingest_event *events, int count)
+{
+    struct connection *on;
+    int r = writer_begin(db, &on);
+
+    return r < 0 ? r : writer_end(db, ingest(on, job, from_offset, end_offset, events, count));
+}
+
+/* ---- reading ---- */
+
+void db_events_free(struct db_event *events, int count)
+{
+    for (int i = 0; i < count; i++)
+        free(events[i].fields);
+    free(events);
+}
+
+static int events_read(struct query *query, struct db_event **ret)
+{
+    struct db_event *events = NULL;
+    int count = 0, capacity = 0;
+    int r;
+
+    while ((r = query_next(query)) > 0) {
+        r = array_room((void **)&events, count, &capacity, sizeof(*events));
+        if (r < 0)
+            break;
+        struct db_event *event = &events[count];
+        *event =
+            (struct db_event){ .id = query_int(query, 0), .seq = query_int(query, 2), .time_ms = query_int(query, 3) };
+        query_copy(query, 1, event->job, sizeof(event->job));
+        query_copy(query, 4, event->type, sizeof(event->type));
+        r = query_dup(query, 5, &event->fields);
+        if (r < 0)
+            break;
+        count++;
+    }
+    if (r < 0) {
+        db_events_free(events, count);
+        return r;
+    }
+    *ret = events;
+    return count;
+}
+
+#define EVENTS_WHERE(condition)                                                                                        \
+    "SELECT event.id, job.id, seq, time_ms, type, fields FROM event JOIN job ON job.number = event.job "               \
+    "WHERE " condition " ORDER BY event.id LIMIT ?2"
+
+static int events_select(struct connection *on, const char *job, int64_t after, int limit, struct db_event **ret)
+{
+    query_auto query = { 0 };
+    struct job_key key;
+    int r;
+
+    limit = limit > 0 ? limit : -1;
+    if (!job) {
+        r = query_start(on, &query, EVENTS_WHERE("event.id > ?1"), VALUES(V(after), V(limit)));
+    } else {
+        r = job_key_find(on, job, &key);
+        if (r < 0)
+            return r;
+        /* A parent's stream holds its steps' events too: they share its family. */
+        r = query_start(on, &query,
+                        *key.parent ? EVENTS_WHERE("event.job = ?3 AND event.id > ?1")
+                                    : EVENTS_WHERE("event.family = ?3 AND event.id > ?1"),
+                        VALUES(V(after), V(limit), V(key.number)));
+    }
+    return r < 0 ? r : events_read(&query, ret);
+}
+
+int db_event_list(struct db *db, const char *job, int64_t after, int limit, struct db_event **ret)
+{
+    struct connection *on;
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    r = events_select(on, job, after, limit, ret);
+    readers_give(db, on);
+    return r;
+}

@@ -1,0 +1,132 @@
+/* What do the files of db/ share?
+ *
+ * Connections, queries with typed values, and the rule for transactions. All of
+ * it is private to this folder.
+ *
+ *     query_auto query = {0};
+ *     r = query_start(on, &query, "SELECT number FROM job WHERE id = ?1", VALUES(V(id)));
+ *     if (r >= 0)
+ *         r = query_next(&query);       // 1: a row is there
+ *
+ * Statements stay prepared on their connection: the second query_start with the
+ * same text costs no parsing. */
+#ifndef RIFT_DB_INSIDE_H
+#define RIFT_DB_INSIDE_H
+
+#include "db/db.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STATEMENT_CACHE = 64 };
+
+/* One SQLite connection, used by one thread at a time. */
+struct connection {
+    sqlite3 *sqlite;
+    struct connection *next; /* in the list of free readers */
+    struct cached {
+        sqlite3_stmt *statement;
+        bool taken;
+    } cache[STATEMENT_CACHE];
+    int cached;
+};
+
+/* ---- transactions and readers (db.c) ---- */
+
+/* Take the writer and begin an IMMEDIATE transaction. After a failure nothing
+ * is held. */
+int writer_begin(struct db *db, struct connection **ret);
+/* Commit when r >= 0, else roll back; give the writer back. Returns r, or why
+ * the commit failed. */
+int writer_end(struct db *db, int r);
+
+/* A read-only connection; readers_give when done (NULL is fine). */
+int readers_take(struct db *db, struct connection **ret);
+void readers_give(struct db *db, struct connection *on);
+
+/* Remember why the thread's call failed and return code. */
+int refuse(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same from SQLite's last error on a connection. */
+int sqlite_fault(sqlite3 *sqlite, int rc);
+
+/* ---- schema (schema.c) ---- */
+int schema_migrate(struct connection *on);
+
+/* ---- queries (query.c) ---- */
+
+struct value {
+    enum { VALUE_INT, VALUE_REAL, VALUE_TEXT } type;
+    int64_t integer;
+    double real;      /* NaN becomes NULL */
+    const char *text; /* NULL becomes NULL; must live until query_done */
+};
+static inline struct value value_int(int64_t x)
+{
+    return (struct value){ .type = VALUE_INT, .integer = x };
+}
+static inline struct value value_real(double x)
+{
+    return (struct value){ .type = VALUE_REAL, .real = x };
+}
+static inline struct value value_text(const char *x)
+{
+    return (struct value){ .type = VALUE_TEXT, .text = x };
+}
+#define V(x) _Generic((x), char * : value_text, const char * : value_text, double : value_real, default : value_int)(x)
+#define VALUES(...)                                                                                                    \
+    (const struct value[]){ __VA_ARGS__ }, (int)(sizeof((const struct value[]){ __VA_ARGS__ }) / sizeof(struct value))
+#define NO_VALUES NULL, 0
+
+struct query {
+    struct connection *on;
+    sqlite3_stmt *statement;
+};
+void query_done(struct query *query);
+#define query_auto __attribute__((cleanup(query_done))) struct query
+
+/* Prepare (or find prepared) and bind ?1, ?2, ... */
+int query_start(struct connection *on, struct query *ret, const char *sql, const struct value *values, int count);
+/* 1: a row, 0: no more, negative: failed. */
+int query_next(struct query *query);
+/* Start, run to the end, return the number of rows changed. */
+int query_run(struct connection *on, const char *sql, const struct value *values, int count);
+
+int64_t query_int(const struct query *query, int column);
+double query_real(const struct query *query, int column); /* NULL is NaN */
+/* Copies; what doesn't fit is cut. NULL is "". */
+void query_copy(const struct query *query, int column, char *ret, size_t size);
+/* A copy to free(), NULL for NULL. -ENOMEM or 0. */
+int query_dup(const struct query *query, int column, char **ret);
+
+/* Make room for one more item in a growing array: *items has `count` used and
+ * *capacity places of `size` bytes. */
+int array_room(void **items, int count, int *capacity, size_t size);
+
+/* ---- jobs, for events.c and points.c (job_list.c) ---- */
+
+/* What a row of job is to the rest of the folder. */
+struct job_key {
+    int64_t number, family; /* family: the parent's number, or its own */
+    enum job_state state;
+    bool cancel_wanted, is_parent;
+    char id[DB_ID_SIZE], parent[DB_ID_SIZE];
+};
+int job_key_find(struct connection *on, const char *id, struct job_key *ret);
+bool job_state_ended(enum job_state state);
+int job_read(const struct query *query, bool texts, struct db_job *ret);
+int jobs_read(struct query *query, bool texts, struct db_job **ret_jobs);
+/* The columns job_read expects, in its order. */
+extern const char job_columns[];
+
+/* ---- events (events.c) ---- */
+int event_store(struct connection *on, int64_t job, int64_t family, int64_t seq, int64_t time_ms, const char *type,
+                const char *fields);
+
+/* ---- rows that events bring (points.c, artifacts.c) ---- */
+int row_store(struct connection *on, int64_t job, int64_t time_ms, const struct db_row *row);
+int artifact_store(struct connection *on, int64_t job, int64_t time_ms, const struct db_row *row);
+
+#endif

@@ -1,0 +1,330 @@
+/* How are jobs looked up?
+ *
+ * Reading only: one job, lists by filter, a job's neighbours, its place in the
+ * queue. Every list goes through an index; the cursor is the job's number, so
+ * that a page costs the same however deep it lies. */
+#include "db/inside.h"
+
+#include <stdio.h>
+
+#define JOB_COLUMNS                                                                                                    \
+    "number, id, kind, state, label, priority, parent, step, device, attempts, cancel_wanted, "                        \
+    "created_ms, started_ms, ended_ms, pid, pid_start, boot_id, journal_offset, spec, result, error, progress "
+const char job_columns[] = JOB_COLUMNS;
+
+const char *const job_state_names[STATE_COUNT] = {
+    [STATE_BLOCKED] = "blocked",     [STATE_QUEUED] = "queued", [STATE_RUNNING] = "running",
+    [STATE_SUCCEEDED] = "succeeded", [STATE_FAILED] = "failed", [STATE_CANCELLED] = "cancelled",
+};
+
+int job_state_find(const char *name)
+{
+    for (int i = 0; i < STATE_COUNT; i++)
+        if (strcmp(job_state_names[i], name) == 0)
+            return i;
+    return -ENOENT;
+}
+
+bool job_state_ended(enum job_state state)
+{
+    return state == STATE_SUCCEEDED || state == STATE_FAILED || state == STATE_CANCELLED;
+}
+
+void db_job_done(struct db_job *job)
+{
+    free(job->spec);
+    free(job->result);
+    free(job->error);
+    free(job->progress);
+    *job = (struct db_job){ 0 };
+}
+
+void db_jobs_free(struct db_job *jobs, int count)
+{
+    for (int i = 0; i < count; i++)
+        db_job_done(&jobs[i]);
+    free(jobs);
+}
+
+static enum job_state state_read(const struct query *query, int column)
+{
+    char name[16];
+
+    query_copy(query, column, name, sizeof(name));
+    int state = job_state_find(name);
+    assert(state >= 0); /* the table's CHECK */
+    return (enum job_state)state;
+}
+
+/* A row of job_columns. The spec is loaded only when `spec` is true. */
+int job_read(const struct query *query, bool spec, struct db_job *ret)
+{
+    struct db_job job = { 0 };
+    int r = 0;
+
+    job.number = query_int(query, 0);
+    query_copy(query, 1, job.id, sizeof(job.id));
+    query_copy(query, 2, job.kind, sizeof(job.kind));
+    job.state = state_read(query, 3);
+    query_copy(query, 4, job.label, sizeof(job.label));
+    job.priority = (int)query_int(query, 5);
+    query_copy(query, 6, job.parent, sizeof(job.parent));
+    job.step = (int)query_int(query, 7);
+    query_copy(query, 8, job.device, sizeof(job.device));
+    job.attempts = (int)query_int(query, 9);
+    job.cancel_wanted = query_int(query, 10) != 0;
+    job.created_ms = query_int(query, 11);
+    job.started_ms = query_int(query, 12);
+    job.ended_ms = query_int(query, 13);
+    job.pid = query_int(query, 14);
+    job.pid_start = query_int(query, 15);
+    query_copy(query, 16, job.boot_id, sizeof(job.boot_id));
+    job.journal_offset = query_int(query, 17);
+    if (spec)
+        r = query_dup(query, 18, &job.spec);
+    if (r >= 0)
+        r = query_dup(query, 19, &job.result);
+    if (r >= 0)
+        r = query_dup(query, 20, &job.error);
+    if (r >= 0)
+        r = query_dup(query, 21, &job.progress);
+    if (r < 0) {
+        db_job_done(&job);
+        return r;
+    }
+    *ret = job;
+    return 0;
+}
+
+int jobs_read(struct query *query, bool spec, struct db_job **ret_jobs)
+{
+    struct db_job *jobs = NULL;
+    int count = 0, capacity = 0;
+    int r;
+
+    while ((r = query_next(query)) > 0) {
+        r = array_room((void **)&jobs, count, &capacity, sizeof(*jobs));
+        if (r >= 0)
+            r = job_read(query, spec, &jobs[count]);
+        if (r < 0)
+            break;
+        count++;
+    }
+    if (r < 0) {
+        db_jobs_free(jobs, count);
+        return r;
+    }
+    *ret_jobs = jobs;
+    return count;
+}
+
+int job_key_find(struct connection *on, const char *id, struct job_key *ret)
+{
+    query_auto query = { 0 };
+    int r = query_start(on, &query,
+                        "SELECT number, family, state, cancel_wanted, kind = 'rift', id, parent FROM job WHERE id = ?1",
+                        VALUES(V(id)));
+
+    if (r >= 0)
+        r = query_next(&query);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return refuse(-ENOENT, "no job %.36s", id);
+    *ret = (struct job_key){
+        .number = query_int(&query, 0),
+        .family = query_int(&query, 1),
+        .state = state_read(&query, 2),
+        .cancel_wanted = query_int(&query, 3) != 0,
+        .is_parent = query_int(&query, 4) != 0,
+    };
+    query_copy(&query, 5, ret->id, sizeof(ret->id));
+    query_copy(&query, 6, ret->parent, sizeof(ret->parent));
+    return 0;
+}
+
+/* Run one query on a reader and read all its rows as jobs. */
+static int jobs_select(struct db *db, const char *sql, const struct value *values, int count, bool spec,
+                       struct db_job **ret_jobs)
+{
+    struct connection *on;
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    query_auto query = { 0 };
+    r = query_start(on, &query, sql, values, count);
+    if (r >= 0)
+        r = jobs_read(&query, spec, ret_jobs);
+    query_done(&query);
+    readers_give(db, on);
+    return r;
+}
+
+int db_job_get(struct db *db, const char *id, struct db_job *ret)
+{
+    struct db_job *jobs;
+    int r = jobs_select(db, "SELECT " JOB_COLUMNS "FROM job WHERE id = ?1", VALUES(V(id)), true, &jobs);
+
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        free(jobs);
+        return refuse(-ENOENT, "no job %.36s", id);
+    }
+    *ret = jobs[0];
+    free(jobs);
+    return 0;
+}
+
+int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job **ret_jobs)
+{
+    /* Each term keeps its place, ?1 the cursor, so that one text per
+     * combination of filters is prepared once. */
+    struct value values[6];
+    char sql[512];
+    int count = 0;
+    int length;
+
+    values[count++] = V(filter->before > 0 ? filter->before : INT64_MAX);
+    length = snprintf(sql, sizeof(sql), "SELECT " JOB_COLUMNS "FROM job WHERE number < ?1");
+    if (filter->state >= 0) {
+        values[count++] = V(job_state_names[filter->state]);
+        length += snprintf(sql + length, sizeof(sql) - (size_t)length, " AND state = ?%d", count);
+    }
+    if (filter->kind) {
+        values[count++] = V(filter->kind);
+        length += snprintf(sql + length, sizeof(sql) - (size_t)length, " AND kind = ?%d", count);
+    }
+    if (filter->label) {
+        values[count++] = V(filter->label);
+        length += snprintf(sql + length, sizeof(sql) - (size_t)length, " AND label = ?%d", count);
+    }
+    if (filter->parent) {
+        values[count++] = V(*filter->parent ? filter->parent : (const char *)NULL);
+        length += snprintf(sql + length, sizeof(sql) - (size_t)length, " AND parent IS ?%d", count);
+    }
+    values[count++] = V(filter->limit > 0 ? filter->limit : -1);
+    snprintf(sql + length, sizeof(sql) - (size_t)length, " ORDER BY number DESC LIMIT ?%d", count);
+    return jobs_select(db, sql, values, count, false, ret_jobs);
+}
+
+int db_job_steps(struct db *db, const char *parent, struct db_job **ret_jobs)
+{
+    return jobs_select(db, "SELECT " JOB_COLUMNS "FROM job WHERE parent = ?1 ORDER BY step", VALUES(V(parent)), true,
+                       ret_jobs);
+}
+
+int db_job_running(struct db *db, struct db_job **ret_jobs)
+{
+    return jobs_select(db, "SELECT " JOB_COLUMNS "FROM job WHERE state = 'running' AND kind <> 'rift' ORDER BY number",
+                       NO_VALUES, true, ret_jobs);
+}
+
+static int ids_select(struct connection *on, const char *sql, const char *id, char (**ret_ids)[DB_ID_SIZE])
+{
+    query_auto query = { 0 };
+    char(*ids)[DB_ID_SIZE] = NULL;
+    int count = 0, capacity = 0;
+    int r = query_start(on, &query, sql, VALUES(V(id)));
+
+    while (r >= 0 && (r = query_next(&query)) > 0) {
+        r = array_room((void **)&ids, count, &capacity, sizeof(*ids));
+        if (r >= 0)
+            query_copy(&query, 0, ids[count++], sizeof(*ids));
+    }
+    if (r < 0) {
+        free(ids);
+        return r;
+    }
+    *ret_ids = ids;
+    return count;
+}
+
+int db_job_after(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE])
+{
+    struct connection *on;
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    r = ids_select(on,
+                   "SELECT other.id FROM job JOIN dependency ON dependency.job = job.number"
+                   " JOIN job AS other ON other.number = dependency.needs WHERE job.id = ?1 ORDER BY dependency.needs",
+                   id, ret_ids);
+    readers_give(db, on);
+    return r;
+}
+
+int db_job_dependents(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE])
+{
+    struct connection *on;
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    r = ids_select(on,
+                   "SELECT other.id FROM job JOIN dependency ON dependency.needs = job.number"
+                   " JOIN job AS other ON other.number = dependency.job WHERE job.id = ?1 ORDER BY dependency.job",
+                   id, ret_ids);
+    readers_give(db, on);
+    return r;
+}
+
+/* One number from one row. */
+static int count_select(struct connection *on, const char *sql, const struct value *values, int count, int64_t *ret)
+{
+    query_auto query = { 0 };
+    int r = query_start(on, &query, sql, values, count);
+
+    if (r >= 0)
+        r = query_next(&query);
+    if (r <= 0)
+        return r;
+    *ret = query_int(&query, 0);
+    return 1;
+}
+
+int db_job_position(struct db *db, const char *id)
+{
+    struct connection *on;
+    int64_t position = 0;
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    r = count_select(
+        on,
+        "SELECT (SELECT COUNT(*) FROM job WHERE state = 'queued' AND kind <> 'rift' AND priority > self.priority)"
+        " + (SELECT COUNT(*) FROM job WHERE state = 'queued' AND kind <> 'rift' AND priority = self.priority"
+        "    AND number < self.number)"
+        " FROM job AS self WHERE id = ?1 AND state = 'queued' AND kind <> 'rift'",
+        VALUES(V(id)), &position);
+    readers_give(db, on);
+    if (r == 0)
+        return refuse(-ENOENT, "job %.36s is not waiting for a slot", id);
+    return r < 0 ? r : (int)position;
+}
+
+int db_job_counts(struct db *db, struct db_counts *ret)
+{
+    struct connection *on;
+    struct db_counts counts = { 0 };
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    query_auto query = { 0 };
+    r = query_start(on, &query,
+                    "SELECT state, COUNT(*) FROM job WHERE state IN"
+                    " ('blocked','queued','running','succeeded','failed','cancelled') GROUP BY state",
+                    NO_VALUES);
+    while (r >= 0 && (r = query_next(&query)) > 0)
+        counts.by_state[state_read(&query, 0)] = query_int(&query, 1);
+    query_done(&query);
+    readers_give(db, on);
+    if (r < 0)
+        return r;
+    *ret = counts;
+    return 0;
+}
