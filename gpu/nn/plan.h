@@ -48,6 +48,11 @@ const struct plan_spec *plan_spec(const struct plan *plan);
 size_t plan_workspace_bytes(const struct plan *plan);
 size_t plan_packed_bytes(const struct plan *plan);
 
+/* Bytes of one example of a value: an activation's row, or plain floats for the
+ * pixels (value 0) and for what pooling and the linear layer make. Rows of a
+ * batch follow each other, so a cache of N examples is N times this. */
+size_t plan_row_bytes(const struct weights *weights, int value);
+
 /* Where a run reads its input: value 0 is pixels, plain [N,C,H,W] in [0,1]
  * (the plan normalises); other values are activations of the frontier. */
 void plan_bind(struct plan *plan, int value, const void *memory);
@@ -57,8 +62,8 @@ void plan_bind(struct plan *plan, int value, const void *memory);
  * changed. */
 int plan_forward(struct plan *plan, float momentum);
 
-/* Mean cross-entropy of the logits of the last forward against labels (device,
- * int32[N]); leaves the gradient of (scale * sum of losses) where
+/* Cross-entropy of the logits of the last forward against labels (device,
+ * int32[N]); leaves the gradient of scale * (sum of the losses) where
  * plan_backward wants it. scale is 1/N for a mean. */
 int plan_cross_entropy(struct plan *plan, const int32_t *labels, float scale);
 /* Per-example losses and hits of that (host arrays [N], NULL: not wanted). */
