@@ -273,8 +273,7 @@ int db_ping(struct db *db)
     if (r < 0)
         return r;
     query_auto query = { 0 };
-    r = query_start(on, &query, "SELECT COUNT(*) FROM (SELECT number FROM job ORDER BY number DESC LIMIT 1)",
-                    NO_VALUES);
+    r = query_start(on, &query, "SELECT EXISTS(SELECT 1 FROM job WHERE number = 1)", NO_VALUES);
     if (r >= 0)
         r = query_next(&query);
     query_done(&query);

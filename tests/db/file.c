@@ -1,0 +1,314 @@
+/* Is the file opened, migrated, shared and searched as promised? */
+#include "tests/db/fixture.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static int64_t number_in_file(const char *sql)
+{
+    sqlite3 *sqlite;
+    sqlite3_stmt *statement = NULL;
+    int64_t number = -1;
+
+    CHECK_INT(sqlite3_open(fixture_path, &sqlite), SQLITE_OK);
+    sqlite3_busy_timeout(sqlite, 5000);
+    if (sqlite3_prepare_v2(sqlite, sql, -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
+        number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(sqlite);
+    return number;
+}
+
+static void migration(void)
+{
+    char message[256] = "";
+
+    fixture_dir = check_tmpdir();
+    snprintf(fixture_path, sizeof(fixture_path), "%s/riftd.db", fixture_dir);
+    force("PRAGMA user_version = 0"); /* an empty file of version 0 */
+    CHECK_INT(db_open(fixture_path, &fixture, message), 0);
+    CHECK(number_in_file("PRAGMA user_version") >= 1);
+    CHECK_INT(add_job("a", "train", 0, NULL, NULL, -1), 0);
+    db_close(fixture);
+    CHECK_INT(db_open(fixture_path, &fixture, message), 0); /* again: nothing to do */
+    CHECK_STRING(state_of("a"), "queued");
+    CHECK_INT(db_ping(fixture), 0);
+    fixture_close();
+}
+
+static void newer(void)
+{
+    char message[256] = "";
+
+    fixture_open();
+    db_close(fixture);
+    force("PRAGMA user_version = 999");
+    CHECK_INT(db_open(fixture_path, &fixture, message), -EPROTO);
+    CHECK(!fixture);
+    CHECK_HOLDS(message, "newer riftd");
+    CHECK_HOLDS(message, "999");
+    CHECK_INT(number_in_file("PRAGMA user_version"), 999); /* untouched */
+    fixture_close();
+}
+
+static void not_a_database(void)
+{
+    char message[256] = "";
+
+    fixture_dir = check_tmpdir();
+    snprintf(fixture_path, sizeof(fixture_path), "%s/riftd.db", fixture_dir);
+    FILE *file = fopen(fixture_path, "w");
+    for (int i = 0; i < 1000; i++)
+        fputs("this is no database\n", file);
+    fclose(file);
+    CHECK_INT(db_open(fixture_path, &fixture, message), -EIO);
+    CHECK_HOLDS(message, "not a database");
+    snprintf(fixture_path, sizeof(fixture_path), "%s/no/such/riftd.db", fixture_dir);
+    CHECK_INT(db_open(fixture_path, &fixture, message), -ENOENT);
+    CHECK_HOLDS(message, "unable to open");
+    fixture_close();
+}
+
+static void settings(void)
+{
+    fixture_open();
+    add_job("a", "train", 0, NULL, NULL, -1);
+    CHECK_INT(number_in_file("SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM pragma_table_list WHERE schema = 'main' AND strict = 0"
+                             " AND name NOT LIKE 'sqlite%'"),
+              0);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+    fixture_close();
+}
+
+static void wal_stays_small(void)
+{
+    enum { BATCHES = 200, EVENTS = 200 };
+    static struct db_ingest_event batch[EVENTS];
+    char path[5000];
+    struct stat st;
+
+    fixture_open();
+    add_job("a", "train", 0, NULL, NULL, -1);
+    for (int b = 0; b < BATCHES; b++) {
+        for (int i = 0; i < EVENTS; i++)
+            batch[i] = (struct db_ingest_event){ .seq = b * EVENTS + i + 1,
+                                                 .type = "note",
+                                                 .fields = "{\"text\":\"0123456789\"}" };
+        CHECK_INT(db_ingest(fixture, "a", b, b + 1, batch, EVENTS), 0);
+    }
+    snprintf(path, sizeof(path), "%s-wal", fixture_path);
+    CHECK_INT(stat(path, &st), 0);
+    CHECK(st.st_size < 8 << 20); /* 1000 pages of 4 KiB, and the batch that went over */
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM event"), BATCHES * EVENTS + 1);
+    fixture_close();
+}
+
+/* Readers look on while a writer ingests; each must see whole batches only. */
+enum { READERS = 3, BATCH = 10, BATCHES = 100 };
+static atomic_bool readers_stop;
+static atomic_int torn, reads;
+
+static void *read_on(void *user)
+{
+    struct db_event *events;
+    struct db_point *points;
+
+    (void)user;
+    while (!atomic_load(&readers_stop)) {
+        int count = db_event_list(fixture, "a", 0, 0, &events);
+        if (count < 0 || (count - 1) % BATCH != 0)
+            atomic_fetch_add(&torn, 1);
+        if (count >= 0)
+            db_events_free(events, count);
+        count = db_point_list(fixture, "a", "loss", -1, 50, &points);
+        if (count >= 0)
+            free(points);
+        else if (count != -ENOENT)
+            atomic_fetch_add(&torn, 1);
+        atomic_fetch_add(&reads, 1);
+    }
+    return NULL;
+}
+
+static void concurrent_readers(void)
+{
+    pthread_t threads[READERS];
+    struct db_ingest_event batch[BATCH];
+
+    fixture_open();
+    add_job("a", "train", 0, NULL, NULL, -1);
+    for (int i = 0; i < READERS; i++)
+        pthread_create(&threads[i], NULL, read_on, NULL);
+    for (int b = 0; b < BATCHES; b++) {
+        for (int i = 0; i < BATCH; i++) {
+            int64_t seq = b * BATCH + i + 1;
+            batch[i] =
+                (struct db_ingest_event){ .seq = seq,
+                                          .type = "metric",
+                                          .fields = "{}",
+                                          .row = { .type = ROW_METRIC, .name = "loss", .step = seq, .value = 1 } };
+        }
+        CHECK_INT(db_ingest(fixture, "a", b, b + 1, batch, BATCH), 0);
+    }
+    atomic_store(&readers_stop, true);
+    for (int i = 0; i < READERS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK_INT(atomic_load(&torn), 0);
+    CHECK(atomic_load(&reads) > 0);
+    fixture_close();
+}
+
+/* ---- query plans: every statement that db/ has run, as the connection saw it ---- */
+
+/* Tell whether a plan walks a whole table. */
+static void plan_check(sqlite3 *sqlite, const char *sql, int *checked)
+{
+    char *explain = NULL;
+    sqlite3_stmt *plan = NULL;
+
+    if (asprintf(&explain, "EXPLAIN QUERY PLAN %s", sql) < 0)
+        exit(1);
+    if (sqlite3_prepare_v2(sqlite, explain, -1, &plan, NULL) != SQLITE_OK)
+        CHECK_FAIL("%s: %s", sql, sqlite3_errmsg(sqlite));
+    while (plan && sqlite3_step(plan) == SQLITE_ROW) {
+        const char *detail = (const char *)sqlite3_column_text(plan, 3);
+        if (strncmp(detail, "SCAN", 4) == 0 && !strstr(detail, "CONSTANT ROW"))
+            CHECK_FAIL("\"%s\" does: %s", sql, detail);
+        /* From the newest job on is a walk too, when the list has a filter. */
+        if (strstr(detail, "(rowid<?)") && strstr(sql, "number < ?1 AND"))
+            CHECK_FAIL("\"%s\" does: %s", sql, detail);
+    }
+    sqlite3_finalize(plan);
+    free(explain);
+    (*checked)++;
+}
+
+static char *statements[256];
+static int statement_count;
+
+/* SQLite tells every statement that is run in this process. */
+static int note_statement(unsigned mask, void *context, void *p, void *x)
+{
+    (void)mask;
+    (void)context;
+    (void)x;
+    const char *sql = sqlite3_sql(p);
+    for (int i = 0; i < statement_count; i++)
+        if (strcmp(statements[i], sql) == 0)
+            return 0;
+    if (statement_count < 256)
+        statements[statement_count++] = strdup(sql);
+    return 0;
+}
+
+static int trace_every_connection(sqlite3 *sqlite, char **message, const struct sqlite3_api_routines *api)
+{
+    (void)message;
+    (void)api;
+    return sqlite3_trace_v2(sqlite, SQLITE_TRACE_STMT, note_statement, NULL);
+}
+
+/* Call everything once, with every combination of filters. */
+static void exercise(void)
+{
+    struct db_ingest_event batch[] = {
+        { 1, 1, "metric", "{}", { .type = ROW_METRIC, .name = "loss", .step = 1, .value = 1 } },
+        { 2, 1, "module", "{}", { .type = ROW_MODULE, .name = "m", .fields = "{}" } },
+        { 3, 1, "artifact", "{}", { .type = ROW_ARTIFACT, .name = "f", .sha256 = "" } },
+        { 4, 1, "progress", "{}", { .type = ROW_PROGRESS, .fields = "{}" } },
+    };
+    struct db_new_job rift[] = { { .id = "p", .kind = "rift", .spec = "{}", .step = -1 },
+                                 { .id = "s", .kind = "train", .spec = "{}", .step = 0, .parent = "p", .label = "l" } };
+    char first[DB_ID_SIZE], (*ids)[DB_ID_SIZE], **texts;
+    struct db_job job = { 0 }, *jobs;
+    struct db_counts counts;
+    struct db_event *events;
+    struct db_series *series;
+    struct db_point *points;
+    struct db_artifact artifact, *artifacts;
+    int n;
+
+    CHECK_INT(db_job_insert(fixture, rift, 2, "key", "hash", 1, first), 0);
+    CHECK_INT(db_job_insert(fixture, rift, 2, "key", "hash", 1, first), 1);
+    add_job("b", "mrc", 0, "s", NULL, -1);
+    for (int mask = 0; mask < 32; mask++) {
+        struct db_job_filter filter = { .state = mask & 1 ? STATE_QUEUED : -1,
+                                        .kind = mask & 2 ? "train" : NULL,
+                                        .label = mask & 4 ? "l" : NULL,
+                                        .before = 100,
+                                        .limit = 10,
+                                        .parent = mask & 8 ? mask & 16 ? "" : "p" : NULL };
+        n = db_job_list(fixture, &filter, &jobs);
+        db_jobs_free(jobs, n);
+    }
+    CHECK_INT(db_job_position(fixture, "s"), 0);
+    CHECK_INT(db_job_claim(fixture, "cpu", 1, &job), 1);
+    db_job_done(&job);
+    CHECK_INT(db_job_started(fixture, "s", 1, 2, "b"), 0);
+    n = db_job_running(fixture, &jobs);
+    db_jobs_free(jobs, n);
+    CHECK_INT(db_ingest(fixture, "s", 0, 10, batch, 4), 0);
+    CHECK_INT(db_job_cancel(fixture, "p", 2), 0);
+    CHECK_INT(db_job_move(fixture, "s", STATE_FAILED, NULL, "{}", 2), 0);
+    CHECK_INT(db_job_retry(fixture, "p", 3), 0);
+    CHECK_INT(db_job_cancel(fixture, "p", 2), 0);
+    n = db_job_steps(fixture, "p", &jobs);
+    db_jobs_free(jobs, n);
+    CHECK_INT(db_job_after(fixture, "b", &ids), 1);
+    free(ids);
+    CHECK_INT(db_job_dependents(fixture, "s", &ids), 1);
+    free(ids);
+    CHECK_INT(db_job_counts(fixture, &counts), 0);
+    CHECK_INT(db_job_set_result(fixture, "p", "{}"), 0);
+    const char *streams[] = { NULL, "p", "s" };
+    for (int i = 0; i < 3; i++) {
+        n = db_event_list(fixture, streams[i], 0, 10, &events);
+        db_events_free(events, n);
+    }
+    CHECK_INT(db_event_add(fixture, "s", "note", "{}", 1), 0);
+    CHECK_INT(db_series_list(fixture, "s", &series), 1);
+    free(series);
+    CHECK_INT(db_point_list(fixture, "s", "loss", -1, 10, &points), 1);
+    free(points);
+    CHECK_INT(db_row_list(fixture, "s", ROW_MODULE, &texts), 1);
+    db_texts_free(texts, 1);
+    CHECK_INT(db_artifact_list(fixture, "s", &artifacts), 1);
+    free(artifacts);
+    CHECK_INT(db_artifact_get(fixture, "s", "f", &artifact), 0);
+    CHECK_INT(db_ping(fixture), 0);
+    CHECK_INT(db_job_delete(fixture, "p"), 0);
+}
+
+static void plans(void)
+{
+    int checked = 0;
+
+    CHECK_INT(sqlite3_auto_extension((void (*)(void))trace_every_connection), SQLITE_OK);
+    fixture_open();
+    exercise();
+    sqlite3_reset_auto_extension();
+    sqlite3 *sqlite;
+    CHECK_INT(sqlite3_open(fixture_path, &sqlite), SQLITE_OK);
+    for (int i = 0; i < statement_count; i++) {
+        const char *sql = statements[i];
+        if (strncmp(sql, "SELECT", 6) == 0 || strncmp(sql, "UPDATE", 6) == 0 || strncmp(sql, "DELETE", 6) == 0 ||
+            strncmp(sql, "INSERT", 6) == 0)
+            plan_check(sqlite, sql, &checked);
+        free(statements[i]);
+    }
+    sqlite3_close(sqlite);
+    CHECK(checked > 40);
+    fixture_close();
+}
+
+static const struct check_case cases[] = {
+    { "a file of version 0 is migrated, and opening again changes nothing", migration },
+    { "a file of a newer riftd is refused and left alone", newer },
+    { "a file that is no database, or can't be made, is refused with its name", not_a_database },
+    { "the file is in WAL mode, every table is STRICT, integrity holds", settings },
+    { "the writer checkpoints, so that the WAL stays small", wal_stays_small },
+    { "readers beside a writer see whole batches only", concurrent_readers },
+    { "no query that db/ runs walks a whole table", plans },
+};
+CHECK_MAIN(cases)

@@ -1,0 +1,75 @@
+/* What do the tests of db/ share? A fresh database in a directory of its own,
+ * and one-line ways to put jobs into it. */
+#ifndef RIFT_TESTS_DB_FIXTURE_H
+#define RIFT_TESTS_DB_FIXTURE_H
+
+#include "db/db.h"
+#include "tests/check.h"
+
+#include <errno.h>
+#include <sqlite3.h>
+
+static char *fixture_dir;
+static char fixture_path[4096];
+static struct db *fixture;
+
+static inline void fixture_open(void)
+{
+    char message[256] = "";
+
+    fixture_dir = check_tmpdir();
+    snprintf(fixture_path, sizeof(fixture_path), "%s/riftd.db", fixture_dir);
+    CHECK_INT(db_open(fixture_path, &fixture, message), 0);
+    CHECK_STRING(message, "");
+    if (!fixture)
+        exit(1);
+}
+
+static inline void fixture_close(void)
+{
+    db_close(fixture);
+    fixture = NULL;
+    check_rmdir(fixture_dir);
+}
+
+/* A job "id" that waits for `after` (NULL: nothing), belonging to `parent` (NULL: none). */
+static inline int add_job(const char *id, const char *kind, int priority, const char *after, const char *parent,
+                          int step)
+{
+    char first[DB_ID_SIZE];
+    struct db_new_job job = { .id = id,
+                              .kind = kind,
+                              .spec = "{}",
+                              .priority = priority,
+                              .parent = parent,
+                              .step = step,
+                              .after = &after,
+                              .after_count = after ? 1 : 0 };
+
+    return db_job_insert(fixture, &job, 1, NULL, NULL, 1000, first);
+}
+
+static inline const char *state_of(const char *id)
+{
+    db_job_auto job = { 0 };
+
+    if (db_job_get(fixture, id, &job) < 0)
+        return "missing";
+    return job_state_names[job.state];
+}
+
+/* Put a job into a state past the rules, straight into the file. */
+static inline void force(const char *sql)
+{
+    sqlite3 *sqlite;
+    char *why = NULL;
+
+    CHECK_INT(sqlite3_open(fixture_path, &sqlite), SQLITE_OK);
+    sqlite3_busy_timeout(sqlite, 5000);
+    if (sqlite3_exec(sqlite, sql, NULL, NULL, &why) != SQLITE_OK)
+        CHECK_FAIL("%s: %s", sql, why);
+    sqlite3_free(why);
+    sqlite3_close(sqlite);
+}
+
+#endif
