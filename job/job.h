@@ -214,7 +214,8 @@ struct spec_ref {
 int spec_refs(json_t *spec, int (*see)(const struct spec_ref *ref, void *user), void *user);
 
 /* ---- the field table --------------------------------------------------------
- * One row a field. Parsing, defaults, messages, `riftctl fields`, the
+ * One row a field; two rows with different kinds where the default depends on
+ * the kind. Parsing, defaults, messages, `riftctl fields`, the
  * dashboard's form and the test against openapi.yaml all read it. */
 
 enum field_type {
@@ -225,6 +226,7 @@ enum field_type {
     FIELD_MODULES,  /* [names] | "lowest" | "highest" | "last" | "all" | {"top": k} */
     FIELD_ATTACK,   /* object of attack fields, or null */
     FIELD_ATTACK_LIST,
+    FIELD_OBJECT,   /* object whose members have rows of their own, or null */
 };
 
 struct spec_field {

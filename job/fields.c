@@ -1,0 +1,251 @@
+/* What can be said in a spec?
+ *
+ * THE table: parsing, defaults, error messages, `riftctl fields`, the form of
+ * the dashboard and a test against openapi.yaml read it, so a new field is one
+ * row here, one member in job.h and one line in spec_read.c.
+ *
+ * The order is the order of the normalised spec. A field whose default or
+ * obligation depends on the kind has several rows with disjoint kinds. The
+ * rows under /attack also describe each item of /evaluate/attacks. */
+#include "job/spec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRAIN (1u << JOB_TRAIN)
+#define MRC (1u << JOB_MRC)
+#define FINETUNE (1u << JOB_FINETUNE)
+#define INTERPOLATE (1u << JOB_INTERPOLATE)
+#define EVALUATE (1u << JOB_EVALUATE)
+#define RIFT (1u << JOB_RIFT)
+#define ALL ((1u << JOB_KIND_COUNT) - 1)
+
+#define INT_TOP 2147483647
+#define EPOCHS_TOP 100000
+
+#define OPTIMIZER_ROWS(at, kinds, lr)                                                                                  \
+    { at "/lr", FIELD_REAL, kinds, lr, 0, 1000, NULL, false, "",                                                       \
+      "Learning rate of SGD at the first epoch." },                                                                    \
+    { at "/momentum", FIELD_REAL, kinds, "0.9", 0, 1, NULL, false, "",                                                 \
+      "Momentum of SGD, without Nesterov and dampening." },                                                            \
+    { at "/weight_decay", FIELD_REAL, kinds, "0.0005", 0, 1, NULL, false, "",                                          \
+      "Multiple of the weights that is added to their gradient." },                                                    \
+    { at "/schedule/type", FIELD_ENUM, kinds, "\"step\"", 0, 0, "constant|step|cosine|linear", false, "",              \
+      "How the learning rate changes from epoch to epoch: step multiplies it by gamma at each milestone, cosine and "  \
+      "linear go down to 0 at the end." },                                                                             \
+    { at "/schedule/milestones", FIELD_INT_LIST, kinds, "null", 1, EPOCHS_TOP, NULL, true, "epochs",                   \
+      "After how many epochs a step happens, ascending. null: for training at 100/110 and 105/110 of the epochs, for " \
+      "fine-tuning at half of them." },                                                                                \
+    { at "/schedule/gamma", FIELD_REAL, kinds, "0.1", 0, 10, NULL, false, "",                                          \
+      "Factor of one step." }
+
+const struct spec_field spec_fields[] = {
+    { "/kind", FIELD_ENUM, ALL, NULL, 0, 0, "train|mrc|finetune|interpolate|evaluate|rift", false, "",
+      "What to do. rift is the whole method; it expands into one job of each other kind." },
+    { "/label", FIELD_STRING, ALL, "null", 1, 100, NULL, true, "characters",
+      "A name for people, and for filtering lists." },
+    { "/priority", FIELD_INT, ALL, "0", -100, 100, NULL, false, "",
+      "Jobs of higher priority start first; equal ones in order of submission." },
+    { "/device", FIELD_STRING, ALL, "\"auto\"", 1, 16, NULL, false, "",
+      "auto: the best there is. cpu, cuda or cuda:N: that one. ref: the plain and slow reference." },
+    { "/precision", FIELD_ENUM, ALL, "\"float32\"", 0, 0, "float32", false, "",
+      "Number format of the computation." },
+    { "/seed", FIELD_INT, ALL, "0", 0, 9007199254740992.0, NULL, false, "",
+      "Every random number follows from it: initial weights, order, augmentation, attacks." },
+    { "/batch_size", FIELD_INT, ALL, "128", 1, 65536, NULL, false, "images",
+      "Images of one step; the last, smaller batch is kept." },
+    { "/threads", FIELD_INT, ALL, "0", 0, 1024, NULL, false, "threads",
+      "CPU threads of the worker; 0: as many as it may use." },
+    { "/checkpoint_every_s", FIELD_REAL, ALL, "60", 0, 86400, NULL, false, "seconds",
+      "Time between two checkpoints inside an epoch; 0: only at the end of epochs, modules, alphas and attacks." },
+    { "/protocol", FIELD_ENUM, ALL, "\"validation\"", 0, 0, "validation|paper", false, "",
+      "What chooses epoch, module and alpha. validation: a held-out part of the training data. paper: nothing is held "
+      "out and the test data choose, as published." },
+
+    { "/model/arch", FIELD_ENUM, ALL, "\"resnet18\"", 0, 0, "resnet18|resnet34", false, "", "Architecture." },
+    { "/model/width", FIELD_INT, ALL, "64", 1, 1024, NULL, false, "channels", "Channels of the first stage." },
+    { "/model/num_classes", FIELD_INT, ALL, "10", 2, 10000, NULL, false, "classes", "Classes to tell apart." },
+    { "/model/input", FIELD_INT_LIST, ALL, "[3,32,32]", 1, 64, NULL, false, "channels, rows, columns",
+      "Shape of one image; smaller images are padded with zeros." },
+    { "/model/normalize", FIELD_OBJECT, ALL, "null", 0, 0, NULL, true, "",
+      "Mean and standard deviation a channel, part of the model: attacks live in pixel space. null: not normalised." },
+    { "/model/normalize/mean", FIELD_REAL_LIST, ALL, NULL, -10, 10, NULL, false, "pixel in [0,1]",
+      "What is subtracted from each channel." },
+    { "/model/normalize/std", FIELD_REAL_LIST, ALL, NULL, 1e-6, 1000, NULL, false, "pixel in [0,1]",
+      "What each channel is divided by afterwards." },
+    { "/model/weights", FIELD_WEIGHTS, TRAIN | RIFT, "null", 1, 4096, NULL, true, "",
+      "Weights to start from. null: initialise from the seed." },
+    { "/model/weights", FIELD_WEIGHTS, MRC | FINETUNE | EVALUATE, NULL, 1, 4096, NULL, false, "",
+      "Weights of the model." },
+
+    { "/dataset/name", FIELD_STRING, ALL, "null", 1, 100, NULL, true, "characters",
+      "A registered data set, instead of format and path." },
+    { "/dataset/format", FIELD_ENUM, ALL, "null", 0, 0, "cifar10|idx|image-folder|tensors", true, "",
+      "How the data lie on disk." },
+    { "/dataset/path", FIELD_STRING, ALL, "null", 1, 4096, NULL, true, "characters", "Where the data lie." },
+    { "/dataset/test_path", FIELD_STRING, ALL, "null", 1, 4096, NULL, true, "characters",
+      "Where the test data lie. null: found inside path by the rule of the format." },
+    { "/dataset/train_limit", FIELD_INT, ALL, "null", 1, INT_TOP, NULL, true, "images",
+      "Use only that many training images. null: all." },
+    { "/dataset/test_limit", FIELD_INT, ALL, "null", 1, INT_TOP, NULL, true, "images",
+      "Use only that many test images. null: all." },
+    { "/dataset/validation", FIELD_REAL, ALL, "0.1", 0.001, 0.9, NULL, false, "part of the training data",
+      "How much is held out under the validation protocol." },
+    { "/dataset/split", FIELD_ENUM, ALL, "null", 0, 0, "train|validation|test", true, "",
+      "What mrc, interpolate and evaluate look at. null: what fits the kind and the protocol." },
+
+    { "/augment", FIELD_ENUM, TRAIN | FINETUNE | RIFT, "\"standard\"", 0, 0, "none|standard", false, "",
+      "standard: pad, crop at random and flip training images." },
+    { "/augment_padding", FIELD_ENUM, TRAIN | FINETUNE | RIFT, "\"reflect\"", 0, 0, "reflect|zero", false, "",
+      "What the padding of the random crop holds." },
+    { "/shuffle", FIELD_BOOL, ALL, "true", 0, 0, NULL, false, "", "Take images in a new order every epoch." },
+
+    { "/attack", FIELD_ATTACK, ALL, "{}", 0, 0, NULL, true, "",
+      "How adversarial examples are made. null: examples are taken as they are." },
+    { "/attack/type", FIELD_ENUM, ALL, "\"pgd\"", 0, 0, "pgd", false, "", "The algorithm." },
+    { "/attack/epsilon", FIELD_PIXEL, ALL, "\"8/255\"", 0, 1, NULL, false, "pixel in [0,1]",
+      "Radius of the ball (largest change of any pixel)." },
+    { "/attack/step_size", FIELD_PIXEL, ALL, "\"2/255\"", 0, 1, NULL, false, "pixel in [0,1]",
+      "How far one step goes." },
+    { "/attack/steps", FIELD_INT, ALL, "10", 1, 10000, NULL, false, "steps", "Gradient steps." },
+    { "/attack/random_start", FIELD_BOOL, ALL, "true", 0, 0, NULL, false, "",
+      "Start anywhere in the ball rather than at the image." },
+    { "/attack/restarts", FIELD_INT, ALL, "1", 1, 100, NULL, false, "runs",
+      "How often to start again; the worst run counts." },
+    { "/attack/name", FIELD_STRING, ALL, "null", 1, 60, NULL, true, "characters",
+      "Name of the measurement. null: pgd- and the number of steps." },
+
+    { "/train/method", FIELD_ENUM, TRAIN | RIFT, "\"pgd-at\"", 0, 0, "standard|pgd-at", false, "",
+      "standard: on the images as they are. pgd-at: on adversarial examples of them." },
+    { "/train/epochs", FIELD_INT, TRAIN | RIFT, "110", 1, EPOCHS_TOP, NULL, false, "epochs", "Length of the training." },
+    { "/train/evaluate_every", FIELD_INT, TRAIN | RIFT, "1", 0, EPOCHS_TOP, NULL, false, "epochs",
+      "How often accuracies are measured to find the best epoch; 0: never, the last epoch is the best." },
+    { "/train/attack_batch_norm", FIELD_ENUM, TRAIN | RIFT, "\"train\"", 0, 0, "train|frozen", false, "",
+      "Batch statistics or running statistics while adversarial examples are made." },
+    OPTIMIZER_ROWS("/optimizer", TRAIN | RIFT, "0.1"),
+    OPTIMIZER_ROWS("/optimizer", FINETUNE, "0.001"),
+
+    { "/mrc/epsilon", FIELD_REAL, MRC | RIFT, "0.1", 0, 10, NULL, false, "part of the weight's norm",
+      "How far a module's weight may be moved." },
+    { "/mrc/steps", FIELD_INT, MRC | RIFT, "10", 1, 10000, NULL, false, "passes", "Passes of ascent over the data." },
+    { "/mrc/lr", FIELD_REAL, MRC | RIFT, "1.0", 0, 1000, NULL, false, "", "Learning rate of the ascent." },
+    { "/mrc/projection", FIELD_ENUM, MRC | RIFT, "\"pass\"", 0, 0, "pass|step", false, "",
+      "When the weight is put back into the ball: after each pass, as published, or after each step." },
+    { "/mrc/modules", FIELD_STRING_LIST, MRC | RIFT, "null", 1, 63, NULL, true, "",
+      "Modules to measure. null: all." },
+
+    { "/finetune/modules", FIELD_MODULES, FINETUNE, NULL, 1, 63, NULL, false, "",
+      "What is trained; lowest, highest and top go by the robust criticality that mrc_job found." },
+    { "/finetune/modules", FIELD_MODULES, RIFT, "\"lowest\"", 1, 63, NULL, false, "",
+      "What is trained; lowest, highest and top go by the robust criticality found before." },
+    { "/finetune/mrc_job", FIELD_WEIGHTS, FINETUNE, "null", 1, 4096, NULL, true, "",
+      "The mrc job whose result is looked at: the path of its directory or {\"job\": ID}." },
+    { "/finetune/epochs", FIELD_INT, FINETUNE | RIFT, "10", 1, EPOCHS_TOP, NULL, false, "epochs",
+      "Length of the fine-tuning." },
+    { "/finetune/evaluate_every", FIELD_INT, FINETUNE | RIFT, "1", 0, EPOCHS_TOP, NULL, false, "epochs",
+      "How often accuracy is measured to find the best epoch; 0: never, the last epoch is the best." },
+    { "/finetune/batch_norm", FIELD_ENUM, FINETUNE | RIFT, "\"train\"", 0, 0, "train|frozen", false, "",
+      "train: batch statistics, and running ones drift, as published. frozen: they stay." },
+    OPTIMIZER_ROWS("/finetune/optimizer", RIFT, "0.001"),
+
+    { "/interpolate/from", FIELD_WEIGHTS, INTERPOLATE, NULL, 1, 4096, NULL, false, "", "Weights at alpha 0." },
+    { "/interpolate/to", FIELD_WEIGHTS, INTERPOLATE, NULL, 1, 4096, NULL, false, "", "Weights at alpha 1." },
+    { "/interpolate/alphas", FIELD_REAL_LIST, INTERPOLATE | RIFT, "[0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0]", 0, 1,
+      NULL, false, "", "Points to measure, ascending." },
+    { "/interpolate/tolerance", FIELD_REAL, INTERPOLATE | RIFT, "0.001", 0, 1, NULL, false, "fraction of the images",
+      "Robust accuracy that may be given up for clean accuracy." },
+
+    { "/evaluate/attacks", FIELD_ATTACK_LIST, EVALUATE | RIFT, "null", 0, 100, NULL, true, "attacks",
+      "Attacks to measure, each under its own name. null: the one under /attack." },
+    { "/evaluate/baseline", FIELD_WEIGHTS, EVALUATE, "null", 1, 4096, NULL, true, "",
+      "Other weights, measured the same way beside the model." },
+};
+const int spec_field_count = sizeof(spec_fields) / sizeof(spec_fields[0]);
+
+const struct spec_field *field_find(const char *pointer, unsigned kinds)
+{
+    for (int i = 0; i < spec_field_count; i++)
+        if ((spec_fields[i].kinds & kinds) && strcmp(spec_fields[i].pointer, pointer) == 0)
+            return &spec_fields[i];
+    return NULL;
+}
+
+/* What follows `pointer` in the field's own pointer, "/width" for example; NULL
+ * when the field isn't below it. */
+static const char *below(const struct spec_field *field, const char *pointer)
+{
+    size_t length = strlen(pointer);
+
+    return strncmp(field->pointer, pointer, length) == 0 && field->pointer[length] == '/' ? field->pointer + length : NULL;
+}
+
+bool field_has_members(const char *pointer, unsigned kinds)
+{
+    for (int i = 0; i < spec_field_count; i++)
+        if ((spec_fields[i].kinds & kinds) && below(&spec_fields[i], pointer))
+            return true;
+    return false;
+}
+
+const char *field_owner(const struct spec_field *field)
+{
+    for (int i = 0; i < spec_field_count; i++)
+        if ((spec_fields[i].type == FIELD_OBJECT || spec_fields[i].type == FIELD_ATTACK) &&
+            below(field, spec_fields[i].pointer))
+            return spec_fields[i].pointer;
+    return "";
+}
+
+enum { NAME_TOP = 48 }; /* longer names aren't compared */
+
+/* How many letters have to be added, dropped, changed or swapped with their
+ * neighbour to make one word the other. One row of the usual table a letter
+ * of `left`; three rows are kept. */
+static int distance(const char *left, const char *right)
+{
+    int rows[3][NAME_TOP + 1], width = (int)strlen(right);
+
+    for (int j = 0; j <= width; j++)
+        rows[0][j] = j;
+    for (int i = 1; left[i - 1]; i++) {
+        int *now = rows[i % 3], *before = rows[(i + 2) % 3], *earlier = rows[(i + 1) % 3];
+
+        now[0] = i;
+        for (int j = 1; j <= width; j++) {
+            bool same = left[i - 1] == right[j - 1];
+            int best = before[j - 1] + !same;
+
+            best = before[j] + 1 < best ? before[j] + 1 : best;
+            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
+            if (i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] && earlier[j - 2] + 1 < best)
+                best = earlier[j - 2] + 1;
+            now[j] = best;
+        }
+    }
+    return rows[strlen(left) % 3][width];
+}
+
+bool field_nearest(const char *pointer, const char *name, unsigned kinds, char *ret, size_t size)
+{
+    int nearest = 1 + (int)strlen(name) / 2;
+    bool found = false;
+
+    if (strlen(name) > NAME_TOP)
+        return false;
+    for (int i = 0; i < spec_field_count; i++) {
+        const char *rest = below(&spec_fields[i], pointer);
+        char member[NAME_TOP + 1];
+
+        if (!rest || !(spec_fields[i].kinds & kinds))
+            continue;
+        snprintf(member, sizeof(member), "%.*s", (int)strcspn(rest + 1, "/"), rest + 1);
+        int far = distance(name, member);
+        if (far < nearest) {
+            nearest = far;
+            snprintf(ret, size, "%s", member);
+            found = true;
+        }
+    }
+    return found;
+}

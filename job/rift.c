@@ -1,0 +1,123 @@
+/* How does one rift job become five, and five results one table?
+ *
+ *   step 0  train        theta_AT
+ *   step 1  mrc          of theta_AT: which module is least critical
+ *   step 2  finetune     that module of theta_AT: theta_FT
+ *   step 3  interpolate  theta_AT to theta_FT: the best point
+ *   step 4  evaluate     the best point, and theta_AT beside it
+ *
+ * A step's spec is what the rift spec says about fields that both have, and
+ * then the few lines of `links`. The result is checked like any other spec. */
+#include "job/spec.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const enum job_kind step_kinds[RIFT_STEPS] = { JOB_TRAIN, JOB_MRC, JOB_FINETUNE, JOB_INTERPOLATE, JOB_EVALUATE };
+
+/* What a step has from another step, or from another place of the rift spec. */
+static const struct {
+    int step;
+    const char *pointer;
+    const char *job;  /* {"job": ...}, or NULL */
+    const char *from; /* pointer in the rift spec */
+} links[] = {
+    { 1, "/model/weights", "step:0", NULL },
+    { 2, "/model/weights", "step:0", NULL },
+    { 2, "/finetune/mrc_job", "step:1", NULL },
+    { 2, "/optimizer", NULL, "/finetune/optimizer" },
+    { 3, "/interpolate/from", "step:0", NULL },
+    { 3, "/interpolate/to", "step:2", NULL },
+    { 4, "/model/weights", "step:3", NULL },
+    { 4, "/evaluate/baseline", "step:0", NULL },
+};
+
+/* The spec of one step before it is checked. New reference or NULL. */
+static json_t *step_make(const json_t *rift, int step)
+{
+    json_auto_t *spec = json_object();
+    unsigned mask = 1u << step_kinds[step];
+
+    for (int i = 0; spec && i < spec_field_count; i++) {
+        const struct spec_field *field = &spec_fields[i];
+        json_t *value = (field->kinds & mask) && !*field_owner(field) ? spec_at(rift, field->pointer) : NULL;
+        if (value && spec_put(spec, field->pointer, json_deep_copy(value)) < 0)
+            return NULL;
+    }
+    for (size_t i = 0; spec && i < sizeof(links) / sizeof(links[0]); i++) {
+        if (links[i].step != step)
+            continue;
+        json_t *value = links[i].job ? json_pack("{s:s}", "job", links[i].job) : json_deep_copy(spec_at(rift, links[i].from));
+        if (spec_put(spec, links[i].pointer, value) < 0)
+            return NULL;
+    }
+    if (!spec || spec_put(spec, "/kind", json_string(job_kinds[step_kinds[step]].name)) < 0)
+        return NULL;
+    return json_incref(spec);
+}
+
+int rift_expand(const struct job_spec *rift, json_t *ret_steps[RIFT_STEPS])
+{
+    json_t *steps[RIFT_STEPS] = { NULL };
+    int r = rift->kind == JOB_RIFT ? 0 : -EINVAL;
+
+    for (int i = 0; i < RIFT_STEPS && r == 0; i++) {
+        json_auto_t *made = step_make(rift->json, i);
+        struct spec_errors errors;
+        spec_auto spec = { 0 };
+
+        r = made ? spec_from_json(made, &spec, &errors) : -ENOMEM;
+        if (r == 0)
+            steps[i] = json_incref(spec.json);
+    }
+    if (r < 0) {
+        for (int i = 0; i < RIFT_STEPS; i++)
+            json_decref(steps[i]);
+        return r;
+    }
+    memcpy(ret_steps, steps, sizeof(steps));
+    return 0;
+}
+
+/* ---- the table --------------------------------------------------------------------------- */
+
+/* A member for json_pack's "o": a new reference, null when there is none. */
+static json_t *or_null(const json_t *value)
+{
+    return value ? json_deep_copy(value) : json_null();
+}
+
+/* One row of the table from {"clean": {...}, "attacks": [...]}. */
+static json_t *table_row(const json_t *measured)
+{
+    const json_t *clean = json_object_get(measured, "clean");
+    const json_t *attack = json_array_get(json_object_get(measured, "attacks"), 0);
+
+    return json_pack("{s:o, s:o}", "clean_accuracy", or_null(json_object_get(clean, "accuracy")), "robust_accuracy",
+                     or_null(json_object_get(attack, "accuracy")));
+}
+
+/* The names as one text, "a, b"; null when there are none. New reference. */
+static json_t *names_joined(const json_t *names)
+{
+    json_t *joined = NULL, *name;
+    size_t i;
+
+    json_array_foreach((json_t *)names, i, name) {
+        json_t *longer = joined ? json_sprintf("%s, %s", json_string_value(joined), json_string_value(name)) : or_null(name);
+        json_decref(joined);
+        joined = longer;
+    }
+    return joined ? joined : json_null();
+}
+
+json_t *rift_table(const json_t *const results[RIFT_STEPS], const char *protocol)
+{
+    const json_t *modules = json_object_get(results[2], "modules"), *evaluated = results[4];
+    const json_t *attack = json_array_get(json_object_get(evaluated, "attacks"), 0);
+
+    return json_pack("{s:o, s:o, s:o, s:s?, s:o, s:o, s:o}", "module", names_joined(modules), "modules", or_null(modules),
+                     "alpha", or_null(json_object_get(results[3], "chosen_alpha")), "protocol", protocol, "attack",
+                     or_null(json_object_get(attack, "name")), "before",
+                     table_row(json_object_get(evaluated, "baseline")), "after", table_row(evaluated));
+}

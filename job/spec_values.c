@@ -1,0 +1,428 @@
+/* Is this value one that its field may have?
+ *
+ * One function a field type, in a table; what a single field asks for beyond
+ * its type (a device's name, an image's shape) is a second, short table. All
+ * messages have one form: "must be WHAT WAS EXPECTED, is WHAT WAS GIVEN". */
+#include "job/spec.h"
+#include "job/text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIST_TOP = 1000, ID_LENGTH = 36 };
+
+/* ---- words ------------------------------------------------------------------- */
+
+struct shown {
+    char *text;
+    size_t room, used;
+};
+
+static int show_piece(const char *piece, size_t size, void *user)
+{
+    struct shown *shown = user;
+    size_t take = size < shown->room - shown->used ? size : shown->room - shown->used;
+
+    memcpy(shown->text + shown->used, piece, take);
+    shown->used += take;
+    return take < size ? -1 : 0; /* full: the rest isn't wanted */
+}
+
+void value_show(const json_t *value, char *ret, size_t size)
+{
+    struct shown shown = { .text = ret, .room = size - 4 };
+    int cut = json_dump_callback(value, show_piece, &shown, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+
+    ret[shown.used] = 0;
+    text_clean(ret);
+    if (cut < 0)
+        strcat(ret, "...");
+}
+
+/* "a|b|c" as "a, b or c". */
+static void show_values(const char *values, char *ret, size_t size)
+{
+    size_t used = 0;
+
+    ret[0] = 0;
+    for (const char *at = values; *at && used < size;) {
+        int length = (int)strcspn(at, "|");
+        bool last = at[length] == 0;
+
+        used += (size_t)snprintf(ret + used, size - used, "%s%.*s", at == values ? "" : last ? " or " : ", ", length, at);
+        at += last ? length : length + 1;
+    }
+}
+
+/* The words for each type; %s is the range. */
+static const char *const type_words[] = {
+    [FIELD_BOOL] = "true or false",
+    [FIELD_INT] = "a whole number%s",
+    [FIELD_REAL] = "a number%s",
+    [FIELD_PIXEL] = "a number%s or a fraction such as \"8/255\"",
+    [FIELD_STRING] = "text%s",
+    [FIELD_ENUM] = "%s",
+    [FIELD_INT_LIST] = "a list of whole numbers%s",
+    [FIELD_REAL_LIST] = "a list of numbers%s",
+    [FIELD_STRING_LIST] = "a list of different names",
+    [FIELD_WEIGHTS] = "a path, {\"job\": ID} or {\"model\": ID}",
+    [FIELD_MODULES] = "a list of names, \"lowest\", \"highest\", \"last\", \"all\" or {\"top\": NUMBER}",
+    [FIELD_ATTACK] = "an attack object",
+    [FIELD_ATTACK_LIST] = "a list of attack objects",
+    [FIELD_OBJECT] = "an object",
+};
+
+void value_expected(const struct spec_field *field, char *ret, size_t size)
+{
+    char range[120] = "";
+    size_t used;
+
+    if (field->type == FIELD_ENUM)
+        show_values(field->values, range, sizeof(range));
+    else if (field->type == FIELD_STRING)
+        snprintf(range, sizeof(range), " of %.0f to %.0f characters", field->min, field->max);
+    else
+        snprintf(range, sizeof(range), " from %.16g to %.16g%s%s%s", field->min, field->max, *field->unit ? " (" : "",
+                 field->unit, *field->unit ? ")" : "");
+    /* One "%s" at the most, so this is a replacement and no format. */
+    const char *words = type_words[field->type], *gap = strstr(words, "%s");
+    used = gap ? (size_t)snprintf(ret, size, "%.*s%s%s", (int)(gap - words), words, range, gap + 2)
+               : (size_t)snprintf(ret, size, "%s", words);
+    if (field->nullable && used < size)
+        snprintf(ret + used, size - used, " or null");
+}
+
+/* ---- one function a type ------------------------------------------------------
+ * 0 with a new reference, -EINVAL (no words yet: value_take finds them), -ENOMEM. */
+
+typedef int take_function(const struct spec_field *field, const json_t *value, json_t **ret);
+
+static int give(json_t *copy, json_t **ret)
+{
+    if (!copy)
+        return -ENOMEM;
+    *ret = copy;
+    return 0;
+}
+
+static bool in_range(const struct spec_field *field, double value)
+{
+    return isfinite(value) && value >= field->min && value <= field->max;
+}
+
+static int take_bool(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    (void)field;
+    return json_is_boolean(value) ? give(json_boolean(json_is_true(value)), ret) : -EINVAL;
+}
+
+/* 110.0 and 1e3 are whole numbers too, and become 110 and 1000. */
+static int take_int(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    if (!json_is_number(value) || !in_range(field, json_number_value(value)))
+        return -EINVAL;
+    if (json_is_real(value) && json_real_value(value) != floor(json_real_value(value)))
+        return -EINVAL;
+    return give(json_integer(json_is_integer(value) ? json_integer_value(value) : (json_int_t)json_real_value(value)), ret);
+}
+
+static int take_real(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    if (!json_is_number(value) || !in_range(field, json_number_value(value)))
+        return -EINVAL;
+    return give(json_deep_copy(value), ret);
+}
+
+/* Digits, perhaps with a point, up to `end`; few enough to be exact. */
+static bool decimal(const char *text, size_t length, double *ret)
+{
+    double value = 0, place = 1;
+    bool point = false, digits = false;
+
+    if (length > 15)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '.' && !point) {
+            point = true;
+        } else if (text[i] >= '0' && text[i] <= '9') {
+            value = value * 10 + (text[i] - '0');
+            place *= point ? 10 : 1;
+            digits = true;
+        } else {
+            return false;
+        }
+    }
+    *ret = value / place;
+    return digits;
+}
+
+int value_pixel(const json_t *value, double *ret)
+{
+    const char *text = json_string_value(value), *slash = text ? strchr(text, '/') : NULL;
+    double above, under;
+
+    if (json_is_number(value)) {
+        *ret = json_number_value(value);
+        return 0;
+    }
+    if (!slash || !decimal(text, (size_t)(slash - text), &above) || !decimal(slash + 1, strlen(slash + 1), &under) ||
+        under == 0)
+        return -EINVAL;
+    *ret = above / under;
+    return 0;
+}
+
+static int take_pixel(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    double pixel;
+
+    if (value_pixel(value, &pixel) < 0 || !in_range(field, pixel))
+        return -EINVAL;
+    return give(json_deep_copy(value), ret);
+}
+
+/* Text without control bytes, as long as the row allows. */
+static bool text_fits(const struct spec_field *field, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    double characters = 0;
+
+    for (const char *at = text; at && *at; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7F)
+            return false;
+        characters += (*at & 0xC0) != 0x80; /* what continues a UTF-8 character isn't one */
+    }
+    return text && in_range(field, characters);
+}
+
+static int take_string(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    return text_fits(field, value) ? give(json_deep_copy(value), ret) : -EINVAL;
+}
+
+int value_enum(const char *values, const char *text)
+{
+    size_t length = strlen(text);
+    int place = 0;
+
+    for (const char *at = values; *at; place++) {
+        size_t here = strcspn(at, "|");
+        if (here == length && memcmp(at, text, length) == 0)
+            return place;
+        at += at[here] ? here + 1 : here;
+    }
+    return -ENOENT;
+}
+
+static int take_enum(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    if (!json_is_string(value) || value_enum(field->values, json_string_value(value)) < 0)
+        return -EINVAL;
+    return give(json_deep_copy(value), ret);
+}
+
+static int take_list(const struct spec_field *field, const json_t *value, take_function *take_item, json_t **ret)
+{
+    json_auto_t *list = json_array();
+    size_t i;
+    json_t *item;
+
+    if (!json_is_array(value) || json_array_size(value) > LIST_TOP)
+        return -EINVAL;
+    if (!list)
+        return -ENOMEM;
+    json_array_foreach((json_t *)value, i, item) {
+        json_t *taken;
+        int r = take_item(field, item, &taken);
+        if (r < 0)
+            return r;
+        if (json_array_append_new(list, taken) < 0)
+            return -ENOMEM;
+    }
+    return give(json_incref(list), ret);
+}
+
+static int take_int_list(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    return take_list(field, value, take_int, ret);
+}
+
+static int take_real_list(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    return take_list(field, value, take_real, ret);
+}
+
+/* Names: at least one, none twice. */
+static int take_string_list(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    json_auto_t *seen = json_object();
+    size_t i;
+    json_t *item;
+
+    if (!seen)
+        return -ENOMEM;
+    if (json_array_size(value) == 0)
+        return -EINVAL;
+    json_array_foreach((json_t *)value, i, item) {
+        if (!json_is_string(item) || json_object_get(seen, json_string_value(item)))
+            return -EINVAL;
+        if (json_object_set_new(seen, json_string_value(item), json_true()) < 0)
+            return -ENOMEM;
+    }
+    return take_list(field, value, take_string, ret);
+}
+
+/* An id: a UUID's text, or "step:N" for a step of the rift job that is being expanded. */
+static bool id_valid(const json_t *value)
+{
+    const char *id = json_string_value(value);
+
+    if (!id)
+        return false;
+    if (strncmp(id, "step:", 5) == 0)
+        return id[5] >= '0' && id[5] < '0' + RIFT_STEPS && id[6] == 0;
+    if (strlen(id) != ID_LENGTH)
+        return false;
+    for (int i = 0; i < ID_LENGTH; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? id[i] != '-' : !strchr("0123456789abcdefABCDEF", id[i]))
+            return false;
+    }
+    return true;
+}
+
+static int take_weights(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    const json_t *job = json_object_get(value, "job"), *model = json_object_get(value, "model");
+    const json_t *artifact = json_object_get(value, "artifact");
+    size_t known = (job ? 1 : 0) + (model ? 1 : 0) + (artifact ? 1 : 0);
+    bool valid;
+
+    if (json_is_string(value))
+        return take_string(field, value, ret);
+    valid = json_is_object(value) && json_object_size(value) == known && id_valid(job ? job : model) &&
+            !(model && known > 1) && (!artifact || (json_is_string(artifact) && artifact_name_valid(json_string_value(artifact))));
+    return valid ? give(json_deep_copy(value), ret) : -EINVAL;
+}
+
+static int take_modules(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    const json_t *top = json_object_get(value, "top");
+
+    if (json_is_array(value))
+        return take_string_list(field, value, ret);
+    if (json_is_object(value)) {
+        bool valid = json_object_size(value) == 1 && json_is_integer(top) && json_integer_value(top) >= 1 &&
+                     json_integer_value(top) <= LIST_TOP;
+        return valid ? give(json_deep_copy(value), ret) : -EINVAL;
+    }
+    if (!json_is_string(value) || value_enum("lowest|highest|last|all", json_string_value(value)) < 0)
+        return -EINVAL;
+    return give(json_deep_copy(value), ret);
+}
+
+static take_function *const takers[] = {
+    [FIELD_BOOL] = take_bool,
+    [FIELD_INT] = take_int,
+    [FIELD_REAL] = take_real,
+    [FIELD_PIXEL] = take_pixel,
+    [FIELD_STRING] = take_string,
+    [FIELD_ENUM] = take_enum,
+    [FIELD_INT_LIST] = take_int_list,
+    [FIELD_REAL_LIST] = take_real_list,
+    [FIELD_STRING_LIST] = take_string_list,
+    [FIELD_WEIGHTS] = take_weights,
+    [FIELD_MODULES] = take_modules,
+};
+
+/* ---- what single fields ask for beyond their type ------------------------------- */
+
+/* auto, cpu, ref, cuda or cuda:N */
+static bool device_valid(const json_t *value)
+{
+    const char *name = json_string_value(value);
+    size_t digits;
+
+    if (value_enum("auto|cpu|ref|cuda", name) >= 0)
+        return true;
+    if (strncmp(name, "cuda:", 5) != 0)
+        return false;
+    digits = strspn(name + 5, "0123456789");
+    return digits >= 1 && digits <= 3 && name[5 + digits] == 0;
+}
+
+static bool input_valid(const json_t *value)
+{
+    json_int_t channels = json_integer_value(json_array_get(value, 0));
+    json_int_t rows = json_integer_value(json_array_get(value, 1));
+
+    return json_array_size(value) == 3 && (channels == 1 || channels == 3) && (rows == 32 || rows == 64) &&
+           rows == json_integer_value(json_array_get(value, 2));
+}
+
+static bool ascending(const json_t *value)
+{
+    for (size_t i = 1; i < json_array_size(value); i++)
+        if (json_number_value(json_array_get(value, i - 1)) >= json_number_value(json_array_get(value, i)))
+            return false;
+    return true;
+}
+
+static bool ascending_and_there(const json_t *value)
+{
+    return json_array_size(value) > 0 && ascending(value);
+}
+
+static bool directory_or_job(const json_t *value)
+{
+    return json_is_string(value) || (json_object_get(value, "job") && json_object_size(value) == 1);
+}
+
+static bool attack_name_free(const json_t *value)
+{
+    return strcmp(json_string_value(value), "clean") != 0;
+}
+
+static const struct {
+    const char *pointer;
+    bool (*valid)(const json_t *value);
+    const char *expected; /* NULL: the type's words */
+} extras[] = {
+    { "/device", device_valid, "auto, cpu, ref, cuda or cuda:N" },
+    { "/model/input", input_valid, "[channels, rows, columns] with 1 or 3 channels and 32x32 or 64x64 pixels" },
+    { "/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
+    { "/finetune/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
+    { "/interpolate/alphas", ascending_and_there, "an ascending list of at least one number from 0 to 1" },
+    { "/finetune/mrc_job", directory_or_job, "the path of an mrc job's directory, {\"job\": ID} or null" },
+    { "/attack/name", attack_name_free, "text of 1 to 60 characters other than \"clean\" or null" },
+};
+
+int value_take(const struct spec_field *field, const json_t *value, const char *pointer, struct spec_errors *errors,
+               json_t **ret)
+{
+    char expected[160], given[40];
+    json_t *taken = NULL;
+    int r = takers[field->type](field, value, &taken);
+
+    value_expected(field, expected, sizeof(expected));
+    for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
+        if (strcmp(extras[i].pointer, field->pointer) != 0)
+            continue;
+        snprintf(expected, sizeof(expected), "%s", extras[i].expected);
+        if (r == 0 && !extras[i].valid(taken))
+            r = -EINVAL;
+    }
+    if (r == 0) {
+        *ret = taken;
+        return 0;
+    }
+    json_decref(taken);
+    if (r == -EINVAL) {
+        value_show(value, given, sizeof(given));
+        spec_wrong(errors, pointer, "must be %s, is %s", expected, given);
+    }
+    return r;
+}
