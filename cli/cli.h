@@ -1,0 +1,140 @@
+/* What do the commands of riftctl share?
+ *
+ * A command is a row of the table in main.c: name, arguments, options, help
+ * and a function that returns the program's exit code. Whatever went wrong has
+ * been said on stderr by then: functions that return an exit code have spoken,
+ * functions that return a negative errno have not. Data goes to stdout. */
+#ifndef RIFT_CLI_CLI_H
+#define RIFT_CLI_CLI_H
+
+#include "cli/http.h"
+#include "job/job.h"
+
+/* The program's exit codes: a script's view of a job. */
+enum cli_exit {
+    CLI_OK = 0,          /* done; the watched job succeeded */
+    CLI_FAILED = 1,      /* the job failed, or something here did */
+    CLI_USAGE = 2,
+    CLI_CANCELLED = 3,   /* the watched job was cancelled */
+    CLI_UNREACHABLE = 4, /* no server answered */
+    CLI_NOT_FOUND = 5,
+    CLI_REJECTED = 6,    /* the server (or --dry-run) refuses the spec */
+};
+
+struct cli_option {
+    const char *name;     /* "limit" */
+    const char *argument; /* "N", or NULL for a switch */
+    const char *help;
+};
+
+#define CLI_OPTIONS_MOST   8
+#define CLI_ARGUMENTS_MOST 64
+
+struct cli;
+
+struct cli_command {
+    const char *name;
+    const char *arguments; /* for the usage line: "ID [NAME...]" */
+    int least, most;       /* number of arguments */
+    const char *summary;   /* one line */
+    const char *help;      /* more, or NULL */
+    struct cli_option options[CLI_OPTIONS_MOST];
+    int (*run)(struct cli *cli);
+};
+
+/* One call of the program. */
+struct cli {
+    const struct cli_command *command;
+    const char *arguments[CLI_ARGUMENTS_MOST];
+    int argument_count;
+    struct {
+        const char *name, *value; /* of the option table; value "" for a switch */
+    } given[CLI_ARGUMENTS_MOST];
+    int given_count;
+    bool json;         /* print the API's JSON */
+    struct http *http; /* server_open's */
+};
+
+/* The last value given for an option of this command, or fallback. */
+const char *cli_value(const struct cli *cli, const char *name, const char *fallback);
+bool cli_given(const struct cli *cli, const char *name);
+/* "riftctl: ..." on stderr; returns code. */
+int cli_error(enum cli_exit code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- server.c: asking riftd ---- */
+
+/* Find the server (--server, $RIFTD_URL, --state DIR, $RIFTD_STATE, the
+ * default) and make cli->http; no connection yet. */
+int server_open(struct cli *cli);
+/* GET without a word on failure: 0 and the JSON; the status (400..) of another
+ * answer; -ECONNREFUSED without one. */
+int server_try(struct http *http, const char *path, json_t **ret);
+/* The server may have come back at another address (port 0 and --state): look
+ * again. Says nothing; keeps the old address when there is no new one. */
+void server_look_again(struct cli *cli);
+/* METHOD PATH, body (may be NULL) -> JSON (may be NULL when there was none). */
+int server_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *header,
+                json_t **ret);
+/* GET of a path that printf makes. */
+int server_get(struct cli *cli, json_t **ret, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Append "?name=value" or "&name=value", escaped; a NULL value changes nothing.
+ * *url is grown; -ENOMEM frees it and leaves NULL. */
+int url_add(char **url, const char *name, const char *value);
+/* Exit code for an answer that isn't 2xx; says what the problem document says. */
+int server_problem(const struct http_response *response, const char *what);
+/* The job that ID, or a unique beginning of it, names. */
+int server_job(struct cli *cli, const char *id, json_t **ret);
+
+/* ---- print.c: data for people ---- */
+
+const char *text_at(const json_t *object, const char *key, const char *fallback); /* a string member */
+void print_json(const json_t *json);                                              /* one document, indented */
+void print_percent(char ret[16], const json_t *fraction);                         /* 0.7812 -> "78.12 %" */
+void print_duration(char ret[32], double seconds);                                /* 1:02:03 */
+void print_bar(char *ret, int width, double part);                                /* "#####....." */
+void print_jobs(const json_t *jobs);
+void print_job(const json_t *job);
+void print_modules(const json_t *modules, const char *lowest);
+void print_interpolation(const json_t *points, const json_t *chosen);
+void print_evaluation(const json_t *result);
+void print_table(const json_t *job); /* before/after of an ended rift job */
+
+/* ---- submit.c ---- */
+
+/* Put `NAME=VALUE` into a spec; NAME has dots or slashes. -EINVAL with words. */
+int spec_set(json_t *spec, const char *assignment, struct fault *why);
+
+/* ---- watch.c ---- */
+
+/* Follow a job to its end, draw it, print its tables; the exit code is its. */
+int watch_job(struct cli *cli, const char *id);
+
+/* ---- outcome.c ---- */
+
+enum cli_exit outcome_exit(const json_t *job);
+/* Print an ended job's tables, or its error; the exit code is the job's. */
+int outcome_show(struct cli *cli, const json_t *job);
+
+/* ---- the commands ---- */
+
+int command_submit(struct cli *cli);
+int command_list(struct cli *cli);
+int command_show(struct cli *cli);
+int command_watch(struct cli *cli);
+int command_cancel(struct cli *cli);
+int command_retry(struct cli *cli);
+int command_delete(struct cli *cli);
+int command_modules(struct cli *cli);
+int command_interpolation(struct cli *cli);
+int command_metrics(struct cli *cli);
+int command_table(struct cli *cli);
+int command_log(struct cli *cli);
+int command_artifacts(struct cli *cli);
+int command_fetch(struct cli *cli);
+int command_datasets(struct cli *cli);
+int command_devices(struct cli *cli);
+int command_queue(struct cli *cli);
+int command_fields(struct cli *cli);
+int command_version(struct cli *cli);
+
+#endif

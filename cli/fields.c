@@ -1,0 +1,137 @@
+/* What may stand in a spec?
+ *
+ * The field table of job/, for people. Never written down a second time. */
+#include "cli/cli.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WRAP 78
+
+static const char *const type_names[] = {
+    [FIELD_BOOL] = "true or false",
+    [FIELD_INT] = "whole number",
+    [FIELD_REAL] = "number",
+    [FIELD_PIXEL] = "number or \"8/255\"",
+    [FIELD_STRING] = "string",
+    [FIELD_ENUM] = "one of",
+    [FIELD_INT_LIST] = "list of whole numbers",
+    [FIELD_REAL_LIST] = "list of numbers",
+    [FIELD_STRING_LIST] = "list of strings",
+    [FIELD_WEIGHTS] = "path, {\"job\": ID} or {\"model\": ID}",
+    [FIELD_MODULES] = "list of names, \"lowest\", \"highest\", \"last\", \"all\" or {\"top\": K}",
+    [FIELD_ATTACK] = "attack",
+    [FIELD_ATTACK_LIST] = "list of attacks",
+    [FIELD_OBJECT] = "object",
+};
+
+static bool has_range(const struct spec_field *field)
+{
+    switch (field->type) {
+    case FIELD_INT:
+    case FIELD_REAL:
+    case FIELD_PIXEL:
+    case FIELD_INT_LIST:
+    case FIELD_REAL_LIST:
+        return field->min < field->max;
+    default:
+        return false;
+    }
+}
+
+static void print_kinds(unsigned kinds)
+{
+    if (kinds == (1u << JOB_KIND_COUNT) - 1) {
+        printf("every kind");
+        return;
+    }
+    const char *between = "";
+    for (int kind = 0; kind < JOB_KIND_COUNT; kind++)
+        if (kinds & 1u << kind) {
+            printf("%s%s", between, job_kinds[kind].name);
+            between = ", ";
+        }
+}
+
+/* Text in lines of WRAP columns, each indented. */
+static void print_wrapped(const char *text, int indent)
+{
+    while (*text) {
+        int width = WRAP - indent, length = (int)strlen(text), end = length;
+        if (length > width)
+            for (end = width; end > 0 && text[end] != ' '; end--)
+                ;
+        if (end == 0)
+            end = length > width ? width : length;
+        printf("%*s%.*s\n", indent, "", end, text);
+        text += end;
+        text += strspn(text, " ");
+    }
+}
+
+static void print_field(const struct spec_field *field)
+{
+    printf("%s\n    %s", field->pointer, type_names[field->type]);
+    if (field->type == FIELD_ENUM)
+        for (const char *name = field->values; *name; name += strcspn(name, "|"), name += *name == '|')
+            printf("%s%.*s", name == field->values ? ": " : ", ", (int)strcspn(name, "|"), name);
+    if (has_range(field))
+        printf(", %g to %g", field->min, field->max);
+    if (field->unit && *field->unit)
+        printf(" (%s)", field->unit);
+    if (field->nullable)
+        printf(", or null");
+    printf("; %s%s; ", field->fallback ? "default " : "required", field->fallback ? field->fallback : "");
+    print_kinds(field->kinds);
+    putchar('\n');
+    print_wrapped(field->meaning, 4);
+}
+
+static json_t *field_json(const struct spec_field *field)
+{
+    json_t *kinds = json_array();
+
+    for (int kind = 0; kind < JOB_KIND_COUNT; kind++)
+        if (field->kinds & 1u << kind)
+            json_array_append_new(kinds, json_string(job_kinds[kind].name));
+    json_t *json = json_pack("{s:s, s:s, s:o, s:b, s:b, s:s, s:s}", "pointer", field->pointer, "type",
+                             type_names[field->type], "kinds", kinds, "required", !field->fallback, "nullable",
+                             field->nullable, "unit", field->unit ? field->unit : "", "meaning", field->meaning);
+    if (json && field->fallback)
+        json_object_set_new(json, "default", json_loads(field->fallback, JSON_DECODE_ANY, NULL));
+    if (json && field->values)
+        json_object_set_new(json, "values", json_string(field->values));
+    if (json && has_range(field) && isfinite(field->min) && isfinite(field->max)) {
+        json_object_set_new(json, "min", json_real(field->min));
+        json_object_set_new(json, "max", json_real(field->max));
+    }
+    return json;
+}
+
+int command_fields(struct cli *cli)
+{
+    unsigned wanted = (1u << JOB_KIND_COUNT) - 1;
+    json_auto_t *all = json_array();
+
+    if (cli->argument_count) {
+        int kind = job_kind_find(cli->arguments[0]);
+        if (kind < 0)
+            return cli_error(CLI_USAGE, "there is no kind of job called \"%s\"", cli->arguments[0]);
+        wanted = 1u << kind;
+    }
+    if (!cli->json && !cli->argument_count)
+        for (int kind = 0; kind < JOB_KIND_COUNT; kind++)
+            printf("%-12s %s\n", job_kinds[kind].name, job_kinds[kind].title);
+    for (int i = 0; i < spec_field_count; i++) {
+        if (!(spec_fields[i].kinds & wanted))
+            continue;
+        if (cli->json)
+            json_array_append_new(all, field_json(&spec_fields[i]));
+        else
+            print_field(&spec_fields[i]);
+    }
+    if (cli->json)
+        print_json(all);
+    return CLI_OK;
+}

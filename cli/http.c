@@ -1,0 +1,272 @@
+/* How does riftctl speak HTTP?
+ *
+ * libcurl's easy interface, one handle per server so that the connection is
+ * kept. Answers are either collected (bounded) or handed on as they come: an
+ * event stream and a download are the same thing here.
+ *
+ * Surprising: a proxy from the environment is never used for a loopback
+ * address; a lab's http_proxy would otherwise swallow every call. */
+#include "cli/http.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define ANSWER_LIMIT     (64u << 20) /* bytes; a JSON answer is far smaller */
+#define CONNECT_TIMEOUT_S 10
+#define ANSWER_TIMEOUT_S  60 /* of silence */
+
+struct http {
+    CURL *curl;
+    char *base; /* no slash at its end */
+    char words[CURL_ERROR_SIZE];
+};
+
+static bool is_loopback(const char *url)
+{
+    static const char *const hosts[] = { "://127.", "://localhost", "://[::1]" };
+
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+        if (strstr(url, hosts[i]))
+            return true;
+    return false;
+}
+
+int http_open(const char *base_url, struct http **ret, struct fault *why)
+{
+    const char *scheme = strstr(base_url, "://") ? "" : "http://";
+    struct http *http = calloc(1, sizeof(*http));
+
+    if (!http)
+        return fault_set(why, -ENOMEM, "out of memory");
+    if (asprintf(&http->base, "%s%s", scheme, base_url) < 0)
+        http->base = NULL;
+    http->curl = curl_easy_init();
+    if (!http->base || !http->curl) {
+        http_close(http);
+        return fault_set(why, -ENOMEM, "out of memory");
+    }
+    for (size_t end = strlen(http->base); end > 0 && http->base[end - 1] == '/'; end--)
+        http->base[end - 1] = '\0';
+    *ret = http;
+    return 0;
+}
+
+void http_close(struct http *http)
+{
+    if (!http)
+        return;
+    if (http->curl)
+        curl_easy_cleanup(http->curl);
+    free(http->base);
+    free(http);
+}
+
+const char *http_base(const struct http *http)
+{
+    return http->base;
+}
+
+void http_response_done(struct http_response *response)
+{
+    free(response->body);
+    response->body = NULL;
+    response->size = 0;
+}
+
+/* What one transfer carries through libcurl's callbacks. */
+struct transfer {
+    struct http *http;
+    struct http_response *response;
+    int (*see)(const char *data, size_t size, int status, void *user);
+    void *user;
+    int verdict; /* negative: our own reason to end */
+    bool began;  /* a byte of the answer arrived */
+};
+
+static size_t collect(struct transfer *transfer, const char *data, size_t size)
+{
+    struct http_response *response = transfer->response;
+
+    if (size > ANSWER_LIMIT - response->size) {
+        transfer->verdict = -EFBIG;
+        return 0;
+    }
+    char *grown = realloc(response->body, response->size + size + 1);
+    if (!grown) {
+        transfer->verdict = -ENOMEM;
+        return 0;
+    }
+    memcpy(grown + response->size, data, size);
+    response->body = grown;
+    response->size += size;
+    grown[response->size] = '\0';
+    return size;
+}
+
+static size_t on_body(char *data, size_t one, size_t count, void *user)
+{
+    struct transfer *transfer = user;
+    size_t size = one * count;
+    long status = 0;
+
+    transfer->began = true;
+    curl_easy_getinfo(transfer->http->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (!transfer->see || status / 100 != 2)
+        return collect(transfer, data, size);
+    int r = transfer->see(data, size, (int)status, transfer->user);
+    if (r < 0) {
+        transfer->verdict = r;
+        return 0;
+    }
+    return size;
+}
+
+static size_t on_header(char *data, size_t one, size_t count, void *user)
+{
+    static const char name[] = "Content-Range:";
+    struct transfer *transfer = user;
+    size_t size = one * count, length = sizeof(name) - 1;
+
+    transfer->began = true;
+    if (size > length && strncasecmp(data, name, length) == 0) {
+        size_t start = length;
+        while (start < size && data[start] == ' ')
+            start++;
+        int text = (int)(size - start);
+        while (text > 0 && (data[start + (size_t)text - 1] == '\r' || data[start + (size_t)text - 1] == '\n'))
+            text--;
+        snprintf(transfer->response->content_range, sizeof(transfer->response->content_range), "%.*s", text,
+                 data + start);
+    }
+    return size;
+}
+
+static int append(struct curl_slist **list, const char *header)
+{
+    struct curl_slist *grown = curl_slist_append(*list, header);
+
+    if (!grown)
+        return -ENOMEM;
+    *list = grown;
+    return 0;
+}
+
+/* The request's headers as libcurl wants them; "Expect:" keeps a large spec
+ * from waiting for a 100 that nobody needs. NULL: out of memory. */
+static struct curl_slist *header_list(const struct http_request *request)
+{
+    size_t most = sizeof(request->headers) / sizeof(request->headers[0]);
+    struct curl_slist *list = NULL;
+    int r = append(&list, "Expect:");
+
+    if (r == 0)
+        r = append(&list, request->body ? "Content-Type: application/json" : "Content-Type:");
+    for (size_t i = 0; r == 0 && i < most && request->headers[i]; i++)
+        r = append(&list, request->headers[i]);
+    if (r == 0)
+        return list;
+    curl_slist_free_all(list);
+    return NULL;
+}
+
+static void set_up(struct http *http, const struct http_request *request, const char *url,
+                   struct curl_slist *headers, int silence_s, struct transfer *transfer)
+{
+    CURL *curl = http->curl;
+
+    curl_easy_reset(curl); /* options only; the connection stays */
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, http->words);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "riftctl/" RIFT_VERSION);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)(silence_s ? silence_s : ANSWER_TIMEOUT_S));
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
+    if (is_loopback(http->base))
+        curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    if (request->body || (request->method && strcmp(request->method, "POST") == 0)) {
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body ? request->body : "");
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
+    }
+    if (request->method)
+        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
+}
+
+int http_stream(struct http *http, const struct http_request *request, int silence_s,
+                int (*see)(const char *data, size_t size, int status, void *user), void *user,
+                struct http_response *ret, struct fault *why)
+{
+    struct http_response response = { 0 };
+    struct transfer transfer = { .http = http, .response = &response, .see = see, .user = user };
+    char *url = NULL;
+    long status = 0;
+
+    if (asprintf(&url, "%s%s", http->base, request->path) < 0)
+        return fault_set(why, -ENOMEM, "out of memory");
+    struct curl_slist *headers = header_list(request);
+    if (!headers) {
+        free(url);
+        return fault_set(why, -ENOMEM, "out of memory");
+    }
+    http->words[0] = '\0';
+    set_up(http, request, url, headers, silence_s, &transfer);
+    CURLcode code = curl_easy_perform(http->curl);
+    curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status);
+    /* The handle must not keep pointers into this frame. */
+    curl_easy_reset(http->curl);
+    curl_slist_free_all(headers);
+    free(url);
+
+    response.status = (int)status;
+    if (code != CURLE_OK && transfer.verdict == 0) {
+        http_response_done(&response);
+        return fault_set(why, transfer.began ? -ECONNRESET : -ECONNREFUSED, "%s: %s", http->base,
+                         http->words[0] ? http->words : curl_easy_strerror(code));
+    }
+    *ret = response;
+    return transfer.verdict;
+}
+
+int http_ask(struct http *http, const struct http_request *request, struct http_response *ret, struct fault *why)
+{
+    struct http_response response = { 0 };
+    int r = http_stream(http, request, 0, NULL, NULL, &response, why);
+
+    if (r < 0) {
+        http_response_done(&response);
+        if (r == -ECONNRESET) /* half an answer is no answer */
+            return -ECONNREFUSED;
+        return r == -ECONNREFUSED ? r : fault_set(why, r, "%s: %s", http->base, strerror(-r));
+    }
+    *ret = response;
+    return 0;
+}
+
+char *http_escape(const char *text)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    char *escaped = malloc(strlen(text) * 3 + 1), *end = escaped;
+
+    for (; escaped && *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || strchr("-._~", c)) {
+            *end++ = (char)c;
+            continue;
+        }
+        *end++ = '%';
+        *end++ = hex[c >> 4];
+        *end++ = hex[c & 15];
+    }
+    if (escaped)
+        *end = '\0';
+    return escaped;
+}

@@ -1,0 +1,47 @@
+/* How does riftctl speak HTTP? The only header whose implementation knows
+ * libcurl. */
+#ifndef RIFT_CLI_HTTP_H
+#define RIFT_CLI_HTTP_H
+
+#include "job/job.h"
+
+struct http; /* one server, one connection that is kept alive */
+
+int http_open(const char *base_url, struct http **ret, struct fault *why);
+void http_close(struct http *http);
+const char *http_base(const struct http *http);
+
+struct http_request {
+    const char *method; /* NULL: GET */
+    const char *path;   /* "/v1/jobs?limit=10" */
+    const char *body;   /* JSON text or NULL */
+    size_t body_size;
+    const char *headers[4]; /* "Range: bytes=10-", NULL ends */
+};
+
+struct http_response {
+    int status;
+    char *body; /* NUL after it, owned */
+    size_t size;
+    char content_range[64]; /* header, "" none */
+};
+void http_response_done(struct http_response *response);
+#define http_response_auto __attribute__((cleanup(http_response_done))) struct http_response
+
+/* Ask and collect the answer, whatever its status. -ECONNREFUSED (with words)
+ * when no answer came. */
+int http_ask(struct http *http, const struct http_request *request, struct http_response *ret, struct fault *why);
+
+/* Ask and hand the body of a 2xx answer to `see` as it comes; `see` returns
+ * negative to end the transfer, which then is the result. The body of another
+ * answer is collected in ret. -ECONNRESET when the connection broke or was
+ * silent for silence_s (0: 60 s without a byte), -ECONNREFUSED when there was
+ * none. A body that ended in order is 0. */
+int http_stream(struct http *http, const struct http_request *request, int silence_s,
+                int (*see)(const char *data, size_t size, int status, void *user), void *user,
+                struct http_response *ret, struct fault *why);
+
+/* `text` as one segment of a path or value of a query; free() it. */
+char *http_escape(const char *text);
+
+#endif

@@ -1,0 +1,95 @@
+/* What has riftd got: data sets, devices, a queue, a version? */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define COLUMNS_MOST 6
+
+struct column {
+    const char *key;
+    int width;
+};
+
+static void print_cell(const json_t *value, int width)
+{
+    char number[32];
+
+    if (json_is_integer(value))
+        snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_boolean(value))
+        strcpy(number, json_is_true(value) ? "yes" : "no");
+    else
+        snprintf(number, sizeof(number), "-");
+    printf("%-*s  ", width, json_is_string(value) ? json_string_value(value) : number);
+}
+
+/* An array of objects as a table of these columns. */
+static void print_rows(const json_t *rows, const struct column columns[COLUMNS_MOST])
+{
+    const json_t *row;
+    size_t i;
+
+    for (int c = 0; c < COLUMNS_MOST && columns[c].key; c++)
+        printf("%-*s  ", columns[c].width, columns[c].key);
+    putchar('\n');
+    json_array_foreach(rows, i, row)
+    {
+        for (int c = 0; c < COLUMNS_MOST && columns[c].key; c++)
+            print_cell(json_object_get(row, columns[c].key), columns[c].width);
+        putchar('\n');
+    }
+}
+
+static int list(struct cli *cli, const char *what, const struct column columns[COLUMNS_MOST])
+{
+    json_auto_t *answer = NULL;
+    int r = server_get(cli, &answer, "/v1/%s", what);
+
+    if (r != CLI_OK)
+        return r;
+    if (cli->json)
+        print_json(answer);
+    else
+        print_rows(json_object_get(answer, what), columns);
+    return CLI_OK;
+}
+
+int command_datasets(struct cli *cli)
+{
+    static const struct column columns[COLUMNS_MOST] = { { "name", 20 }, { "format", 14 }, { "path", 40 } };
+
+    return list(cli, "datasets", columns);
+}
+
+int command_devices(struct cli *cli)
+{
+    static const struct column columns[COLUMNS_MOST] = { { "id", 10 }, { "name", 40 }, { "job", 36 } };
+
+    return list(cli, "devices", columns);
+}
+
+int command_queue(struct cli *cli)
+{
+    static const struct column columns[COLUMNS_MOST] = {
+        { "position", 8 }, { "id", 36 }, { "kind", 11 }, { "state", 9 }, { "priority", 8 }, { "device", 8 },
+    };
+
+    return list(cli, "queue", columns);
+}
+
+int command_version(struct cli *cli)
+{
+    json_auto_t *answer = NULL;
+    int r = server_try(cli->http, "/v1/version", &answer);
+
+    if (cli->json) {
+        json_auto_t *both = json_pack("{s:s, s:O?}", "riftctl", RIFT_VERSION, "riftd", answer);
+        print_json(both);
+    } else {
+        printf("riftctl %s\n", RIFT_VERSION);
+        printf("riftd   %s%s\n", r == 0 ? text_at(answer, "version", "?") : "not reachable at ",
+               r == 0 ? "" : http_base(cli->http));
+    }
+    return CLI_OK; /* our own version is known, whoever answers */
+}

@@ -1,0 +1,106 @@
+/* Which jobs are there, and what may be done with one? */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_LIMIT "20"
+#define PAGE_LIMIT    "200"
+
+/* The URL of one page of `list`; free() it. NULL: out of memory. */
+static char *list_url(const struct cli *cli, const char *cursor)
+{
+    static const char *const filters[] = { "state", "kind", "label" };
+    char *url = strdup("/v1/jobs");
+
+    url_add(&url, "limit", cli_value(cli, "limit", cli_given(cli, "all") ? PAGE_LIMIT : DEFAULT_LIMIT));
+    for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++)
+        url_add(&url, filters[i], cli_value(cli, filters[i], NULL));
+    url_add(&url, "cursor", cursor);
+    return url;
+}
+
+int command_list(struct cli *cli)
+{
+    json_auto_t *all = json_array();
+    json_auto_t *page = NULL;
+    const char *cursor = NULL;
+
+    do {
+        char *url = list_url(cli, cursor);
+        if (!url)
+            return cli_error(CLI_FAILED, "out of memory");
+        json_t *next = NULL;
+        int r = server_call(cli, "GET", url, NULL, NULL, &next);
+        free(url);
+        if (r != CLI_OK)
+            return r;
+        json_decref(page);
+        page = next;
+        json_array_extend(all, json_object_get(page, "jobs"));
+        cursor = text_at(page, "next", NULL);
+    } while (cursor && cli_given(cli, "all"));
+
+    if (cli->json) {
+        json_object_set(page, "jobs", all);
+        print_json(page);
+        return CLI_OK;
+    }
+    print_jobs(all);
+    if (cursor)
+        printf("(there are more: --all, or --limit N)\n");
+    return CLI_OK;
+}
+
+int command_show(struct cli *cli)
+{
+    json_auto_t *job = NULL;
+    int r = server_job(cli, cli->arguments[0], &job);
+
+    if (r != CLI_OK)
+        return r;
+    if (cli_given(cli, "spec"))
+        print_json(json_object_get(job, "spec"));
+    else if (cli->json)
+        print_json(job);
+    else
+        print_job(job);
+    return CLI_OK;
+}
+
+/* METHOD /v1/jobs/ID[/verb], then one line. */
+static int act(struct cli *cli, const char *method, const char *verb, const char *done)
+{
+    json_auto_t *job = NULL, *answer = NULL;
+    char path[128];
+    int r = server_job(cli, cli->arguments[0], &job);
+
+    if (r != CLI_OK)
+        return r;
+    const char *id = text_at(job, "id", "");
+    snprintf(path, sizeof(path), "/v1/jobs/%s%s%s", id, *verb ? "/" : "", verb);
+    r = server_call(cli, method, path, NULL, NULL, &answer);
+    if (r != CLI_OK)
+        return r;
+    if (cli->json && answer)
+        print_json(answer);
+    else if (!cli->json)
+        printf("%s %s%s%s\n", id, done, text_at(answer, "state", NULL) ? ", now " : "", text_at(answer, "state", ""));
+    return CLI_OK;
+}
+
+int command_cancel(struct cli *cli)
+{
+    return act(cli, "POST", "cancel", "asked to stop");
+}
+
+int command_retry(struct cli *cli)
+{
+    return act(cli, "POST", "retry", "handed in again");
+}
+
+int command_delete(struct cli *cli)
+{
+    return act(cli, "DELETE", "", "deleted");
+}

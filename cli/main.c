@@ -1,0 +1,254 @@
+/* What can riftctl do?
+ *
+ * The table below is the whole answer: the dispatcher, the usage line, --help
+ * and the check of arguments all read it. An option may stand anywhere behind
+ * the command; global ones before it too. A command's own option wins over a
+ * global one of the same name (`list --state running` filters, `--state DIR
+ * list` names a state directory). */
+#include "cli/cli.h"
+
+#include <curl/curl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ID_HELP "ID may be any unique beginning of a job's id."
+
+static const struct cli_option global_options[] = {
+    { "json", NULL, "print the API's JSON instead of tables" },
+    { "server", "URL", "riftd's address (else $RIFTD_URL, else --state, else http://127.0.0.1:8717)" },
+    { "state", "DIR", "read the address from riftd's state directory (else $RIFTD_STATE)" },
+    { "help", NULL, "say this" },
+};
+#define GLOBAL_COUNT (sizeof(global_options) / sizeof(global_options[0]))
+
+static const struct cli_command commands[] = {
+    { "submit", "[FILE|-]", 0, 1, "hand in a job",
+      "Reads a spec (JSON) from FILE or, with -, from standard input; --set changes or\n"
+      "adds fields and is enough by itself. Prints the job's id. `riftctl fields` lists\n"
+      "all fields. Example:\n"
+      "  riftctl submit rift.json --set train.epochs=5 --set dataset.path=/data/cifar --watch\n",
+      { { "set", "FIELD=VALUE", "dots or slashes between names; VALUE is JSON, else a string" },
+        { "watch", NULL, "follow it to its end (exit code: the job's)" },
+        { "dry-run", NULL, "check against the field table, print the full spec, send nothing" },
+        { "idempotency-key", "KEY", "submitting again with the same KEY gives the same job" } },
+      command_submit },
+    { "list", "", 0, 0, "jobs, newest first", NULL,
+      { { "state", "STATE", "blocked, queued, running, succeeded, failed or cancelled" },
+        { "kind", "KIND", "train, mrc, finetune, interpolate, evaluate or rift" },
+        { "label", "LABEL", "jobs of that label" },
+        { "limit", "N", "at most N (default 20)" },
+        { "all", NULL, "every page" } },
+      command_list },
+    { "show", "ID", 1, 1, "everything about a job but its numbers", ID_HELP "\n",
+      { { "spec", NULL, "the spec alone, as JSON with every default filled in" } }, command_show },
+    { "watch", "ID", 1, 1, "follow a job to its end and print its tables",
+      ID_HELP " Survives a restart of riftd.\nExit code: 0 succeeded, 1 failed, 3 cancelled.\n", { { 0 } }, command_watch },
+    { "cancel", "ID", 1, 1, "stop a job (it keeps its checkpoint)", ID_HELP "\n", { { 0 } }, command_cancel },
+    { "retry", "ID", 1, 1, "queue a failed or cancelled job again", ID_HELP " It goes on from its checkpoint.\n",
+      { { 0 } }, command_retry },
+    { "delete", "ID", 1, 1, "forget an ended job and its files", ID_HELP "\n", { { 0 } }, command_delete },
+    { "modules", "ID", 1, 1, "the Module Robust Criticality of every module", ID_HELP "\n", { { 0 } }, command_modules },
+    { "interpolation", "ID", 1, 1, "the walk between two sets of weights, and the alpha chosen", ID_HELP "\n",
+      { { 0 } }, command_interpolation },
+    { "metrics", "ID [NAME]", 1, 2, "the curves of a job, or the points of one", ID_HELP "\n",
+      { { "since", "STEP", "only points after STEP" }, { "max-points", "N", "at most N points (extremes are kept)" } },
+      command_metrics },
+    { "table", "ID", 1, 1, "before and after RiFT", ID_HELP "\n", { { 0 } }, command_table },
+    { "log", "ID", 1, 1, "what the worker wrote", ID_HELP "\n", { { "follow", NULL, "go on until the job ends" }, { "step", "N", "of a rift job: its step N, from 0" } },
+      command_log },
+    { "artifacts", "ID", 1, 1, "the files a job made", ID_HELP "\n", { { 0 } }, command_artifacts },
+    { "fetch", "ID [NAME...]", 1, CLI_ARGUMENTS_MOST, "download artifacts, all or the named ones",
+      ID_HELP " Goes on where a broken download ended; a file appears under its\n"
+              "name only when its SHA-256 is right. A rift job has the files of all its steps,\n"
+              "under names such as train/best.safetensors.\n",
+      { { "dir", "DIR", "where to put them (default: a new directory called like the job)" } }, command_fetch },
+    { "datasets", "", 0, 0, "data sets riftd knows by name", NULL, { { 0 } }, command_datasets },
+    { "devices", "", 0, 0, "devices and what runs on them", NULL, { { 0 } }, command_devices },
+    { "queue", "", 0, 0, "what runs and what waits, in order", NULL, { { 0 } }, command_queue },
+    { "fields", "[KIND]", 0, 1, "every field of a spec: type, default, range, unit, meaning", NULL, { { 0 } },
+      command_fields },
+    { "version", "", 0, 0, "versions of riftctl and, when it answers, riftd", NULL, { { 0 } }, command_version },
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+int cli_error(enum cli_exit code, const char *format, ...)
+{
+    va_list arguments;
+
+    fputs("riftctl: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return code;
+}
+
+const char *cli_value(const struct cli *cli, const char *name, const char *fallback)
+{
+    const char *value = fallback;
+
+    for (int i = 0; i < cli->given_count; i++)
+        if (strcmp(cli->given[i].name, name) == 0)
+            value = cli->given[i].value;
+    return value;
+}
+
+bool cli_given(const struct cli *cli, const char *name)
+{
+    return cli_value(cli, name, NULL) != NULL;
+}
+
+static void print_options(FILE *out, const struct cli_option *options, size_t count)
+{
+    for (size_t i = 0; i < count && options[i].name; i++) {
+        char left[64];
+        snprintf(left, sizeof(left), "--%s%s%s", options[i].name, options[i].argument ? " " : "",
+                 options[i].argument ? options[i].argument : "");
+        fprintf(out, "  %-24s %s\n", left, options[i].help);
+    }
+}
+
+static void print_overview(FILE *out)
+{
+    fputs("usage: riftctl COMMAND [ARGUMENTS] [OPTIONS]     riftctl COMMAND --help\n\n", out);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        char left[64];
+        snprintf(left, sizeof(left), "%s %s", commands[i].name, commands[i].arguments);
+        fprintf(out, "  %-24s %s\n", left, commands[i].summary);
+    }
+    fputs("\nEverywhere:\n", out);
+    print_options(out, global_options, GLOBAL_COUNT);
+    fputs("\nExit codes: 0 done or job succeeded, 1 job failed, 2 usage, 3 job cancelled,\n"
+          "4 server unreachable, 5 not found, 6 spec rejected.\n",
+          out);
+}
+
+static void print_help(const struct cli_command *command)
+{
+    printf("usage: riftctl %s %s%s[OPTIONS]\n\n%s\n", command->name, command->arguments,
+           *command->arguments ? " " : "", command->summary);
+    if (command->help)
+        printf("\n%s", command->help);
+    if (command->options[0].name)
+        putchar('\n');
+    print_options(stdout, command->options, CLI_OPTIONS_MOST);
+    fputs("\nEverywhere:\n", stdout);
+    print_options(stdout, global_options, GLOBAL_COUNT);
+}
+
+static const struct cli_option *option_find(const struct cli_option *options, size_t count, const char *name,
+                                            size_t length)
+{
+    for (size_t i = 0; i < count && options[i].name; i++)
+        if (strlen(options[i].name) == length && strncmp(options[i].name, name, length) == 0)
+            return &options[i];
+    return NULL;
+}
+
+/* A global option of the same name as one of the command's, given before the
+ * command, is remembered under another name. */
+static const char *const hidden_state = "global state";
+
+/* Take argv[*at] (and its value) as an option. */
+static int take_option(struct cli *cli, int argc, char **argv, int *at)
+{
+    const char *name = argv[*at] + 2, *equals = strchr(name, '='), *value = "";
+    size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    const struct cli_option *option = NULL;
+
+    if (cli->command)
+        option = option_find(cli->command->options, CLI_OPTIONS_MOST, name, length);
+    bool own = option != NULL;
+    if (!own)
+        option = option_find(global_options, GLOBAL_COUNT, name, length);
+    if (!option)
+        return cli_error(CLI_USAGE, "there is no option %s%s%s", argv[*at], cli->command ? " for " : "",
+                         cli->command ? cli->command->name : "");
+    if (!option->argument && equals)
+        return cli_error(CLI_USAGE, "--%s takes no value", option->name);
+    if (option->argument) {
+        value = equals ? equals + 1 : argv[++*at];
+        if (!equals && *at >= argc)
+            return cli_error(CLI_USAGE, "--%s wants a value: %s", option->name, option->argument);
+    }
+    if (cli->given_count == CLI_ARGUMENTS_MOST)
+        return cli_error(CLI_USAGE, "more than %d options", CLI_ARGUMENTS_MOST);
+    bool hide = !own && strcmp(option->name, "state") == 0;
+    cli->given[cli->given_count].name = hide ? hidden_state : option->name;
+    cli->given[cli->given_count++].value = value;
+    return CLI_OK;
+}
+
+static int take_word(struct cli *cli, const char *word)
+{
+    if (cli->command) {
+        if (cli->argument_count == CLI_ARGUMENTS_MOST)
+            return cli_error(CLI_USAGE, "more than %d arguments", CLI_ARGUMENTS_MOST);
+        cli->arguments[cli->argument_count++] = word;
+        return CLI_OK;
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i].name, word) == 0)
+            cli->command = &commands[i];
+    return cli->command ? CLI_OK : cli_error(CLI_USAGE, "there is no command \"%s\"; `riftctl --help` lists them", word);
+}
+
+static int take_arguments(struct cli *cli, int argc, char **argv)
+{
+    bool options_end = false;
+
+    for (int i = 1; i < argc; i++) {
+        int r = CLI_OK;
+        if (!options_end && strcmp(argv[i], "--") == 0)
+            options_end = true;
+        else if (!options_end && strcmp(argv[i], "-h") == 0)
+            cli->given[cli->given_count++].name = "help", cli->given[cli->given_count - 1].value = "";
+        else if (!options_end && strncmp(argv[i], "--", 2) == 0)
+            r = take_option(cli, argc, argv, &i);
+        else
+            r = take_word(cli, argv[i]);
+        if (r != CLI_OK)
+            return r;
+    }
+    return CLI_OK;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    int r = take_arguments(cli, argc, argv);
+
+    if (r != CLI_OK)
+        return r;
+    if (cli_given(cli, "help")) {
+        if (cli->command)
+            print_help(cli->command);
+        else
+            print_overview(stdout);
+        return CLI_OK;
+    }
+    if (!cli->command) {
+        print_overview(stderr);
+        return CLI_USAGE;
+    }
+    if (cli->argument_count < cli->command->least || cli->argument_count > cli->command->most)
+        return cli_error(CLI_USAGE, "usage: riftctl %s %s", cli->command->name, cli->command->arguments);
+    cli->json = cli_given(cli, "json");
+    r = server_open(cli);
+    return r == CLI_OK ? cli->command->run(cli) : r;
+}
+
+int main(int argc, char **argv)
+{
+    struct cli cli = { 0 };
+
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return cli_error(CLI_FAILED, "libcurl can't be started");
+    int code = run(&cli, argc, argv);
+    http_close(cli.http);
+    curl_global_cleanup();
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return cli_error(CLI_FAILED, "standard output: %m");
+    return code;
+}

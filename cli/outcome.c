@@ -1,0 +1,115 @@
+/* What is there to say once a job has ended?
+ *
+ * The tables of its kind when it succeeded, its error when it failed; the exit
+ * code is the job's. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int show_modules(struct cli *cli, const json_t *job)
+{
+    json_auto_t *answer = NULL;
+    int r = server_get(cli, &answer, "/v1/jobs/%s/modules", text_at(job, "id", ""));
+
+    if (r != CLI_OK)
+        return r;
+    printf("\nModule Robust Criticality\n\n");
+    print_modules(json_object_get(answer, "modules"), text_at(answer, "lowest", NULL));
+    return CLI_OK;
+}
+
+static int show_interpolation(struct cli *cli, const json_t *job)
+{
+    json_auto_t *answer = NULL;
+    int r = server_get(cli, &answer, "/v1/jobs/%s/interpolation", text_at(job, "id", ""));
+
+    if (r != CLI_OK)
+        return r;
+    printf("\nInterpolation\n\n");
+    print_interpolation(json_object_get(answer, "points"), json_object_get(answer, "chosen_alpha"));
+    return CLI_OK;
+}
+
+static int show_evaluation(struct cli *cli, const json_t *job)
+{
+    (void)cli;
+    printf("\nEvaluation\n\n");
+    print_evaluation(json_object_get(job, "result"));
+    return CLI_OK;
+}
+
+static int show_training(struct cli *cli, const json_t *job)
+{
+    const json_t *result = json_object_get(job, "result");
+    char clean[16], robust[16];
+
+    (void)cli;
+    print_percent(clean, json_object_get(result, "clean_accuracy"));
+    print_percent(robust, json_object_get(result, "robust_accuracy"));
+    printf("\n%" JSON_INTEGER_FORMAT " epochs, best after %" JSON_INTEGER_FORMAT ": clean %s, robust %s\n",
+           json_integer_value(json_object_get(result, "epochs")), json_integer_value(json_object_get(result, "best_epoch")),
+           clean, robust);
+    return CLI_OK;
+}
+
+static int show_rift(struct cli *cli, const json_t *job)
+{
+    int r = show_modules(cli, job);
+
+    if (r == CLI_OK)
+        r = show_interpolation(cli, job);
+    if (r != CLI_OK)
+        return r;
+    printf("\nBefore and after\n\n");
+    print_table(job);
+    return CLI_OK;
+}
+
+static int (*const shows[JOB_KIND_COUNT])(struct cli *cli, const json_t *job) = {
+    [JOB_TRAIN] = show_training,
+    [JOB_MRC] = show_modules,
+    [JOB_FINETUNE] = show_training,
+    [JOB_INTERPOLATE] = show_interpolation,
+    [JOB_EVALUATE] = show_evaluation,
+    [JOB_RIFT] = show_rift,
+};
+
+enum cli_exit outcome_exit(const json_t *job)
+{
+    static const struct { const char *state; enum cli_exit code; } rows[] = {
+        { "succeeded", CLI_OK }, { "failed", CLI_FAILED }, { "cancelled", CLI_CANCELLED },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (strcmp(rows[i].state, text_at(job, "state", "")) == 0)
+            return rows[i].code;
+    return CLI_FAILED;
+}
+
+static void say_error(const json_t *job)
+{
+    const json_t *error = json_object_get(job, "error");
+
+    cli_error(outcome_exit(job), "the job %s%s%s", text_at(job, "state", "?"), json_is_object(error) ? ": " : "",
+              text_at(error, "message", ""));
+}
+
+int outcome_show(struct cli *cli, const json_t *job)
+{
+    enum cli_exit code = outcome_exit(job);
+    int kind = job_kind_find(text_at(job, "kind", ""));
+
+    if (cli->json) {
+        char *text = json_dumps(job, JSON_COMPACT);
+        printf("%s\n", text ? text : "");
+        free(text);
+        return code;
+    }
+    if (code != CLI_OK) {
+        say_error(job);
+        return code;
+    }
+    return kind < 0 ? CLI_OK : shows[kind](cli, job);
+}

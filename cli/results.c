@@ -1,0 +1,108 @@
+/* What did a job find out?
+ *
+ * Asked of a rift job, riftd answers with the step that knows; a finished
+ * evaluate job's numbers are in its result. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* GET /v1/jobs/ID/WHAT of the job that the first argument names. */
+static int ask_about_job(struct cli *cli, const char *what, json_t **ret)
+{
+    json_auto_t *job = NULL;
+    int r = server_job(cli, cli->arguments[0], &job);
+
+    return r == CLI_OK ? server_get(cli, ret, "/v1/jobs/%s/%s", text_at(job, "id", ""), what) : r;
+}
+
+int command_modules(struct cli *cli)
+{
+    json_auto_t *answer = NULL;
+    int r = ask_about_job(cli, "modules", &answer);
+
+    if (r != CLI_OK)
+        return r;
+    if (cli->json)
+        print_json(answer);
+    else
+        print_modules(json_object_get(answer, "modules"), text_at(answer, "lowest", NULL));
+    return CLI_OK;
+}
+
+int command_interpolation(struct cli *cli)
+{
+    json_auto_t *answer = NULL;
+    int r = ask_about_job(cli, "interpolation", &answer);
+
+    if (r != CLI_OK)
+        return r;
+    if (cli->json)
+        print_json(answer);
+    else
+        print_interpolation(json_object_get(answer, "points"), json_object_get(answer, "chosen_alpha"));
+    return CLI_OK;
+}
+
+static void print_series(const json_t *series)
+{
+    const json_t *row;
+    size_t i;
+
+    printf("%-32s %8s  %12s\n", "NAME", "POINTS", "LAST");
+    json_array_foreach(series, i, row)
+        printf("%-32s %8" JSON_INTEGER_FORMAT "  %12.6g\n", text_at(row, "name", "-"),
+               json_integer_value(json_object_get(row, "count")), json_number_value(json_object_get(row, "last")));
+}
+
+static void print_points(const json_t *points)
+{
+    const json_t *point;
+    size_t i;
+
+    printf("%10s  %8s  %14s\n", "STEP", "EPOCH", "VALUE");
+    json_array_foreach(points, i, point)
+        printf("%10" JSON_INTEGER_FORMAT "  %8g  %14.8g\n", json_integer_value(json_object_get(point, "step")),
+               json_number_value(json_object_get(point, "epoch")), json_number_value(json_object_get(point, "value")));
+}
+
+int command_metrics(struct cli *cli)
+{
+    const char *name = cli->argument_count > 1 ? cli->arguments[1] : NULL;
+    char *what = strdup("metrics");
+    json_auto_t *answer = NULL;
+
+    url_add(&what, "name", name);
+    url_add(&what, "since", cli_value(cli, "since", NULL));
+    url_add(&what, "max_points", cli_value(cli, "max-points", NULL));
+    if (!what)
+        return cli_error(CLI_FAILED, "out of memory");
+    int r = ask_about_job(cli, what, &answer);
+    free(what);
+    if (r != CLI_OK)
+        return r;
+    if (cli->json)
+        print_json(answer);
+    else if (name)
+        print_points(json_object_get(answer, "points"));
+    else
+        print_series(json_object_get(answer, "series"));
+    return CLI_OK;
+}
+
+int command_table(struct cli *cli)
+{
+    json_auto_t *job = NULL;
+    int r = server_job(cli, cli->arguments[0], &job);
+
+    if (r != CLI_OK)
+        return r;
+    if (strcmp(text_at(job, "kind", ""), job_kinds[JOB_RIFT].name) != 0)
+        return cli_error(CLI_USAGE, "only a rift job has a before/after table; this is a %s job", text_at(job, "kind", "?"));
+    if (cli->json)
+        print_json(json_object_get(job, "result"));
+    else
+        print_table(job);
+    return CLI_OK;
+}

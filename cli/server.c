@@ -1,0 +1,246 @@
+/* Where is riftd, and what does its answer mean for a script?
+ *
+ * Every failure is said here, once, and becomes one of the exit codes: no
+ * answer 4, 404 5, a refused spec (400, 413, 415, 422) 6, anything else 1. */
+#include "cli/cli.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_URL   "http://127.0.0.1:8717"
+#define ADDRESS_FILE  "riftd.address" /* riftd writes it into its state directory */
+#define ADDRESS_LIMIT 1024
+#define UUID_LENGTH   36
+#define PAGE_SIZE     200
+
+/* The first line of STATE/riftd.address. */
+static int read_address(const char *state, char **ret, struct fault *why)
+{
+    char *path = NULL;
+    size_t size;
+
+    if (asprintf(&path, "%s/%s", state, ADDRESS_FILE) < 0)
+        return fault_set(why, -ENOMEM, "out of memory");
+    int r = file_read(path, ADDRESS_LIMIT, ret, &size, why);
+    free(path);
+    if (r < 0)
+        return r;
+    (*ret)[strcspn(*ret, "\r\n")] = '\0';
+    return 0;
+}
+
+/* Where riftd is: what was typed wins over the environment, an address over a
+ * directory. */
+static int find_address(const struct cli *cli, char **ret, struct fault *why)
+{
+    const char *url = cli_value(cli, "server", NULL), *state = cli_value(cli, "global state", NULL);
+
+    if (!url && !state)
+        url = getenv("RIFTD_URL");
+    if (!url && !state)
+        state = getenv("RIFTD_STATE");
+    if (!url && state)
+        return read_address(state, ret, why);
+    *ret = strdup(url ? url : DEFAULT_URL);
+    return *ret ? 0 : fault_set(why, -ENOMEM, "out of memory");
+}
+
+int server_open(struct cli *cli)
+{
+    struct fault why = { 0 };
+    char *address = NULL;
+    int r = find_address(cli, &address, &why);
+
+    if (r < 0)
+        return cli_error(CLI_UNREACHABLE, "no riftd has left its address: %s", why.message);
+    r = http_open(address, &cli->http, &why);
+    free(address);
+    return r < 0 ? cli_error(CLI_FAILED, "%s", why.message) : CLI_OK;
+}
+
+void server_look_again(struct cli *cli)
+{
+    char *address = NULL;
+    struct http *http = NULL;
+
+    if (find_address(cli, &address, NULL) < 0)
+        return;
+    if (http_open(address, &http, NULL) == 0) {
+        http_close(cli->http);
+        cli->http = http;
+    }
+    free(address);
+}
+
+int server_try(struct http *http, const char *path, json_t **ret)
+{
+    http_response_auto response = { 0 };
+    struct http_request request = { .path = path };
+    int r = http_ask(http, &request, &response, NULL);
+
+    if (r < 0)
+        return r;
+    if (response.status / 100 != 2)
+        return response.status;
+    json_t *json = json_loadb(response.body ? response.body : "", response.size, 0, NULL);
+    if (!json)
+        return -EBADMSG;
+    *ret = json;
+    return 0;
+}
+
+static enum cli_exit exit_of_status(int status)
+{
+    static const struct { int status; enum cli_exit code; } rows[] = {
+        { 400, CLI_REJECTED }, { 404, CLI_NOT_FOUND }, { 413, CLI_REJECTED }, { 415, CLI_REJECTED }, { 422, CLI_REJECTED },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].status == status)
+            return rows[i].code;
+    return CLI_FAILED;
+}
+
+int server_problem(const struct http_response *response, const char *what)
+{
+    json_auto_t *problem = response->body ? json_loadb(response->body, response->size, 0, NULL) : NULL;
+    const char *detail = text_at(problem, "detail", text_at(problem, "title", "no explanation"));
+    json_t *error;
+    size_t i;
+
+    cli_error(CLI_FAILED, "%s: %s (%d)", what, detail, response->status);
+    json_array_foreach(json_object_get(problem, "errors"), i, error)
+    {
+        const char *pointer = text_at(error, "pointer", "");
+        fprintf(stderr, "  %s: %s\n", *pointer ? pointer : "(whole document)", text_at(error, "message", "?"));
+    }
+    return exit_of_status(response->status);
+}
+
+int server_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *header,
+                json_t **ret)
+{
+    struct fault why = { 0 };
+    http_response_auto response = { 0 };
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    struct http_request request = { method, path, text, text ? strlen(text) : 0, { header } };
+
+    if (body && !text)
+        return cli_error(CLI_FAILED, "out of memory");
+    int r = http_ask(cli->http, &request, &response, &why);
+    free(text);
+    if (r < 0)
+        return cli_error(r == -ECONNREFUSED ? CLI_UNREACHABLE : CLI_FAILED, "%s", why.message);
+    if (response.status / 100 != 2)
+        return server_problem(&response, cli->command->name);
+    json_t *json = response.size ? json_loadb(response.body, response.size, JSON_DECODE_ANY, NULL) : NULL;
+    if (response.size && !json)
+        return cli_error(CLI_FAILED, "%s%s: the answer is not JSON; is this riftd?", http_base(cli->http), path);
+    *ret = json;
+    return CLI_OK;
+}
+
+int server_get(struct cli *cli, json_t **ret, const char *format, ...)
+{
+    va_list arguments;
+    char *path = NULL;
+
+    va_start(arguments, format);
+    int r = vasprintf(&path, format, arguments);
+    va_end(arguments);
+    if (r < 0)
+        return cli_error(CLI_FAILED, "out of memory");
+    r = server_call(cli, "GET", path, NULL, NULL, ret);
+    free(path);
+    return r;
+}
+
+int url_add(char **url, const char *name, const char *value)
+{
+    char *escaped, *longer = NULL;
+
+    if (!value || !*url)
+        return *url ? 0 : -ENOMEM;
+    escaped = http_escape(value);
+    if (!escaped || asprintf(&longer, "%s%c%s=%s", *url, strchr(*url, '?') ? '&' : '?', name, escaped) < 0)
+        longer = NULL;
+    free(escaped);
+    free(*url);
+    *url = longer;
+    return longer ? 0 : -ENOMEM;
+}
+
+/* ---- jobs by the beginning of their id ---- */
+
+struct search {
+    const char *prefix;
+    char id[UUID_LENGTH + 1];
+    int found;
+};
+
+static void search_list(struct search *search, const json_t *jobs)
+{
+    const json_t *job;
+    size_t i;
+
+    json_array_foreach(jobs, i, job)
+    {
+        const char *id = text_at(job, "id", "");
+        if (strncasecmp(id, search->prefix, strlen(search->prefix)) != 0 || strcmp(id, search->id) == 0)
+            continue;
+        if (search->found++ == 0)
+            snprintf(search->id, sizeof(search->id), "%s", id);
+    }
+}
+
+/* Look through every page of jobs, and through the steps of each rift job. */
+static int search_all(struct cli *cli, struct search *search)
+{
+    char cursor[128] = "";
+
+    do {
+        json_auto_t *page = NULL;
+        int r = server_get(cli, &page, "/v1/jobs?limit=%d%s%s", PAGE_SIZE, *cursor ? "&cursor=" : "", cursor);
+        if (r != CLI_OK)
+            return r;
+        const json_t *jobs = json_object_get(page, "jobs"), *job;
+        size_t i;
+        search_list(search, jobs);
+        json_array_foreach(jobs, i, job)
+        {
+            json_auto_t *steps = NULL;
+            if (strcmp(text_at(job, "kind", ""), job_kinds[JOB_RIFT].name) != 0)
+                continue;
+            r = server_get(cli, &steps, "/v1/jobs?parent=%s", text_at(job, "id", ""));
+            if (r != CLI_OK)
+                return r;
+            search_list(search, json_object_get(steps, "jobs"));
+        }
+        snprintf(cursor, sizeof(cursor), "%s", text_at(page, "next", ""));
+    } while (*cursor && search->found < 2);
+    return CLI_OK;
+}
+
+int server_job(struct cli *cli, const char *id, json_t **ret)
+{
+    struct search search = { .prefix = id };
+    size_t length = strlen(id);
+
+    if (length == 0 || length > UUID_LENGTH || strspn(id, "0123456789abcdefABCDEF-") != length)
+        return cli_error(CLI_NOT_FOUND, "\"%s\" is not the beginning of a job's id", id);
+    if (length < UUID_LENGTH) {
+        int r = search_all(cli, &search);
+        if (r != CLI_OK)
+            return r;
+        if (search.found == 0)
+            return cli_error(CLI_NOT_FOUND, "no job's id begins with %s", id);
+        if (search.found > 1)
+            return cli_error(CLI_USAGE, "more than one job's id begins with %s", id);
+        id = search.id;
+    }
+    return server_get(cli, ret, "/v1/jobs/%s", id);
+}
