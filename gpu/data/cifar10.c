@@ -24,8 +24,9 @@ static int64_t batch_size(const char *path, struct fault *why)
     if (!S_ISREG(st.st_mode))
         return fault_set(why, -EINVAL, "%s: not a file", path);
     if (st.st_size == 0 || st.st_size % RECORD != 0 || st.st_size / RECORD > RECORDS_MAX)
-        return fault_set(why, -EBADMSG, "%s: %lld bytes are not 1 to %d records of %d bytes: truncated, or not CIFAR-10",
-                         path, (long long)st.st_size, RECORDS_MAX, RECORD);
+        return fault_set(why, -EBADMSG,
+                         "%s: %lld bytes are not 1 to %d records of %d bytes: truncated, or not CIFAR-10", path,
+                         (long long)st.st_size, RECORDS_MAX, RECORD);
     return st.st_size;
 }
 

@@ -73,8 +73,8 @@ static int choose(uint32_t what, int total, int limit, struct choice *ret, struc
     int32_t *all = malloc(total * sizeof(*all));
     int r;
 
-    *ret = (struct choice){ .id = malloc(total * sizeof(*all)), .held_out = malloc(total * sizeof(*all)),
-                            .count = count };
+    *ret =
+        (struct choice){ .id = malloc(total * sizeof(*all)), .held_out = malloc(total * sizeof(*all)), .count = count };
     if (all && ret->id && ret->held_out) {
         for (int i = 0; i < total; i++)
             all[i] = i;

@@ -90,8 +90,8 @@ static int end_check(struct idx_file *idx, struct fault *why)
 }
 
 /* Open FOLDER/STEM-idxRANK-ubyte and read its header: rank dimensions. */
-static int idx_open(const char *folder, const char *stem, uint32_t magic, uint32_t *ret_dimensions, struct idx_file *ret,
-                    struct fault *why)
+static int idx_open(const char *folder, const char *stem, uint32_t magic, uint32_t *ret_dimensions,
+                    struct idx_file *ret, struct fault *why)
 {
     int rank = magic & 0xff;
     uint8_t header[16];

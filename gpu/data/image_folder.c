@@ -188,8 +188,9 @@ static char *side_find(const struct data_request *request)
         return path_join(request->path, "train");
     if (request->test_path)
         return strdup(request->test_path);
-    return path_join(request->path, wants_folder(request->path, "test") ? "test"
-                                    : wants_folder(request->path, "val") ? "val" : "test");
+    return path_join(request->path, wants_folder(request->path, "test")  ? "test"
+                                    : wants_folder(request->path, "val") ? "val"
+                                                                         : "test");
 }
 
 static int open_image_folder(const struct data_request *request, struct file_set *set, struct fault *why)

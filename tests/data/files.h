@@ -79,7 +79,8 @@ static inline uint8_t *big_endian(uint8_t *at, uint32_t value)
 }
 
 /* Both IDX files of one side ("train" or "t10k"): labels i % classes. */
-static inline void idx_write(const char *dir, const char *side, const char *ending, int count, int h, int w, int classes)
+static inline void idx_write(const char *dir, const char *side, const char *ending, int count, int h, int w,
+                             int classes)
 {
     size_t size = 16 + (size_t)count * h * w;
     uint8_t *bytes = malloc(size), *at = bytes;
@@ -247,19 +248,19 @@ static inline bool opens(const struct dataset_spec *spec, enum protocol protocol
 }
 
 /* Open, and expect these words; the result must be untouched. */
-#define CHECK_REFUSED(spec_, input_, classes_, wants_, code_, words_)                             \
+#define CHECK_REFUSED(spec_, input_, classes_, wants_, code_, words_)                                                  \
     CHECK_REFUSED_UNDER(PROTOCOL_PAPER, spec_, input_, classes_, wants_, code_, words_)
-#define CHECK_REFUSED_UNDER(protocol_, spec_, input_, classes_, wants_, code_, words_)            \
-    do {                                                                                          \
-        struct dataset got_ = { .num_classes = -7 };                                              \
-        struct fault why_ = { 0 };                                                                \
-        int r_ = dataset_open((spec_), (protocol_), (input_), (classes_), (wants_), &got_, &why_); \
-        CHECK_INT(r_, (code_));                                                                   \
-        CHECK_HOLDS(why_.message, (words_));                                                      \
-        CHECK_INT(why_.code, (code_));                                                            \
-        CHECK_INT(got_.num_classes, -7);                                                          \
-        if (r_ == 0)                                                                              \
-            dataset_done(&got_);                                                                  \
+#define CHECK_REFUSED_UNDER(protocol_, spec_, input_, classes_, wants_, code_, words_)                                 \
+    do {                                                                                                               \
+        struct dataset got_ = { .num_classes = -7 };                                                                   \
+        struct fault why_ = { 0 };                                                                                     \
+        int r_ = dataset_open((spec_), (protocol_), (input_), (classes_), (wants_), &got_, &why_);                     \
+        CHECK_INT(r_, (code_));                                                                                        \
+        CHECK_HOLDS(why_.message, (words_));                                                                           \
+        CHECK_INT(why_.code, (code_));                                                                                 \
+        CHECK_INT(got_.num_classes, -7);                                                                               \
+        if (r_ == 0)                                                                                                   \
+            dataset_done(&got_);                                                                                       \
     } while (0)
 
 #endif

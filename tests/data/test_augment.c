@@ -37,7 +37,9 @@ static void orders_depend_on_everything(void)
     static const struct {
         int64_t seed;
         uint32_t purpose, epoch;
-    } rows[] = { { 1, RANDOM_SHUFFLE, 8 }, { 2, RANDOM_SHUFFLE, 7 }, { 1, RANDOM_MRC, 7 },
+    } rows[] = { { 1, RANDOM_SHUFFLE, 8 },
+                 { 2, RANDOM_SHUFFLE, 7 },
+                 { 1, RANDOM_MRC, 7 },
                  { 1 + ((int64_t)1 << 32), RANDOM_SHUFFLE, 7 } };
 
     order_of(1, RANDOM_SHUFFLE, 7, first);
@@ -118,7 +120,7 @@ static void crops_are_pure(void)
     for (int id = 0; id < 100; id++) {
         struct crop a = augment_crop(AUGMENT_STANDARD, 1, 2, id, 4, 8);
         struct crop others[4] = {
-            augment_crop(AUGMENT_STANDARD, 1, 2, id, 9, 8),     /* another place in memory: the same cut */
+            augment_crop(AUGMENT_STANDARD, 1, 2, id, 9, 8), /* another place in memory: the same cut */
             augment_crop(AUGMENT_STANDARD, 2, 2, id, 4, 8),
             augment_crop(AUGMENT_STANDARD, 1, 3, id, 4, 8),
             augment_crop(AUGMENT_STANDARD, 1, 2, id + 1, 4, 8),

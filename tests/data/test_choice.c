@@ -42,8 +42,8 @@ static void splits_divide_the_limited_set(void)
         int limit, total;
         double part;
         int held_out;
-    } rows[] = { { 0, 200, 0.1, 20 },  { 100, 100, 0.1, 10 }, { 500, 200, 0.25, 50 }, { 30, 30, 0.001, 1 },
-                 { 2, 2, 0.1, 1 },     { 199, 199, 0.5, 100 }, { 50, 50, 0.0, 1 } };
+    } rows[] = { { 0, 200, 0.1, 20 }, { 100, 100, 0.1, 10 },  { 500, 200, 0.25, 50 }, { 30, 30, 0.001, 1 },
+                 { 2, 2, 0.1, 1 },    { 199, 199, 0.5, 100 }, { 50, 50, 0.0, 1 } };
     char *dir = stored();
 
     for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
@@ -101,7 +101,8 @@ static void what_is_wanted_changes_nothing(void)
     char *dir = stored();
     struct dataset all = open_with(dir, 90, 0.2, PROTOCOL_VALIDATION, ALL);
     struct dataset train = open_with(dir, 90, 0.2, PROTOCOL_VALIDATION, TRAIN);
-    struct dataset held_out = open_with(dir, 90, 0.2, PROTOCOL_VALIDATION, (struct dataset_wants){ .validation = true });
+    struct dataset held_out =
+        open_with(dir, 90, 0.2, PROTOCOL_VALIDATION, (struct dataset_wants){ .validation = true });
 
     CHECK_INT(train.train.count, all.train.count);
     CHECK_INT(train.validation.count, 0);
@@ -134,7 +135,8 @@ static void nothing_left_to_train_on_is_an_error(void)
     struct dataset_spec spec = spec_of(DATASET_IDX, dir);
 
     spec.train_limit = 1;
-    CHECK_REFUSED_UNDER(PROTOCOL_VALIDATION, &spec, GRAY_28, 10, TRAIN, -EINVAL, "holding out 1 of 1 training examples");
+    CHECK_REFUSED_UNDER(PROTOCOL_VALIDATION, &spec, GRAY_28, 10, TRAIN, -EINVAL,
+                        "holding out 1 of 1 training examples");
     spec.train_limit = 10;
     spec.validation = 1.0;
     CHECK_REFUSED_UNDER(PROTOCOL_VALIDATION, &spec, GRAY_28, 10, TRAIN, -EINVAL, "leaves none to train on");

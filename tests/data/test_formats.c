@@ -106,7 +106,7 @@ static void bad_idx_is_refused(void)
 {
     static const struct {
         const char *file;
-        int at;             /* byte to change */
+        int at; /* byte to change */
         uint8_t value;
         int code;
         const char *words;
@@ -117,6 +117,7 @@ static void bad_idx_is_refused(void)
         { "train-images-idx3-ubyte", 7, 9, -EBADMSG, "longer than its header says" },
         { "train-images-idx3-ubyte", 4, 0xff, -EBADMSG, "holds 4278190090 images" },
         { "train-images-idx3-ubyte", 4, 0x7f, -EBADMSG, "more than the file can hold" },
+        { "train-images-idx3-ubyte", 5, 0x01, -EBADMSG, "promises 51388064 bytes, more than the file can hold" },
         { "train-images-idx3-ubyte", 7, 0, -EBADMSG, "holds 0 images" },
         { "train-images-idx3-ubyte", 11, 29, -EINVAL, "1x29x28 does not fit the model's input 1x32x32" },
         { "train-images-idx3-ubyte", 8, 0xff, -EINVAL, "does not fit" },
@@ -265,9 +266,11 @@ static void bad_tensors_are_refused(void)
     static float zeros[4 * 3 * 32 * 32];
     static int64_t good[4] = { 0, 1, 2, 3 }, wild[4] = { 0, 1, (int64_t)1 << 32, 3 }, negative[4] = { 0, -1, 0, 0 };
     struct safetensor x = { "x", DTYPE_F32, 4, { 4, 3, 32, 32 }, zeros }, y = { "y", DTYPE_I64, 1, { 4 }, good };
-    struct safetensor flat = { "x", DTYPE_F32, 2, { 4, 3 }, zeros }, wide = { "x", DTYPE_F64, 4, { 1, 3, 32, 32 }, zeros };
+    struct safetensor flat = { "x", DTYPE_F32, 2, { 4, 3 }, zeros },
+                      wide = { "x", DTYPE_F64, 4, { 1, 3, 32, 32 }, zeros };
     struct safetensor wrong_size = { "x", DTYPE_F32, 4, { 4, 3, 16, 32 }, zeros };
-    struct safetensor none = { "x", DTYPE_F32, 4, { 0, 3, 32, 32 }, zeros }, no_label = { "y", DTYPE_I64, 1, { 0 }, good };
+    struct safetensor none = { "x", DTYPE_F32, 4, { 0, 3, 32, 32 }, zeros },
+                      no_label = { "y", DTYPE_I64, 1, { 0 }, good };
     struct safetensor short_y = { "y", DTYPE_I64, 1, { 3 }, good }, narrow = { "y", DTYPE_I32, 1, { 4 }, good };
     struct safetensor wild_y = { "y", DTYPE_I64, 1, { 4 }, wild }, negative_y = { "y", DTYPE_I64, 1, { 4 }, negative };
     struct {
@@ -301,8 +304,8 @@ static void real_pixels_stay_in_range(void)
     static const struct {
         float value;
         bool fine;
-    } rows[] = { { 0.0f, true },  { 1.0f, true },      { -5e-7f, true },    { 1.0000005f, true },
-                 { 1.1f, false }, { -0.001f, false },  { INFINITY, false }, { -INFINITY, false },
+    } rows[] = { { 0.0f, true },  { 1.0f, true },     { -5e-7f, true },    { 1.0000005f, true },
+                 { 1.1f, false }, { -0.001f, false }, { INFINITY, false }, { -INFINITY, false },
                  { NAN, false },  { 1.00001f, false } };
     char *dir = check_tmpdir(), *path = strdup(in(dir, "x"));
     struct dataset_spec spec = spec_of(DATASET_TENSORS, path);

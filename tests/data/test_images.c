@@ -52,11 +52,11 @@ static void every_png_flavour_arrives(void)
     static const struct {
         int type, depth, channels; /* channels: of the result */
     } rows[] = {
-        { PNG_COLOR_TYPE_GRAY, 1, 1 },    { PNG_COLOR_TYPE_GRAY, 2, 1 },       { PNG_COLOR_TYPE_GRAY, 4, 1 },
-        { PNG_COLOR_TYPE_GRAY, 8, 1 },    { PNG_COLOR_TYPE_GRAY, 16, 1 },      { PNG_COLOR_TYPE_GRAY_ALPHA, 8, 1 },
-        { PNG_COLOR_TYPE_RGB, 8, 3 },     { PNG_COLOR_TYPE_RGB, 16, 3 },       { PNG_COLOR_TYPE_RGB_ALPHA, 8, 3 },
+        { PNG_COLOR_TYPE_GRAY, 1, 1 },       { PNG_COLOR_TYPE_GRAY, 2, 1 },        { PNG_COLOR_TYPE_GRAY, 4, 1 },
+        { PNG_COLOR_TYPE_GRAY, 8, 1 },       { PNG_COLOR_TYPE_GRAY, 16, 1 },       { PNG_COLOR_TYPE_GRAY_ALPHA, 8, 1 },
+        { PNG_COLOR_TYPE_RGB, 8, 3 },        { PNG_COLOR_TYPE_RGB, 16, 3 },        { PNG_COLOR_TYPE_RGB_ALPHA, 8, 3 },
         { PNG_COLOR_TYPE_RGB_ALPHA, 16, 3 }, { PNG_COLOR_TYPE_GRAY_ALPHA, 16, 1 }, { PNG_COLOR_TYPE_PALETTE, 8, 3 },
-        { PNG_COLOR_TYPE_PALETTE, 4, 3 }, { PNG_COLOR_TYPE_PALETTE, 1, 3 },
+        { PNG_COLOR_TYPE_PALETTE, 4, 3 },    { PNG_COLOR_TYPE_PALETTE, 1, 3 },
     };
 
     for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
@@ -76,12 +76,14 @@ static void every_png_flavour_arrives(void)
                 int cut = depth < 8 ? sample >> (8 - depth) : sample;
                 const int colour[] = { cut, 255 - cut, (uint8_t)(cut * 7) };
                 int want = type == PNG_COLOR_TYPE_PALETTE ? colour[e / 1024]
-                           : depth < 8 ? cut * 255 / ((1 << depth) - 1) : cut;
+                           : depth < 8                    ? cut * 255 / ((1 << depth) - 1)
+                                                          : cut;
 
                 wrong += data.train.u8[e] != want;
             }
             if (wrong)
-                CHECK_FAIL("colour type %d, %d bits%s: %d wrong pixels", type, depth, i % 2 ? ", interlaced" : "", wrong);
+                CHECK_FAIL("colour type %d, %d bits%s: %d wrong pixels", type, depth, i % 2 ? ", interlaced" : "",
+                           wrong);
             dataset_done(&data);
         }
         check_rmdir(dir);
@@ -165,7 +167,8 @@ static void threads_change_nothing(void)
     spec.train_limit = 120;
     for (int k = 0; k < 2; k++) {
         omp_set_num_threads(k ? 5 : 1);
-        must(opens(&spec, PROTOCOL_VALIDATION, COLOUR_32, 10, (struct dataset_wants){ true, true, false }, &data[k]), dir);
+        must(opens(&spec, PROTOCOL_VALIDATION, COLOUR_32, 10, (struct dataset_wants){ true, true, false }, &data[k]),
+             dir);
     }
     omp_set_num_threads(threads);
     CHECK_INT(data[0].train.count, 108);

@@ -91,8 +91,16 @@ static char *cifar_archive(void)
 /* Unpack the images 0000 to 0039 of every class. */
 static bool unpack(const char *archive, const char *dir)
 {
-    char *arguments[] = { "tar", "-xJf", (char *)archive, "-C", (char *)dir, "--wildcards", "train/*/000?.jpg",
-                          "train/*/001?.jpg", "test/*/000?.jpg", NULL };
+    char *arguments[] = { "tar",
+                          "-xJf",
+                          (char *)archive,
+                          "-C",
+                          (char *)dir,
+                          "--wildcards",
+                          "train/*/000?.jpg",
+                          "train/*/001?.jpg",
+                          "test/*/000?.jpg",
+                          NULL };
     extern char **environ;
     pid_t pid;
     int status;
