@@ -115,7 +115,7 @@ static void copy_chosen(const struct file_set *set, const int input[3], struct e
     size_t element = set->real ? sizeof(float) : 1, image = (size_t)input[0] * input[1] * input[2];
     uint8_t *pixels = set->real ? (uint8_t *)ret->f32 : ret->u8;
 
-#pragma omp parallel for
+#pragma omp parallel for if (ret->count > 1000) /* fewer are copied before a thread is awake */
     for (int i = 0; i < ret->count; i++)
         fit(set->data + ret->id[i] * set->stride, set->c, set->h, set->w, element, input, pixels + i * image * element);
     if (set->real)

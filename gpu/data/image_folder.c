@@ -21,7 +21,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { IMAGE_FILE_LIMIT_BYTES = 64 << 20 };
+enum { IMAGE_FILE_LIMIT_BYTES = 64 << 20, FILES_AT_ONCE = 32 /* what a thread takes */ };
 
 struct names {
     char **name; /* sorted */
@@ -273,11 +273,11 @@ static int load_image_folder(const struct file_set *set, const int input[3], con
     size_t image = (size_t)input[0] * input[1] * input[2];
     int first_bad = count, code = 0;
 
-#pragma omp parallel
+#pragma omp parallel if (count > FILES_AT_ONCE)
     {
         uint8_t *scratch = malloc((size_t)2 * 3 * input[1] * input[2]);
 
-#pragma omp for schedule(dynamic, 32)
+#pragma omp for schedule(dynamic, FILES_AT_ONCE)
         for (int i = 0; i < count; i++) {
             const struct folder_file *file = &own->file[id[i]];
             struct fault words = { 0 };
