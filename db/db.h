@@ -85,6 +85,7 @@ struct db_new_job {
     int step;           /* -1 none */
     const char *const *after; /* ids that must succeed first */
     int after_count;
+    const char *device; /* what it asks for: "cpu", "cuda", "cuda:1", "ref"; NULL or "auto": any */
 };
 
 /* Insert jobs and their dependencies in one transaction; a job whose
@@ -117,11 +118,16 @@ int db_job_steps(struct db *db, const char *parent, struct db_job **ret_jobs); /
 int db_job_position(struct db *db, const char *id);
 
 /* Hand the runnable job of highest priority, oldest first, to the caller and
- * mark it running on `device`, in one statement, so that no two callers ever
- * hold the same job. 1 with a job (spec loaded), 0 when nothing is runnable. */
+ * mark it running on `device` ("cpu", "cuda:0"), in one statement, so that no
+ * two callers ever hold the same job. Only jobs that ask for this device, for
+ * its family ("cuda") or for any count; a cpu slot takes "ref" too.
+ * 1 with a job (spec loaded), 0 when nothing is runnable. */
 int db_job_claim(struct db *db, const char *device, int64_t now_ms, struct db_job *ret);
 /* Remember the worker that was started for a running job. */
 int db_job_started(struct db *db, const char *id, int64_t pid, int64_t pid_start, const char *boot_id);
+/* Its worker died without a last word. Returns how often that happened since
+ * the job's last `checkpoint` event or retry, this time included. */
+int db_job_crashed(struct db *db, const char *id);
 /* Move a job to a new state: one transaction that also unblocks jobs whose last
  * dependency succeeded, fails or cancels those that can't run any more, and
  * brings the parent's state and error up to date. result and error (JSON
@@ -190,6 +196,9 @@ int db_ingest(struct db *db, const char *job, int64_t from_offset, int64_t end_o
 /* An event of the daemon's own, beside the "state" ones that moves store. */
 int db_event_add(struct db *db, const char *job, const char *type, const char *fields, int64_t now_ms);
 
+/* The newest event of the job's journal that is ingested; *ret_fresh says that
+ * it is newer than the job's last change of state. -ENOENT when there is none. */
+int db_event_last(struct db *db, const char *job, struct db_event *ret, bool *ret_fresh);
 /* Events with id > after, of one job (and its steps) or of all (NULL), ascending. */
 int db_event_list(struct db *db, const char *job, int64_t after, int limit, struct db_event **ret);
 

@@ -67,6 +67,8 @@ static int ingest(struct connection *on, const char *job, int64_t from_offset, i
             continue;
         place.seq = event->seq;
         r = event_store(on, place.number, place.family, event->seq, event->time_ms, event->type, event->fields);
+        if (r >= 0 && strcmp(event->type, "checkpoint") == 0)
+            r = query_run(on, "UPDATE job SET crashes = 0 WHERE number = ?1", VALUES(V(place.number)));
         if (r >= 0)
             r = row_store(on, place.number, event->time_ms, &event->row);
     }
@@ -94,6 +96,15 @@ void db_events_free(struct db_event *events, int count)
     free(events);
 }
 
+/* A row of: event.id, job.id, seq, time_ms, type, fields. */
+static int event_read(const struct query *query, struct db_event *ret)
+{
+    *ret = (struct db_event){ .id = query_int(query, 0), .seq = query_int(query, 2), .time_ms = query_int(query, 3) };
+    query_copy(query, 1, ret->job, sizeof(ret->job));
+    query_copy(query, 4, ret->type, sizeof(ret->type));
+    return query_dup(query, 5, &ret->fields);
+}
+
 static int events_read(struct query *query, struct db_event **ret)
 {
     struct db_event *events = NULL;
@@ -104,12 +115,7 @@ static int events_read(struct query *query, struct db_event **ret)
         r = array_room((void **)&events, count, &capacity, sizeof(*events));
         if (r < 0)
             break;
-        struct db_event *event = &events[count];
-        *event =
-            (struct db_event){ .id = query_int(query, 0), .seq = query_int(query, 2), .time_ms = query_int(query, 3) };
-        query_copy(query, 1, event->job, sizeof(event->job));
-        query_copy(query, 4, event->type, sizeof(event->type));
-        r = query_dup(query, 5, &event->fields);
+        r = event_read(query, &events[count]);
         if (r < 0)
             break;
         count++;
@@ -156,6 +162,40 @@ int db_event_list(struct db *db, const char *job, int64_t after, int limit, stru
     if (r < 0)
         return r;
     r = events_select(on, job, after, limit, ret);
+    readers_give(db, on);
+    return r;
+}
+
+static int event_last(struct connection *on, const char *job, struct db_event *ret, bool *ret_fresh)
+{
+    query_auto query = { 0 };
+    struct job_key key;
+    int r = job_key_find(on, job, &key);
+
+    if (r >= 0)
+        r = query_start(on, &query,
+                        "SELECT id, ?2, seq, time_ms, type, fields, id > COALESCE((SELECT id FROM event"
+                        " WHERE job = ?1 AND type = 'state' AND seq = 0 ORDER BY id DESC LIMIT 1), 0)"
+                        " FROM event WHERE job = ?1 AND seq > 0 ORDER BY id DESC LIMIT 1",
+                        VALUES(V(key.number), V(job)));
+    if (r >= 0)
+        r = query_next(&query);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return refuse(-ENOENT, "job %.36s has no journal yet", job);
+    *ret_fresh = query_int(&query, 6) != 0;
+    return event_read(&query, ret);
+}
+
+int db_event_last(struct db *db, const char *job, struct db_event *ret, bool *ret_fresh)
+{
+    struct connection *on;
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    r = event_last(on, job, ret, ret_fresh);
     readers_give(db, on);
     return r;
 }

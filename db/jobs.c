@@ -252,16 +252,19 @@ static int claim(struct connection *on, const char *device, int64_t now_ms, stru
     struct db_job job = { 0 };
     struct job_key key;
     query_auto query = { 0 };
-    char sql[1024];
+    char sql[1024], family[64];
     int r;
 
     snprintf(sql, sizeof(sql),
              "UPDATE job SET state = 'running', device = ?1,"
              " started_ms = CASE WHEN started_ms = 0 THEN ?2 ELSE started_ms END, pid = 0, pid_start = 0, boot_id = ''"
              " WHERE number = (SELECT number FROM job WHERE state = 'queued' AND kind <> 'rift'"
-             " ORDER BY priority DESC, number LIMIT 1) RETURNING %s",
+             " AND wants IN ('auto', ?1, ?3, ?4) ORDER BY priority DESC, number LIMIT 1) RETURNING %s",
              job_columns);
-    r = query_start(on, &query, sql, VALUES(V(device), V(now_ms)));
+    snprintf(family, sizeof(family), "%.*s", (int)strcspn(device, ":"), device);
+    r = query_start(
+        on, &query, sql,
+        VALUES(V(device), V(now_ms), V((const char *)family), V(strcmp(family, "cpu") == 0 ? "ref" : device)));
     if (r >= 0)
         r = query_next(&query);
     if (r <= 0)
@@ -316,6 +319,27 @@ int db_job_started(struct db *db, const char *id, int64_t pid, int64_t pid_start
     return writer_end(db, r < 0 ? r : 0);
 }
 
+int db_job_crashed(struct db *db, const char *id)
+{
+    struct connection *on;
+    int crashes = 0;
+    int r = writer_begin(db, &on);
+
+    if (r < 0)
+        return r;
+    query_auto query = { 0 };
+    r = query_start(on, &query, "UPDATE job SET crashes = crashes + 1 WHERE id = ?1 RETURNING crashes", VALUES(V(id)));
+    if (r >= 0 && (r = query_next(&query)) > 0) {
+        crashes = (int)query_int(&query, 0);
+        r = query_next(&query);
+    } else if (r == 0) {
+        r = refuse(-ENOENT, "no job %.36s", id);
+    }
+    query_done(&query);
+    r = writer_end(db, r);
+    return r < 0 ? r : crashes;
+}
+
 /* ---- cancel, retry, delete ---- */
 
 static int cancel(struct connection *on, const char *id, int64_t now_ms)
@@ -368,7 +392,8 @@ static int retry(struct connection *on, const struct job_key *job, int64_t now_m
     if (r >= 0 && (needs.failed || needs.cancelled))
         r = refuse(-ESTALE, "job %s needs job %s, which did not succeed: retry that one first", job->id, needs.culprit);
     if (r >= 0)
-        r = query_run(on, "UPDATE job SET cancel_wanted = 0, started_ms = 0, result = NULL WHERE number = ?1",
+        r = query_run(on,
+                      "UPDATE job SET cancel_wanted = 0, started_ms = 0, crashes = 0, result = NULL WHERE number = ?1",
                       VALUES(V(job->number)));
     if (r >= 0)
         r = move(on, job, needs.open ? STATE_BLOCKED : STATE_QUEUED, NULL, NULL, now_ms);
@@ -487,10 +512,10 @@ static int idempotency_find(struct connection *on, const char *key, const char *
 static int insert_row(struct connection *on, const struct db_new_job *job, enum job_state state, int64_t now_ms)
 {
     int r = query_run(on,
-                      "INSERT INTO job(id, kind, state, label, priority, parent, step, family, created_ms, spec)"
-                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)",
+                      "INSERT INTO job(id, kind, state, label, priority, parent, step, family, created_ms, spec, wants)"
+                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, COALESCE(?10, 'auto'))",
                       VALUES(V(job->id), V(job->kind), V(job_state_names[state]), V(job->label), V(job->priority),
-                             V(job->parent), V(job->step), V(now_ms), V(job->spec)));
+                             V(job->parent), V(job->step), V(now_ms), V(job->spec), V(job->device)));
 
     if (r < 0)
         return r;

@@ -26,9 +26,11 @@ static const char *const steps[] = {
     "  priority INTEGER NOT NULL,"
     "  parent TEXT REFERENCES job(id) ON DELETE CASCADE,"
     "  step INTEGER NOT NULL,"
-    "  family INTEGER NOT NULL," /* number of the parent, or its own */
-    "  device TEXT NOT NULL DEFAULT '',"
+    "  family INTEGER NOT NULL,"         /* number of the parent, or its own */
+    "  wants TEXT NOT NULL,"             /* device it asks for: auto, cpu, cuda, cuda:1 */
+    "  device TEXT NOT NULL DEFAULT ''," /* slot it runs or ran on */
     "  attempts INTEGER NOT NULL DEFAULT 0,"
+    "  crashes INTEGER NOT NULL DEFAULT 0," /* deaths of its worker since the last checkpoint */
     "  cancel_wanted INTEGER NOT NULL DEFAULT 0,"
     "  created_ms INTEGER NOT NULL,"
     "  started_ms INTEGER NOT NULL DEFAULT 0,"

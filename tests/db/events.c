@@ -233,6 +233,31 @@ static void states_are_told(void)
     fixture_close();
 }
 
+static void last_word(void)
+{
+    struct db_ingest_event event = { .seq = 1, .type = "failed", .fields = "{\"code\":\"c\"}" };
+    struct db_event last;
+    db_job_auto job = { 0 };
+    bool fresh;
+
+    fixture_open();
+    add_job("a", "train", 0, NULL, NULL, -1);
+    db_job_claim(fixture, "cpu", 2000, &job);
+    CHECK_INT(db_event_last(fixture, "a", &last, &fresh), -ENOENT);
+    CHECK_INT(db_ingest(fixture, "a", 0, 10, &event, 1), 0);
+    CHECK_INT(db_event_last(fixture, "a", &last, &fresh), 0);
+    CHECK_STRING(last.type, "failed");
+    CHECK_STRING(last.fields, "{\"code\":\"c\"}");
+    CHECK(fresh);
+    free(last.fields);
+    CHECK_INT(db_job_move(fixture, "a", STATE_QUEUED, NULL, NULL, 3000), 0);
+    CHECK_INT(db_event_last(fixture, "a", &last, &fresh), 0);
+    CHECK_STRING(last.type, "failed"); /* still the journal's last, but of an attempt before */
+    CHECK(!fresh);
+    free(last.fields);
+    fixture_close();
+}
+
 static const struct check_case cases[] = {
     { "a replayed batch is refused by its offset, a replayed event by its seq, a replayed point by its step", replay },
     { "a batch with a bad row stores nothing and moves no offset", a_bad_row_stores_nothing },
@@ -240,6 +265,7 @@ static const struct check_case cases[] = {
     { "downsampling keeps spikes, first and last, and its limit", spikes_stay },
     { "modules, alphas and artifacts show their newest word in order", outcomes },
     { "a stream resumes after an id, and a parent's holds its steps' events", streams },
+    { "a journal's last word is fresh until the job's state changes", last_word },
     { "every change of state is told as an event", states_are_told },
 };
 CHECK_MAIN(cases)

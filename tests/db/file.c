@@ -223,7 +223,8 @@ static void exercise(void)
     char first[DB_ID_SIZE], (*ids)[DB_ID_SIZE], **texts;
     struct db_job job = { 0 }, *jobs;
     struct db_counts counts;
-    struct db_event *events;
+    struct db_event *events, last;
+    bool fresh;
     struct db_series *series;
     struct db_point *points;
     struct db_artifact artifact, *artifacts;
@@ -249,6 +250,9 @@ static void exercise(void)
     n = db_job_running(fixture, &jobs);
     db_jobs_free(jobs, n);
     CHECK_INT(db_ingest(fixture, "s", 0, 10, batch, 4), 0);
+    CHECK_INT(db_event_last(fixture, "s", &last, &fresh), 0);
+    free(last.fields);
+    CHECK_INT(db_job_crashed(fixture, "s"), 1);
     CHECK_INT(db_job_cancel(fixture, "p", 2), 0);
     CHECK_INT(db_job_move(fixture, "s", STATE_FAILED, NULL, "{}", 2), 0);
     CHECK_INT(db_job_retry(fixture, "p", 3), 0);

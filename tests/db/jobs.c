@@ -326,6 +326,55 @@ static void claim_race(void)
     fixture_close();
 }
 
+/* Claim for a device until nothing fits: which jobs were they? */
+static void claims(const char *device, const char *expected)
+{
+    char got[64] = "";
+    struct db_job job = { 0 };
+
+    force("UPDATE job SET state = 'queued'");
+    while (db_job_claim(fixture, device, 2000, &job) == 1) {
+        strcat(got, job.id);
+        strcat(got, " ");
+        db_job_done(&job);
+    }
+    CHECK_STRING(got, expected);
+}
+
+static void claim_by_device(void)
+{
+    static const char *const wanted[] = { NULL, "auto", "cpu", "ref", "cuda", "cuda:0", "cuda:1" };
+    char first[DB_ID_SIZE], id[8];
+
+    fixture_open();
+    for (int i = 0; i < 7; i++) {
+        struct db_new_job job = { .id = id, .kind = "train", .spec = "{}", .step = -1, .device = wanted[i] };
+        snprintf(id, sizeof(id), "%d", i);
+        CHECK_INT(db_job_insert(fixture, &job, 1, NULL, NULL, 1000, first), 0);
+    }
+    claims("cpu", "0 1 2 3 ");
+    claims("cuda:0", "0 1 4 5 ");
+    claims("cuda:1", "0 1 4 6 ");
+    fixture_close();
+}
+
+static void crashes(void)
+{
+    struct db_ingest_event checkpoint = { .seq = 1, .type = "checkpoint", .fields = "{}" };
+
+    fixture_open();
+    add_job("a", "train", 0, NULL, NULL, -1);
+    CHECK_INT(db_job_crashed(fixture, "nobody"), -ENOENT);
+    CHECK_INT(db_job_crashed(fixture, "a"), 1);
+    CHECK_INT(db_job_crashed(fixture, "a"), 2);
+    CHECK_INT(db_ingest(fixture, "a", 0, 10, &checkpoint, 1), 0);
+    CHECK_INT(db_job_crashed(fixture, "a"), 1);
+    CHECK_INT(db_job_cancel(fixture, "a", 2000), 0);
+    CHECK_INT(db_job_retry(fixture, "a", 2000), 0);
+    CHECK_INT(db_job_crashed(fixture, "a"), 1);
+    fixture_close();
+}
+
 static void idempotency(void)
 {
     struct db_new_job job = { .id = "a", .kind = "train", .spec = "{}", .step = -1 };
@@ -416,6 +465,8 @@ static const struct check_case cases[] = {
     { "a parent's cancellation reaches running, queued and blocked steps", parent_cancelled },
     { "jobs are claimed by priority, then by age, and know their place", claim_order },
     { "four threads never claim the same job", claim_race },
+    { "a slot takes only jobs that ask for it, its family or any device", claim_by_device },
+    { "worker deaths are counted from the last checkpoint or retry on", crashes },
     { "an Idempotency-Key inserts once and refuses another body", idempotency },
     { "lists filter, page by cursor and come newest first", lists },
     { "only ended jobs that nobody waits for can be deleted", deleting },
