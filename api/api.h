@@ -19,7 +19,9 @@ struct api_config {
     const char *jobs_dir;   /* STATE/jobs: job directories are jobs_dir/ID */
     const char *web_dir;    /* files of the dashboard, or NULL */
     const char *openapi_path; /* openapi.yaml to serve, or NULL */
-    size_t body_limit;      /* bytes of a JSON body: more is 413 */
+    size_t body_limit;      /* bytes of a JSON body: more is 413; 0: 1 MiB */
+    int stream_limit;       /* event streams at once: more is 503; 0: 48 */
+    int heartbeat_ms;       /* a comment on silent event streams; 0: 15000 */
     struct db *db;
 
     /* The daemon's part; called from HTTP threads. */
@@ -41,7 +43,11 @@ void api_news(struct api *api);
 void api_stop(struct api *api);
 
 /* The route table, for the test that compares it with openapi.yaml. */
-struct api_route_info { const char *method, *path; };
+struct api_route_info {
+    const char *method, *path;
+    const char *query;   /* names of its query parameters, separated by ',' */
+    const char *summary; /* one line for people */
+};
 int api_routes(const struct api_route_info **ret);
 
 #endif

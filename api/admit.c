@@ -1,0 +1,97 @@
+/* Is this request let in, judged by its headers alone?
+ *
+ * In order: can its end be told (framing), may its sender speak to us (Host,
+ * Origin), is there such a route, and may its body come. Each check returns 1
+ * when it has answered, 0 to go on, or negative errno. They run before a byte
+ * of the body is read and before any handler, on every route. */
+#include "api/exchange.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Take the client's X-Request-Id when it is harmless, or make one up. */
+void request_id_choose(struct request *request)
+{
+    const char *given = request_header(request, "X-Request-Id");
+    const char *good = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+
+    if (given && *given && strlen(given) < sizeof(request->request_id) && !given[strspn(given, good)])
+        strcpy(request->request_id, given);
+    else
+        id_new(request->config->now_ms(request->config->user), request->request_id);
+}
+
+static bool content_is_json(const char *type)
+{
+    size_t length = type ? strcspn(type, "; \t") : 0;
+
+    return length == strlen("application/json") && !strncasecmp(type, "application/json", length);
+}
+
+/* A body whose end two parties could see at different places is refused. */
+int framing_check(const struct request *request, struct answer *answer, struct framing *framing)
+{
+    const char *encoding = request_header(request, "Transfer-Encoding");
+    const char *length = request_header(request, "Content-Length");
+
+    framing->has_body = encoding || (length && strcmp(length, "0"));
+    framing->length = length ? strtoull(length, NULL, 10) : 0;
+    if (framing->lengths <= 1 && framing->encodings <= 1 && !(length && encoding) &&
+        (!encoding || !strcasecmp(encoding, "chunked")))
+        return 0;
+    int r = answer_problem(answer, request, PROBLEM_BAD_REQUEST,
+                           "Content-Length or Transfer-Encoding: chunked: give one of them, once");
+    return r < 0 ? r : 1;
+}
+
+int sender_check(const struct request *request, struct answer *answer, const struct framing *framing,
+                 const char *method, const char *address, uint16_t port)
+{
+    const char *host = request_header(request, "Host");
+    int r;
+
+    if (framing->hosts > 1)
+        r = answer_problem(answer, request, PROBLEM_BAD_REQUEST, "there is more than one Host header");
+    else if (address && !host_allowed(host, address, port))
+        r = answer_problem(answer, request, PROBLEM_HOST, "riftd answers to localhost:%u, not to %.200s", port,
+                           host ? host : "a request without a Host header");
+    else if (strcmp(method, "GET") && strcmp(method, "HEAD") &&
+             !origin_allowed(request_header(request, "Origin"), request_header(request, "Sec-Fetch-Site"), host))
+        r = answer_problem(answer, request, PROBLEM_CROSS_ORIGIN,
+                           "a page of another site can't change anything here");
+    else
+        return 0;
+    return r < 0 ? r : 1;
+}
+
+static int route_refuse(const struct request *request, struct answer *answer, int why, const char *allow)
+{
+    if (why == -EBADMSG)
+        return answer_problem(answer, request, PROBLEM_BAD_PATH, "the path has an escape that no name may have");
+    if (why != -EOPNOTSUPP)
+        return answer_problem(answer, request, PROBLEM_NO_ROUTE, "nothing is served at this path");
+    int r = answer_header(answer, "Allow", "%s", allow);
+    return r < 0 ? r : answer_problem(answer, request, PROBLEM_METHOD, "this path takes %s", allow);
+}
+
+int route_check(struct request *request, struct answer *answer, const struct framing *framing,
+                const char *method, const char *path)
+{
+    size_t limit = request->config->body_limit;
+    char allow[64];
+
+    int r = route_find(request, method, path, allow);
+    if (r < 0)
+        r = route_refuse(request, answer, r, allow);
+    else if ((request->route->body || framing->has_body) && !content_is_json(request_header(request, "Content-Type")))
+        r = answer_problem(answer, request, PROBLEM_MEDIA_TYPE, "the body must be application/json");
+    else if (framing->length > limit)
+        r = answer_problem(answer, request, PROBLEM_TOO_LARGE, "the body has %" PRIu64 " bytes, the limit is %zu",
+                           framing->length, limit);
+    else
+        return 0;
+    return r < 0 ? r : 1;
+}

@@ -1,0 +1,242 @@
+/* How does a client watch?
+ *
+ * Server-sent events (WHATWG HTML, "server-sent events"), fed from the event
+ * table: an event's id is its row, so Last-Event-ID picks up without a gap or a
+ * double even across a restart of riftd. A job's stream ends with an `end`
+ * event once the job has ended and everything was sent; a client that
+ * reconnects after that gets 204, which tells EventSource to stop.
+ *
+ * The same events come as a list with ?wait=0 or Accept: application/json, and
+ * one a line with Accept: application/x-ndjson. */
+#include "api/exchange.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH 100
+#define LIST_LIMIT_MAX 1000
+#define LIST_LIMIT 200
+
+struct event_stream {
+    struct stream stream; /* first */
+    struct db *db;
+    char job[DB_ID_SIZE]; /* "": all jobs */
+    int64_t after;
+    bool greeted, over;
+};
+
+static bool state_ended(enum job_state state)
+{
+    return state == STATE_SUCCEEDED || state == STATE_FAILED || state == STATE_CANCELLED;
+}
+
+/* The journal's event, told apart from others' by its row and job. */
+static json_t *event_json(const struct db_event *event)
+{
+    json_t *json = text_json(event->fields);
+
+    if (!json_is_object(json)) {
+        json_decref(json);
+        json = json_object();
+    }
+    json_object_set_new(json, "id", json_integer(event->id));
+    json_object_set_new(json, "job", json_string(event->job));
+    json_object_set_new(json, "type", json_string(event->type));
+    json_object_set_new(json, "time_ms", json_integer(event->time_ms));
+    return json;
+}
+
+/* An event's name in the stream; a worker's word must not break its lines. */
+static const char *event_name(const struct db_event *event)
+{
+    size_t length = strspn(event->type, "abcdefghijklmnopqrstuvwxyz_-");
+
+    return length && !event->type[length] ? event->type : "message";
+}
+
+static int events_write(FILE *out, const struct db_event *events, int count, bool sse)
+{
+    for (int i = 0; i < count; i++) {
+        json_t *json = event_json(&events[i]);
+        char *text = json_dumps(json, JSON_COMPACT);
+        json_decref(json);
+        if (!text)
+            return -ENOMEM;
+        if (sse)
+            fprintf(out, "id: %" PRId64 "\nevent: %s\ndata: %s\n\n", events[i].id, event_name(&events[i]), text);
+        else
+            fprintf(out, "%s\n", text);
+        free(text);
+    }
+    return 0;
+}
+
+/* Everything was sent and the job has ended (or is gone): say goodbye. */
+static void end_write(FILE *out, const char *state)
+{
+    fprintf(out, "event: end\ndata: {\"type\":\"end\",\"state\":%s%s%s}\n\n", state ? "\"" : "", state ? state : "null",
+            state ? "\"" : "");
+}
+
+static int event_fill(struct stream *base, char **ret_text, size_t *ret_size)
+{
+    struct event_stream *stream = (struct event_stream *)base;
+    struct db_event *events;
+    const char *state = NULL;
+    bool ended = false;
+    char *text = NULL;
+    size_t size = 0;
+
+    if (stream->over)
+        return -ENODATA;
+    if (*stream->job) { /* before the events: its last ones are written with the move */
+        db_job_auto job = { 0 };
+        int r = db_job_get(stream->db, stream->job, &job);
+        if (r < 0 && r != -ENOENT)
+            return r;
+        state = r < 0 ? NULL : job_state_names[job.state];
+        ended = r < 0 || state_ended(job.state);
+    }
+    int count = db_event_list(stream->db, *stream->job ? stream->job : NULL, stream->after, BATCH, &events);
+    if (count < 0)
+        return count;
+    FILE *out = open_memstream(&text, &size);
+    int r = out ? 0 : -ENOMEM;
+    if (!r && !stream->greeted)
+        fputs("retry: 2000\n\n", out);
+    if (!r)
+        r = events_write(out, events, count, true);
+    if (!r && !count && ended) {
+        end_write(out, state);
+        stream->over = true;
+    }
+    stream->greeted = true;
+    stream->after = count ? events[count - 1].id : stream->after;
+    db_events_free(events, count);
+    if (out && fclose(out))
+        r = -ENOMEM;
+    if (r < 0 || !size) {
+        free(text);
+        return r;
+    }
+    *ret_text = text;
+    *ret_size = size;
+    return 1;
+}
+
+static void event_free(struct stream *base)
+{
+    free(base);
+}
+
+static int stream_answer(const struct request *request, struct answer *answer, int64_t after)
+{
+    struct event_stream *stream = calloc(1, sizeof(*stream));
+
+    if (!stream)
+        return -ENOMEM;
+    stream->stream = (struct stream){ event_fill, event_free };
+    stream->db = request->config->db;
+    strcpy(stream->job, request->id);
+    stream->after = after;
+    answer->status = 200;
+    answer->type = "text/event-stream";
+    answer->stream = &stream->stream;
+    return answer_header(answer, "X-Accel-Buffering", "no"); /* a proxy in front shall not hold events back */
+}
+
+static int list_answer(const struct request *request, struct answer *answer, int64_t after, int limit, bool lines)
+{
+    struct db_event *events;
+    char *text = NULL;
+    size_t size = 0;
+    int count = db_event_list(request->config->db, *request->id ? request->id : NULL, after, limit, &events);
+
+    if (count < 0)
+        return count;
+    int64_t last = count ? events[count - 1].id : after;
+    if (!lines) {
+        json_t *list = json_array();
+        for (int i = 0; i < count; i++)
+            json_array_append_new(list, event_json(&events[i]));
+        db_events_free(events, count);
+        return answer_json(answer, 200, json_pack("{s:o, s:I}", "events", list, "last", (json_int_t)last));
+    }
+    FILE *out = open_memstream(&text, &size);
+    int r = out ? events_write(out, events, count, false) : -ENOMEM;
+    db_events_free(events, count);
+    if (out && fclose(out))
+        r = -ENOMEM;
+    answer->status = 200;
+    answer->type = "application/x-ndjson";
+    answer->text = text;
+    answer->size = size;
+    return r;
+}
+
+static bool accepts(const struct request *request, const char *type)
+{
+    const char *accept = request_header(request, "Accept");
+
+    return accept && strstr(accept, type);
+}
+
+/* The last event that the client has: the header of a reconnecting EventSource
+ * knows more than the URL it was opened with. */
+static bool after_read(const struct request *request, struct answer *answer, int64_t *ret, bool *ret_reconnect)
+{
+    const char *header = request_header(request, "Last-Event-ID");
+    char *end;
+
+    *ret_reconnect = header != NULL;
+    if (!header)
+        return request_int(request, answer, "after", 0, INT64_MAX, 0, ret) >= 0;
+    errno = 0;
+    *ret = strtoll(header, &end, 10);
+    if (!errno && end != header && !*end && *ret >= 0)
+        return true;
+    answer_problem(answer, request, PROBLEM_BAD_REQUEST, "Last-Event-ID must be the id of an event");
+    return false;
+}
+
+static int events_answer(const struct request *request, struct answer *answer, bool ended)
+{
+    int64_t after, wait, limit;
+    bool reconnect;
+
+    if (!after_read(request, answer, &after, &reconnect) ||
+        request_int(request, answer, "wait", 0, 1, 1, &wait) < 0 ||
+        request_int(request, answer, "limit", 1, LIST_LIMIT_MAX, LIST_LIMIT, &limit) < 0)
+        return 0;
+    bool lines = accepts(request, "application/x-ndjson");
+    if (!wait || lines || accepts(request, "application/json"))
+        return list_answer(request, answer, after, (int)limit, lines);
+    if (ended && reconnect) {
+        struct db_event *events;
+        int left = db_event_list(request->config->db, request->id, after, 1, &events);
+        if (left < 0)
+            return left;
+        db_events_free(events, left);
+        if (!left) {
+            answer->status = 204;
+            return 0;
+        }
+    }
+    return stream_answer(request, answer, after);
+}
+
+int handle_job_events(const struct request *request, struct answer *answer)
+{
+    db_job_auto job = { 0 };
+    int r = job_find(request, answer, &job);
+
+    return r <= 0 ? r : events_answer(request, answer, state_ended(job.state));
+}
+
+int handle_all_events(const struct request *request, struct answer *answer)
+{
+    return events_answer(request, answer, false);
+}

@@ -1,0 +1,214 @@
+/* What passes between the HTTP library and a handler?
+ *
+ * A finished request comes in, a finished answer goes out. Nothing here knows
+ * libmicrohttpd (that is api/http.c alone), so that handlers are plain
+ * functions over records.
+ *
+ *   http.c  --request-->  guard.c  routes.c  -->  handler  --answer-->  http.c
+ *
+ * A handler returns 0 with a filled answer, or negative errno for what is
+ * nobody's fault but ours: http.c makes a 500 of it. */
+#ifndef RIFT_API_EXCHANGE_H
+#define RIFT_API_EXCHANGE_H
+
+#include "api/api.h"
+
+#define QUERY_COUNT_MAX 16
+#define NAME_SIZE 520
+
+struct request {
+    const struct api_config *config;
+    const struct route *route;
+    const char *method;            /* "GET" for a HEAD request, too */
+    bool head;
+    char id[DB_ID_SIZE];           /* {id}, in lower case */
+    char name[NAME_SIZE];          /* {name...}, decoded */
+    struct query {
+        char *name, *value;        /* decoded, owned by http.c */
+    } query[QUERY_COUNT_MAX];
+    int query_count;
+    const char *body;              /* NUL after it */
+    size_t body_size;
+    char request_id[65];
+    void *connection;              /* http.c's, for request_header */
+};
+
+/* A header of the request, or NULL. */
+const char *request_header(const struct request *request, const char *name);
+/* A decoded query parameter, or NULL when it wasn't given. */
+const char *request_query(const struct request *request, const char *name);
+
+/* Text that never ends: one event stream. `fill` runs in an HTTP thread. */
+struct stream {
+    /* Hand out the next piece of text (malloc'ed). 1 with text; 0: nothing new
+     * at the moment; -ENODATA: the stream is over; other errors end it too. */
+    int (*fill)(struct stream *stream, char **ret_text, size_t *ret_size);
+    void (*free)(struct stream *stream);
+};
+
+struct answer_file {
+    int fd;                 /* owned */
+    int64_t offset, length; /* the bytes to send */
+};
+
+#define HEADER_COUNT_MAX 12
+struct answer {
+    int status;
+    const char *type;       /* Content-Type, static */
+    const char *policy;     /* Content-Security-Policy, NULL: nothing is allowed */
+    char *text;             /* owned; NULL: empty, or file, or stream */
+    size_t size;
+    bool has_file;
+    struct answer_file file;
+    struct stream *stream;  /* owned */
+    struct {
+        const char *name;   /* static */
+        char *value;        /* owned */
+    } headers[HEADER_COUNT_MAX];
+    int header_count;
+};
+void answer_done(struct answer *answer);
+
+/* ---- answer.c: the ways to answer ---- */
+
+/* Every kind of error has one row in problems.c; `code` is what programs read. */
+enum problem {
+    PROBLEM_BAD_REQUEST, PROBLEM_BAD_PATH, PROBLEM_BAD_QUERY, PROBLEM_BAD_JSON, PROBLEM_CROSS_ORIGIN,
+    PROBLEM_NO_ROUTE, PROBLEM_NO_JOB, PROBLEM_NO_FILE, PROBLEM_METHOD, PROBLEM_STATE, PROBLEM_TOO_LARGE,
+    PROBLEM_MEDIA_TYPE, PROBLEM_RANGE, PROBLEM_HOST, PROBLEM_BAD_SPEC, PROBLEM_KEY_REUSED, PROBLEM_INTERNAL,
+    PROBLEM_TOO_MANY_STREAMS, PROBLEM_NOT_READY,
+    PROBLEM_COUNT,
+};
+struct problem_info {
+    const char *code;
+    int status;
+    const char *title;
+    const char *meaning;
+};
+extern const struct problem_info problems[PROBLEM_COUNT];
+
+int answer_header(struct answer *answer, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Steals `json`; NULL is -ENOMEM (a json_pack that failed). */
+int answer_json(struct answer *answer, int status, json_t *json);
+int answer_problem(struct answer *answer, const struct request *request, enum problem problem,
+                   const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* The same with errors[]: [{pointer, message}]. Steals `errors`. */
+int answer_errors(struct answer *answer, const struct request *request, enum problem problem,
+                  json_t *errors, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* ---- files.c ---- */
+
+struct file_info {
+    int fd;              /* taken over, closed whatever happens */
+    int64_t size;
+    const char *type;    /* media type */
+    const char *etag;    /* with its quotes, or NULL */
+};
+/* Send a file or the part of it that Range asks for: 200, 206, 304 or 416. */
+int answer_file(struct answer *answer, const struct request *request, const struct file_info *file);
+/* Open DIR/PATH for reading when it is a regular file and no step of PATH is a
+ * symbolic link or starts with a dot. Returns the descriptor. */
+int file_open_beneath(const char *dir, const char *path, int64_t *ret_size, int64_t *ret_mtime_ns);
+
+/* ---- routes.c ---- */
+
+struct route {
+    const char *method;
+    const char *path;    /* with {id} as a segment and {name...} as the rest */
+    int (*handle)(const struct request *request, struct answer *answer);
+    bool body;           /* takes a JSON body */
+    const char *query;   /* allowed query parameters, "a,b" */
+    const char *summary;
+};
+
+/* Find the route of a raw (still encoded) path and put {id} and {name...} into
+ * the request. 0; -ENOENT; -EBADMSG (encoding that no name may have);
+ * -EOPNOTSUPP with the methods that would do in ret_allow. */
+int route_find(struct request *request, const char *method, const char *raw_path, char ret_allow[64]);
+/* True when the route knows this query parameter. */
+bool route_takes(const struct route *route, const char *query_name);
+/* Percent-decode in place. -EBADMSG for a broken escape, a control character
+ * or NUL; with `segment` also for a '/'. */
+int percent_decode(char *text, bool segment);
+
+/* ---- admit.c: may this request come in? 0 yes, 1 answered, negative errno ---- */
+
+struct framing {
+    int hosts, lengths, encodings; /* how often Host, Content-Length, Transfer-Encoding occur */
+    uint64_t length;               /* Content-Length */
+    bool has_body;
+};
+void request_id_choose(struct request *request);
+int framing_check(const struct request *request, struct answer *answer, struct framing *framing);
+/* address NULL: a socket that no browser reaches, any Host will do. */
+int sender_check(const struct request *request, struct answer *answer, const struct framing *framing,
+                 const char *method, const char *address, uint16_t port);
+int route_check(struct request *request, struct answer *answer, const struct framing *framing,
+                const char *method, const char *path);
+
+/* ---- guard.c: who may speak to us at all ---- */
+
+/* Is this Host header us? Loopback names and literals, and the bound address. */
+bool host_allowed(const char *host, const char *bound_address, uint16_t port);
+/* May a page of that Origin / Sec-Fetch-Site (both may be NULL) change things
+ * here? Only pages that we served. */
+bool origin_allowed(const char *origin, const char *fetch_site, const char *host);
+
+/* ---- ids.c ---- */
+
+/* A new UUID, version 7: milliseconds first, so that ids sort by age. */
+void id_new(int64_t now_ms, char ret[DB_ID_SIZE]);
+/* True for 8-4-4-4-12 hexadecimal digits. */
+bool id_valid(const char *text);
+
+/* ---- job_json.c: records as JSON ---- */
+
+json_t *time_json(int64_t ms);           /* RFC 3339 in UTC, null for 0 */
+json_t *number_json(double value);       /* null unless finite */
+json_t *text_json(const char *text);     /* parsed JSON text, null for NULL */
+json_t *job_summary_json(const struct db_job *job);
+/* The whole job with spec, steps, dependencies and place in the queue. */
+int job_json(const struct request *request, const char *id, json_t **ret);
+/* Answer with the whole job. -ENOENT is the 404. */
+int answer_job(const struct request *request, struct answer *answer, int status, const char *id);
+
+/* ---- query.c: typed query parameters ---- */
+
+/* The parameter as a whole number within [min, max]; `fallback` when absent.
+ * -EINVAL with the 400 already in `answer`. */
+int request_int(const struct request *request, struct answer *answer, const char *name,
+              int64_t min, int64_t max, int64_t fallback, int64_t *ret);
+/* base64url of a job number, and back (-EINVAL). */
+#define CURSOR_SIZE 32
+void cursor_make(int64_t number, char ret[CURSOR_SIZE]);
+int cursor_read(const char *text, int64_t *ret_number);
+
+/* ---- source.c: a rift job answers for its steps ---- */
+
+/* The step of a rift job that is of this kind; -ENOENT. */
+int step_find(struct db *db, const char *parent, int kind, struct db_job *ret);
+/* "train/best.safetensors" -> JOB_TRAIN and "best.safetensors"; -ENOENT when it
+ * doesn't start with a kind. */
+int step_name_split(const char *name, const char **ret_rest);
+/* Which job a question about results means: the job itself, or, asked of a
+ * rift job, its step of kind `kind` (?step=N says otherwise). 1 with the job;
+ * 0 when `answer` is complete (a problem); negative errno. */
+int source_find(const struct request *request, struct answer *answer, int kind, struct db_job *ret);
+/* Read the job of {id}: 1; 0 with the 404 answered; negative errno. */
+int job_find(const struct request *request, struct answer *answer, struct db_job *ret);
+
+/* Strings of a small enumeration in a list: 'a,b,c' holds 'b'. */
+bool list_holds(const char *list, const char *word);
+
+/* ---- handlers ---- */
+
+typedef int handler(const struct request *request, struct answer *answer);
+handler handle_job_submit, handle_job_list, handle_job_get, handle_job_cancel, handle_job_retry, handle_job_delete;
+handler handle_job_metrics, handle_job_modules, handle_job_interpolation, handle_job_evaluations;
+handler handle_job_events, handle_all_events;
+handler handle_job_log, handle_job_artifacts, handle_job_artifact;
+handler handle_queue, handle_datasets, handle_devices, handle_fields, handle_version, handle_problem;
+handler handle_openapi, handle_healthz, handle_readyz, handle_page, handle_web;
+
+#endif

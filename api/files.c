@@ -1,0 +1,365 @@
+/* How does a file get out?
+ *
+ * Logs, artifacts and the dashboard's files. One function turns a name into a
+ * descriptor: each step of the path is opened beneath the one before, without
+ * following symbolic links and without names that start with a dot, so there is
+ * no spelling that leaves the directory. (openat2's RESOLVE_BENEATH would do the
+ * same for the names we allow, but isn't there in every container.) */
+#include "api/exchange.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TAIL_LINES_MAX 100000
+#define BLOCK_BYTES 65536
+
+/* Open `path` below `dir`, step by step; the last step is a file. */
+static int walk(int dir, const char *path)
+{
+    char name[256];
+    int at = dir;
+
+    for (;;) {
+        size_t length = strcspn(path, "/");
+        bool last = !path[length];
+        int next = -ENOENT;
+        if (length && length < sizeof(name) && path[0] != '.') {
+            memcpy(name, path, length);
+            name[length] = 0;
+            next = openat(at, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (last ? 0 : O_DIRECTORY));
+            next = next < 0 ? -errno : next;
+        }
+        if (at != dir)
+            close(at);
+        if (next < 0 || last)
+            return next;
+        at = next;
+        path += length + 1;
+    }
+}
+
+int file_open_beneath(const char *dir, const char *path, int64_t *ret_size, int64_t *ret_mtime_ns)
+{
+    struct stat st;
+    int top = open(dir, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+
+    if (top < 0)
+        return -errno;
+    int fd = walk(top, path);
+    close(top);
+    if (fd < 0)
+        return fd == -ELOOP || fd == -ENOTDIR ? -ENOENT : fd;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return -ENOENT;
+    }
+    *ret_size = st.st_size;
+    *ret_mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    return fd;
+}
+
+/* Is `etag` in an If-None-Match list? Weak comparison: W/ doesn't matter. */
+static bool etag_listed(const char *list, const char *etag)
+{
+    size_t length = strlen(etag);
+
+    for (; *list; list += strcspn(list, ","), list += *list == ',') {
+        list += strspn(list, " \t");
+        if (*list == '*')
+            return true;
+        if (!strncmp(list, "W/", 2))
+            list += 2;
+        if (!strncmp(list, etag, length) && strchr(" \t,", list[length]))
+            return true;
+    }
+    return false;
+}
+
+/* Digits up to `stop`; -1 when there are none or too many. */
+static int64_t range_number(const char **at)
+{
+    int64_t value = 0;
+    int digits = 0;
+
+    for (; isdigit((unsigned char)**at && digits < 18 ? **at : 0); (*at)++, digits++)
+        value = value * 10 + (**at - '0');
+    return digits ? value : -1;
+}
+
+/* "bytes=a-b", "bytes=a-", "bytes=-n" -> offset and length, 1. 0: not a single
+ * range of bytes, so it is ignored (RFC 9110 14.2). -ERANGE: outside. */
+static int range_parse(const char *text, int64_t size, int64_t *ret_offset, int64_t *ret_length)
+{
+    if (strncmp(text, "bytes=", 6))
+        return 0;
+    text += 6;
+    int64_t first = range_number(&text);
+    if (*text++ != '-')
+        return 0;
+    int64_t last = range_number(&text);
+    if (*text || (first < 0 && last < 0) || (first >= 0 && last >= 0 && last < first))
+        return 0;
+    if (first < 0) { /* the last n */
+        first = last < size ? size - last : 0;
+        if (!last || !size)
+            return -ERANGE;
+        last = size - 1;
+    }
+    if (first >= size)
+        return -ERANGE;
+    if (last < 0 || last >= size)
+        last = size - 1;
+    *ret_offset = first;
+    *ret_length = last - first + 1;
+    return 1;
+}
+
+static void file_take(struct answer *answer, int fd, int64_t offset, int64_t length)
+{
+    if (!length) { /* the HTTP library wants a buffer for nothing */
+        close(fd);
+        return;
+    }
+    answer->has_file = true;
+    answer->file = (struct answer_file){ fd, offset, length };
+}
+
+int answer_file(struct answer *answer, const struct request *request, const struct file_info *file)
+{
+    const char *none_match = request_header(request, "If-None-Match");
+    const char *range = request_header(request, "Range"), *if_range = request_header(request, "If-Range");
+    int64_t offset = 0, length = file->size;
+
+    answer_header(answer, "Accept-Ranges", "bytes");
+    if (file->etag)
+        answer_header(answer, "ETag", "%s", file->etag);
+    if (none_match && file->etag && etag_listed(none_match, file->etag)) {
+        close(file->fd);
+        answer->status = 304;
+        return 0;
+    }
+    answer->status = 200;
+    if (range && !request->head && (!if_range || (file->etag && !strcmp(if_range, file->etag)))) {
+        int r = range_parse(range, file->size, &offset, &length);
+        if (r == -ERANGE) {
+            close(file->fd);
+            answer_header(answer, "Content-Range", "bytes */%" PRId64, file->size);
+            return answer_problem(answer, request, PROBLEM_RANGE, "the file has %" PRId64 " bytes", file->size);
+        }
+        if (r > 0) {
+            answer->status = 206;
+            answer_header(answer, "Content-Range", "bytes %" PRId64 "-%" PRId64 "/%" PRId64, offset,
+                          offset + length - 1, file->size);
+        }
+    }
+    answer->type = file->type;
+    file_take(answer, file->fd, offset, length);
+    return 0;
+}
+
+/* ---- log ---- */
+
+/* Where the last `lines` lines of a file begin. */
+static int tail_find(int fd, int64_t size, int64_t lines, int64_t *ret_offset)
+{
+    char block[BLOCK_BYTES];
+    int64_t end = size;
+
+    while (end > 0) {
+        int64_t start = end > BLOCK_BYTES ? end - BLOCK_BYTES : 0;
+        ssize_t n = pread(fd, block, (size_t)(end - start), start);
+        if (n < 0)
+            return -errno;
+        if (n != end - start)
+            return -EIO; /* shorter than a moment ago: logs only grow */
+        for (int64_t i = n - 1; i >= 0; i--) {
+            if (block[i] != '\n' || start + i == size - 1)
+                continue;
+            if (!--lines) {
+                *ret_offset = start + i + 1;
+                return 0;
+            }
+        }
+        end = start;
+    }
+    *ret_offset = 0;
+    return 0;
+}
+
+/* The step of a rift job whose log is meant when none was named: the one that
+ * started last. */
+static int step_started_last(struct db *db, const char *parent)
+{
+    struct db_job *steps;
+    int count = db_job_steps(db, parent, &steps), found = 0;
+
+    for (int i = 0; i < count; i++)
+        if (steps[i].attempts > 0)
+            found = steps[i].step;
+    if (count >= 0)
+        db_jobs_free(steps, count);
+    return count < 0 ? count : found;
+}
+
+int handle_job_log(const struct request *request, struct answer *answer)
+{
+    int64_t tail, size, mtime_ns, offset = 0;
+    char path[DB_ID_SIZE + 16];
+    db_job_auto job = { 0 };
+
+    if (request_int(request, answer, "tail", 1, TAIL_LINES_MAX, 0, &tail) < 0)
+        return 0;
+    int step = step_started_last(request->config->db, request->id);
+    int r = source_find(request, answer, step < 0 ? 0 : step, &job); /* step i is of kind i */
+    if (r <= 0)
+        return r;
+    snprintf(path, sizeof(path), "%s/" JOBDIR_LOG, job.id);
+    int fd = file_open_beneath(request->config->jobs_dir, path, &size, &mtime_ns);
+    answer->type = "text/plain; charset=utf-8";
+    answer->status = 200;
+    if (fd == -ENOENT) /* nothing was written yet */
+        return 0;
+    if (fd < 0)
+        return fd;
+    struct file_info file = { fd, size, answer->type, NULL };
+    if (!tail)
+        return answer_file(answer, request, &file);
+    r = tail_find(fd, size, tail, &offset);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    file_take(answer, fd, offset, size - offset);
+    return 0;
+}
+
+/* ---- artifacts ---- */
+
+/* Rows of one job; `prefix` is "" or "train/" on a rift job. */
+static int artifacts_add(struct db *db, const char *asked, const char *job, const char *prefix, json_t *list)
+{
+    struct db_artifact *artifacts;
+    int count = db_artifact_list(db, job, &artifacts);
+
+    for (int i = 0; i < count; i++) {
+        char name[600], link[700];
+        snprintf(name, sizeof(name), "%s%s", prefix, artifacts[i].name);
+        snprintf(link, sizeof(link), "/v1/jobs/%s/artifacts/%s", asked, name);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:o, s:s}", "name", name, "job", job,
+                                              "size", (json_int_t)artifacts[i].size, "sha256", artifacts[i].sha256,
+                                              "created_at", time_json(artifacts[i].time_ms), "href", link));
+    }
+    if (count >= 0)
+        free(artifacts);
+    return count < 0 ? count : 0;
+}
+
+int handle_job_artifacts(const struct request *request, struct answer *answer)
+{
+    struct db *db = request->config->db;
+    struct db_job *steps;
+    db_job_auto job = { 0 };
+
+    int r = job_find(request, answer, &job);
+    if (r <= 0)
+        return r;
+    json_auto_t *list = json_array();
+    r = artifacts_add(db, job.id, job.id, "", list);
+    int count = r < 0 ? r : db_job_steps(db, job.id, &steps);
+    for (int i = 0; i < count && r >= 0; i++) {
+        char prefix[20];
+        snprintf(prefix, sizeof(prefix), "%s/", steps[i].kind);
+        r = artifacts_add(db, job.id, steps[i].id, prefix, list);
+    }
+    if (count >= 0)
+        db_jobs_free(steps, count);
+    if (count < 0 || r < 0)
+        return count < 0 ? count : r;
+    return answer_json(answer, 200, json_pack("{s:O}", "artifacts", list));
+}
+
+/* Find NAME among the job's artifacts, or, on a rift job, STEP/NAME among its
+ * step's. The owner's id goes into ret_job. 0 or -ENOENT. */
+static int artifact_find(const struct request *request, char ret_job[DB_ID_SIZE], struct db_artifact *ret)
+{
+    struct db *db = request->config->db;
+    const char *rest;
+    db_job_auto step = { 0 };
+
+    if (!artifact_name_valid(request->name))
+        return -ENOENT;
+    strcpy(ret_job, request->id);
+    int r = db_artifact_get(db, request->id, request->name, ret);
+    if (r != -ENOENT)
+        return r;
+    int kind = step_name_split(request->name, &rest);
+    if (kind < 0)
+        return -ENOENT;
+    r = step_find(db, request->id, kind, &step);
+    if (r < 0)
+        return r;
+    strcpy(ret_job, step.id);
+    return db_artifact_get(db, step.id, rest, ret);
+}
+
+/* RFC 9530: Repr-Digest: sha-256=:BASE64: of the hexadecimal digest. */
+static int digest_header(struct answer *answer, const char *hex)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char text[48];
+    int out = 0;
+
+    for (int i = 0; i < 33; i += 3) { /* 32 bytes and one of padding */
+        unsigned bits = 0;
+        for (int k = 0; k < 3; k++) {
+            unsigned byte = 0;
+            if (i + k < 32)
+                sscanf(hex + 2 * (i + k), "%2x", &byte);
+            bits = bits << 8 | byte;
+        }
+        for (int k = 18; k >= 0; k -= 6)
+            text[out++] = alphabet[bits >> k & 63];
+    }
+    text[43] = '=';
+    text[44] = 0;
+    return answer_header(answer, "Repr-Digest", "sha-256=:%s:", text);
+}
+
+int handle_job_artifact(const struct request *request, struct answer *answer)
+{
+    struct db_artifact artifact;
+    char job_id[DB_ID_SIZE], path[DB_ID_SIZE + 600], etag[72];
+    int64_t size, mtime_ns;
+    db_job_auto job = { 0 };
+
+    int r = job_find(request, answer, &job);
+    if (r <= 0)
+        return r;
+    r = artifact_find(request, job_id, &artifact);
+    int fd = r;
+    if (r >= 0) {
+        snprintf(path, sizeof(path), "%s/" JOBDIR_ARTIFACTS "/%s", job_id, artifact.name);
+        fd = file_open_beneath(request->config->jobs_dir, path, &size, &mtime_ns);
+    }
+    if (fd >= 0 && size != artifact.size) { /* not the file that was announced */
+        close(fd);
+        fd = -ENOENT;
+    }
+    if (fd == -ENOENT)
+        return answer_problem(answer, request, PROBLEM_NO_FILE, "the job has no such artifact");
+    if (fd < 0)
+        return fd;
+    const char *slash = strrchr(artifact.name, '/');
+    snprintf(etag, sizeof(etag), "\"%s\"", artifact.sha256);
+    digest_header(answer, artifact.sha256);
+    answer_header(answer, "Content-Disposition", "attachment; filename=\"%s\"", slash ? slash + 1 : artifact.name);
+    answer_header(answer, "Cache-Control", "private, no-cache");
+    return answer_file(answer, request, &(struct file_info){ fd, size, "application/octet-stream", etag });
+}

@@ -1,0 +1,644 @@
+/* How do requests get in and answers out?
+ *
+ * The only file that knows libmicrohttpd (0.9.75, as Debian 12 has it). It
+ * calls us once with the headers, then with pieces of the body, then once
+ * more; we decide what headers can decide in the first call, collect the body
+ * (bounded), and call the handler once, with a finished request.
+ *
+ * What is surprising:
+ * - An answer queued in the first call closes the connection under a client
+ *   that may still be sending. So a refused body is read and thrown away (up
+ *   to DRAIN_LIMIT) before the refusal goes out, unless the client said
+ *   "Expect: 100-continue" and is waiting for our word.
+ * - The library would decode the path for us, "%2F" and "%00" included; a
+ *   do-nothing unescape callback stops it, and routes.c decodes each segment.
+ * - An event stream with nothing to say must be suspended, or the library spins.
+ *   Suspending and resuming race, and stopping with a suspended connection
+ *   aborts: see `park`, api_news and api_stop, all under one mutex.
+ * - The library doesn't notice a client that leaves while it is suspended, so
+ *   each stream wakes up for a heartbeat, whose write then fails.
+ * - At its connection limit it stops accepting instead of answering 503, so
+ *   streams have a lower limit of their own. */
+#include "api/exchange.h"
+#include "api/listen.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CONNECTION_LIMIT 256
+#define THREAD_COUNT 4
+#define IDLE_TIMEOUT_S 30
+#define CONNECTION_MEMORY_BYTES (32 * 1024)
+#define BODY_LIMIT_BYTES (1 << 20)
+#define DRAIN_LIMIT_BYTES (16 << 20)
+#define STREAM_BLOCK_BYTES (16 * 1024)
+/* Below the connections of one pool thread (256 / 4), so that streams can't fill one up. */
+#define STREAM_LIMIT 48
+#define HEARTBEAT_MS 15000
+#define STOP_PATIENCE_MS 3000
+
+/* One open event stream: what the library's reader callback is given. */
+struct feed {
+    struct api *api;
+    struct MHD_Connection *connection;
+    struct stream *stream;
+    char *text;           /* not yet sent: text[at..size) */
+    size_t size, at;
+    int64_t sent_ms;      /* monotonic time of the last piece */
+    bool parked;          /* suspended by us, not yet resumed */
+    struct feed *next;    /* in api->feeds */
+};
+
+struct listener {
+    struct api *api;
+    struct MHD_Daemon *daemon;
+    int fd;
+    bool trusted;         /* the unix socket: no browser gets there, so any Host will do */
+};
+
+struct api {
+    struct api_config config;
+    char address[64];
+    uint16_t port;
+    struct listener tcp, local;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    struct feed *feeds;
+    int feed_count;
+    uint64_t news;        /* counts api_news calls */
+    bool stopping;
+    pthread_t heart;
+    bool heart_runs;
+};
+
+/* One request while it is being collected. */
+struct exchange {
+    struct listener *listener;
+    struct request request;
+    struct answer answer;
+    bool answered;        /* decided; a body that still comes is thrown away */
+    bool last;            /* the connection can't be used any more after this */
+    bool has_body;
+    char *body;
+    size_t body_size, body_room, drained;
+};
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+const char *request_header(const struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+/* ---- event streams ---- */
+
+static void feed_free(void *user)
+{
+    struct feed *feed = user, **at;
+    struct api *api = feed->api;
+
+    pthread_mutex_lock(&api->lock);
+    for (at = &api->feeds; *at != feed; at = &(*at)->next)
+        ;
+    *at = feed->next;
+    api->feed_count--;
+    pthread_cond_broadcast(&api->changed);
+    pthread_mutex_unlock(&api->lock);
+    feed->stream->free(feed->stream);
+    free(feed->text);
+    free(feed);
+}
+
+/* Under the lock: let the reader run again. Only ever for a parked feed. */
+static void feed_resume(struct feed *feed)
+{
+    feed->parked = false;
+    MHD_resume_connection(feed->connection);
+}
+
+/* Nothing to send: suspend, unless news came since `news` was read.
+ * True when parked or over (*ret_over); false: look again. */
+static bool feed_park(struct feed *feed, uint64_t news, bool *ret_over)
+{
+    struct api *api = feed->api;
+    bool parked = false;
+
+    pthread_mutex_lock(&api->lock);
+    *ret_over = api->stopping;
+    if (!api->stopping && api->news == news) {
+        feed->parked = parked = true;
+        MHD_suspend_connection(feed->connection);
+    }
+    pthread_mutex_unlock(&api->lock);
+    return parked || *ret_over;
+}
+
+/* The library wants up to `max` bytes of a stream. */
+static ssize_t feed_read(void *user, uint64_t position, char *buffer, size_t max)
+{
+    struct feed *feed = user;
+    struct api *api = feed->api;
+
+    (void)position;
+    while (feed->at == feed->size) {
+        free(feed->text);
+        feed->text = NULL;
+        feed->at = feed->size = 0;
+        pthread_mutex_lock(&api->lock);
+        uint64_t news = api->news;
+        pthread_mutex_unlock(&api->lock);
+        int r = feed->stream->fill(feed->stream, &feed->text, &feed->size);
+        if (r < 0)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        if (r > 0)
+            break;
+        if (monotonic_ms() - feed->sent_ms >= api->config.heartbeat_ms) {
+            feed->text = strdup(": still here\n\n");
+            if (!feed->text)
+                return MHD_CONTENT_READER_END_WITH_ERROR;
+            feed->size = strlen(feed->text);
+            break;
+        }
+        bool over;
+        if (feed_park(feed, news, &over))
+            return over ? MHD_CONTENT_READER_END_OF_STREAM : 0;
+    }
+    size_t n = feed->size - feed->at < max ? feed->size - feed->at : max;
+    memcpy(buffer, feed->text + feed->at, n);
+    feed->at += n;
+    feed->sent_ms = monotonic_ms();
+    return (ssize_t)n;
+}
+
+/* Wakes silent streams for their heartbeat. */
+static void *heart_run(void *user)
+{
+    struct api *api = user;
+
+    pthread_mutex_lock(&api->lock);
+    while (!api->stopping) {
+        int64_t now = monotonic_ms(), due = now + api->config.heartbeat_ms / 2;
+        for (struct feed *feed = api->feeds; feed; feed = feed->next) {
+            if (!feed->parked)
+                continue;
+            int64_t at = feed->sent_ms + api->config.heartbeat_ms;
+            if (at <= now)
+                feed_resume(feed);
+            else if (at < due)
+                due = at;
+        }
+        struct timespec until = { due / 1000, due % 1000 * 1000000 };
+        pthread_cond_timedwait(&api->changed, &api->lock, &until);
+    }
+    pthread_mutex_unlock(&api->lock);
+    return NULL;
+}
+
+void api_news(struct api *api)
+{
+    pthread_mutex_lock(&api->lock);
+    api->news++;
+    for (struct feed *feed = api->feeds; feed; feed = feed->next)
+        if (feed->parked)
+            feed_resume(feed);
+    pthread_mutex_unlock(&api->lock);
+}
+
+/* ---- answers ---- */
+
+static const char policy_nothing[] = "default-src 'none'; frame-ancestors 'none'; sandbox";
+
+static void response_decorate(struct MHD_Response *response, const struct exchange *exchange)
+{
+    const struct answer *answer = &exchange->answer;
+    const struct {
+        const char *name, *value;
+    } fixed[] = {
+        { "Content-Type", answer->type },
+        { "Content-Security-Policy", answer->policy ? answer->policy : policy_nothing },
+        { "X-Content-Type-Options", "nosniff" },
+        { "Referrer-Policy", "no-referrer" },
+        { "Cross-Origin-Opener-Policy", "same-origin" },
+        { "Cross-Origin-Resource-Policy", "same-origin" },
+        { "X-Request-Id", exchange->request.request_id },
+        { "Connection", exchange->last ? "close" : NULL },
+    };
+    bool cached = false;
+
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+        if (fixed[i].value)
+            MHD_add_response_header(response, fixed[i].name, fixed[i].value);
+    for (int i = 0; i < answer->header_count; i++) {
+        cached |= !strcmp(answer->headers[i].name, "Cache-Control");
+        MHD_add_response_header(response, answer->headers[i].name, answer->headers[i].value);
+    }
+    if (!cached)
+        MHD_add_response_header(response, "Cache-Control", "no-store");
+}
+
+/* Make the answer's stream a feed. NULL when memory is short. */
+static struct MHD_Response *feed_response(struct exchange *exchange)
+{
+    struct api *api = exchange->listener->api;
+    struct feed *feed = calloc(1, sizeof(*feed));
+
+    if (!feed)
+        return NULL;
+    *feed = (struct feed){ .api = api, .connection = exchange->request.connection,
+                           .stream = exchange->answer.stream, .sent_ms = monotonic_ms() };
+    pthread_mutex_lock(&api->lock);
+    feed->next = api->feeds;
+    api->feeds = feed;
+    api->feed_count++;
+    pthread_mutex_unlock(&api->lock);
+    exchange->answer.stream = NULL;
+    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES,
+                                                                      feed_read, feed, feed_free);
+    if (!response)
+        feed_free(feed);
+    return response;
+}
+
+static struct MHD_Response *response_make(struct exchange *exchange)
+{
+    struct answer *answer = &exchange->answer;
+    struct MHD_Response *response;
+
+    if (answer->stream && !exchange->request.head)
+        return feed_response(exchange);
+    if (answer->has_file) {
+        response = MHD_create_response_from_fd_at_offset64((uint64_t)answer->file.length, answer->file.fd,
+                                                           (uint64_t)answer->file.offset);
+        answer->has_file = !response; /* the response closes it */
+        return response;
+    }
+    response = MHD_create_response_from_buffer(answer->size, answer->text ? answer->text : (void *)"",
+                                               answer->text ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    if (response)
+        answer->text = NULL;
+    return response;
+}
+
+static enum MHD_Result answer_send(struct exchange *exchange)
+{
+    struct MHD_Response *response = response_make(exchange);
+
+    if (!response)
+        return MHD_NO;
+    response_decorate(response, exchange);
+    enum MHD_Result r = MHD_queue_response(exchange->request.connection, (unsigned)exchange->answer.status, response);
+    MHD_destroy_response(response);
+    return r;
+}
+
+/* ---- requests ---- */
+
+/* What a walk over headers or query parameters finds. */
+struct survey {
+    struct request *request;
+    struct framing framing;
+    const char *wrong;   /* name of the bad parameter */
+    bool no_memory;
+};
+
+static enum MHD_Result header_see(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct survey *survey = user;
+
+    (void)kind;
+    (void)value;
+    survey->framing.hosts += !strcasecmp(name, "Host");
+    survey->framing.lengths += !strcasecmp(name, "Content-Length");
+    survey->framing.encodings += !strcasecmp(name, "Transfer-Encoding");
+    return MHD_YES;
+}
+
+static enum MHD_Result query_see(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct survey *survey = user;
+    struct request *request = survey->request;
+
+    (void)kind;
+    if (request->query_count == QUERY_COUNT_MAX) {
+        survey->wrong = name;
+        return MHD_NO;
+    }
+    struct query *query = &request->query[request->query_count++];
+    query->name = strdup(name);
+    query->value = strdup(value ? value : "");
+    if (!query->name || !query->value) {
+        survey->no_memory = true;
+        return MHD_NO;
+    }
+    if (percent_decode(query->name, false) < 0 || percent_decode(query->value, false) < 0 ||
+        !route_takes(request->route, query->name)) {
+        survey->wrong = name;
+        return MHD_NO;
+    }
+    for (int i = 0; i + 1 < request->query_count; i++)
+        if (!strcmp(request->query[i].name, query->name))
+            survey->wrong = name;
+    return survey->wrong ? MHD_NO : MHD_YES;
+}
+
+/* All that can be decided before the body. 1 when answered, 0 to go on. */
+static int exchange_begin(struct exchange *exchange, const char *method, const char *path)
+{
+    struct request *request = &exchange->request;
+    struct answer *answer = &exchange->answer;
+    struct listener *listener = exchange->listener;
+    struct survey survey = { .request = request };
+
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, header_see, &survey);
+    request->head = !strcmp(method, "HEAD");
+    request_id_choose(request);
+    int r = framing_check(request, answer, &survey.framing);
+    if (r) {
+        exchange->last = true;
+        return r;
+    }
+    exchange->has_body = survey.framing.has_body;
+    r = sender_check(request, answer, &survey.framing, method, listener->trusted ? NULL : listener->api->address,
+                     listener->api->port);
+    if (!r)
+        r = route_check(request, answer, &survey.framing, method, path);
+    if (r)
+        return r;
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, query_see, &survey);
+    if (survey.no_memory)
+        return -ENOMEM;
+    if (!survey.wrong)
+        return 0;
+    r = answer_problem(answer, request, PROBLEM_BAD_QUERY,
+                       "%.100s: not a parameter of this route (it has: %s), given twice, or badly encoded",
+                       survey.wrong, *request->route->query ? request->route->query : "none");
+    return r < 0 ? r : 1;
+}
+
+/* Keep a piece of the body, or throw it away. MHD_NO hangs up. */
+static enum MHD_Result body_take(struct exchange *exchange, const char *data, size_t size)
+{
+    struct request *request = &exchange->request;
+    size_t limit = request->config->body_limit;
+
+    if (!exchange->answered && exchange->body_size + size > limit) {
+        if (answer_problem(&exchange->answer, request, PROBLEM_TOO_LARGE, "the limit of a body is %zu bytes", limit) < 0)
+            return MHD_NO;
+        exchange->answered = exchange->last = true;
+    }
+    if (exchange->answered) {
+        exchange->drained += size;
+        return exchange->drained <= DRAIN_LIMIT_BYTES ? MHD_YES : MHD_NO;
+    }
+    if (exchange->body_size + size + 1 > exchange->body_room) {
+        size_t room = 2 * (exchange->body_size + size) + 1024;
+        char *grown = realloc(exchange->body, room);
+        if (!grown)
+            return MHD_NO;
+        exchange->body = grown;
+        exchange->body_room = room;
+    }
+    memcpy(exchange->body + exchange->body_size, data, size);
+    exchange->body_size += size;
+    exchange->body[exchange->body_size] = 0;
+    return MHD_YES;
+}
+
+/* A stream more than we hold is a 503; checked here, where they are counted. */
+static int stream_admit(struct exchange *exchange)
+{
+    struct api *api = exchange->listener->api;
+
+    pthread_mutex_lock(&api->lock);
+    bool full = api->feed_count >= api->config.stream_limit || api->stopping;
+    pthread_mutex_unlock(&api->lock);
+    if (!exchange->answer.stream || exchange->request.head || !full)
+        return 0;
+    answer_done(&exchange->answer);
+    answer_header(&exchange->answer, "Retry-After", "5");
+    return answer_problem(&exchange->answer, &exchange->request, PROBLEM_TOO_MANY_STREAMS,
+                          "%d event streams are open", api->config.stream_limit);
+}
+
+/* The request is complete: call its handler and send what it says. */
+static enum MHD_Result exchange_finish(struct exchange *exchange)
+{
+    struct request *request = &exchange->request;
+    int r = 0;
+
+    if (!exchange->answered) {
+        request->body = exchange->body ? exchange->body : "";
+        request->body_size = exchange->body_size;
+        if (!request->route->body && request->body_size && strcmp(request->body, "{}"))
+            r = answer_problem(&exchange->answer, request, PROBLEM_BAD_REQUEST, "this route takes no body");
+        else
+            r = request->route->handle(request, &exchange->answer);
+        if (r >= 0)
+            r = stream_admit(exchange);
+    }
+    if (r < 0) {
+        answer_done(&exchange->answer);
+        fprintf(stderr, "request %s: %s (%s)\n", request->request_id, strerror(-r), db_errmsg(request->config->db));
+        if (answer_problem(&exchange->answer, request, PROBLEM_INTERNAL, "%s", strerror(-r)) < 0)
+            return MHD_NO;
+    }
+    return answer_send(exchange);
+}
+
+static enum MHD_Result request_see(void *user, struct MHD_Connection *connection, const char *url,
+                                   const char *method, const char *version, const char *data, size_t *data_size,
+                                   void **state)
+{
+    struct listener *listener = user;
+    struct exchange *exchange = *state;
+
+    (void)version;
+    if (exchange) {
+        if (!*data_size)
+            return exchange_finish(exchange);
+        enum MHD_Result taken = body_take(exchange, data, *data_size);
+        *data_size = 0;
+        return taken;
+    }
+    exchange = *state = calloc(1, sizeof(*exchange));
+    if (!exchange)
+        return MHD_NO;
+    exchange->listener = listener;
+    exchange->request.config = &listener->api->config;
+    exchange->request.connection = connection;
+    int r = exchange_begin(exchange, method, url);
+    if (r < 0)
+        return MHD_NO;
+    exchange->answered = r;
+    const char *length = request_header(&exchange->request, "Content-Length");
+    bool hopeless = exchange->has_body && (request_header(&exchange->request, "Expect") ||
+                                           (length && strtoull(length, NULL, 10) > DRAIN_LIMIT_BYTES));
+    if (exchange->answered && (exchange->last || hopeless)) {
+        exchange->last = true;
+        return answer_send(exchange);
+    }
+    return MHD_YES;
+}
+
+static void exchange_end(void *user, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct exchange *exchange = *state;
+
+    (void)user;
+    (void)connection;
+    (void)code;
+    if (!exchange)
+        return;
+    for (int i = 0; i < exchange->request.query_count; i++) {
+        free(exchange->request.query[i].name);
+        free(exchange->request.query[i].value);
+    }
+    answer_done(&exchange->answer);
+    free(exchange->body);
+    free(exchange);
+    *state = NULL;
+}
+
+static size_t unescape_nothing(void *user, struct MHD_Connection *connection, char *text)
+{
+    (void)user;
+    (void)connection;
+    return strlen(text);
+}
+
+/* ---- life ---- */
+
+static int listener_start(struct api *api, struct listener *listener, unsigned threads, char message[256])
+{
+    struct MHD_OptionItem pool[] = { { MHD_OPTION_THREAD_POOL_SIZE, threads, NULL }, { MHD_OPTION_END, 0, NULL } };
+
+    listener->api = api;
+    listener->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+        request_see, listener,
+        MHD_OPTION_LISTEN_SOCKET, listener->fd,
+        MHD_OPTION_ARRAY, threads > 1 ? pool : &pool[1],
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTION_LIMIT,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL,
+        MHD_OPTION_END);
+    if (!listener->daemon) {
+        snprintf(message, 256, "the HTTP library didn't start");
+        return -EIO;
+    }
+    return 0;
+}
+
+int api_start(const struct api_config *config, struct api **ret, char message[256])
+{
+    struct api *api = calloc(1, sizeof(*api));
+    pthread_condattr_t clock;
+
+    if (!api) {
+        snprintf(message, 256, "out of memory");
+        return -ENOMEM;
+    }
+    api->config = *config;
+    snprintf(api->address, sizeof(api->address), "%s", config->address);
+    api->config.body_limit = config->body_limit ? config->body_limit : BODY_LIMIT_BYTES;
+    api->config.stream_limit = config->stream_limit ? config->stream_limit : STREAM_LIMIT;
+    api->config.heartbeat_ms = config->heartbeat_ms ? config->heartbeat_ms : HEARTBEAT_MS;
+    api->tcp.fd = api->local.fd = -1;
+    api->local.trusted = true;
+    pthread_mutex_init(&api->lock, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&api->changed, &clock);
+    pthread_condattr_destroy(&clock);
+
+    int r = listen_tcp(api->address, config->port, &api->tcp.fd, &api->port, message);
+    if (r >= 0)
+        r = listener_start(api, &api->tcp, THREAD_COUNT, message);
+    if (r >= 0 && config->socket_path)
+        r = listen_unix(config->socket_path, &api->local.fd, message);
+    if (r >= 0 && config->socket_path)
+        r = listener_start(api, &api->local, 1, message);
+    if (r >= 0) {
+        r = -pthread_create(&api->heart, NULL, heart_run, api);
+        api->heart_runs = !r;
+        if (r < 0)
+            snprintf(message, 256, "no thread for heartbeats: %s", strerror(-r));
+    }
+    if (r < 0) {
+        api_stop(api);
+        return r;
+    }
+    *ret = api;
+    return 0;
+}
+
+uint16_t api_port(const struct api *api)
+{
+    return api->port;
+}
+
+/* Resume every stream and wait until they have said goodbye; a stream whose
+ * client doesn't read isn't suspended, and stopping cuts it off. */
+static void feeds_end(struct api *api)
+{
+    int64_t until_ms = monotonic_ms() + STOP_PATIENCE_MS;
+    struct timespec until = { until_ms / 1000, until_ms % 1000 * 1000000 };
+
+    pthread_mutex_lock(&api->lock);
+    api->stopping = true;
+    pthread_cond_broadcast(&api->changed);
+    for (struct feed *feed = api->feeds; feed; feed = feed->next)
+        if (feed->parked)
+            feed_resume(feed);
+    while (api->feed_count && !pthread_cond_timedwait(&api->changed, &api->lock, &until))
+        ;
+    pthread_mutex_unlock(&api->lock);
+}
+
+static void listener_stop(struct listener *listener)
+{
+    if (listener->daemon)
+        MHD_stop_daemon(listener->daemon);
+    if (listener->fd >= 0)
+        close(listener->fd);
+}
+
+void api_stop(struct api *api)
+{
+    if (!api)
+        return;
+    /* Quiescing hands the listening sockets back to us: no new connections. */
+    if (api->tcp.daemon)
+        MHD_quiesce_daemon(api->tcp.daemon);
+    if (api->local.daemon)
+        MHD_quiesce_daemon(api->local.daemon);
+    feeds_end(api);
+    if (api->heart_runs)
+        pthread_join(api->heart, NULL);
+    listener_stop(&api->tcp);
+    listener_stop(&api->local);
+    if (api->local.fd >= 0)
+        unlink(api->config.socket_path);
+    pthread_cond_destroy(&api->changed);
+    pthread_mutex_destroy(&api->lock);
+    free(api);
+}

@@ -1,0 +1,147 @@
+/* What does a job look like from outside?
+ *
+ * Lists have the summary; one job has its spec, steps, dependencies and place
+ * in the queue besides. Unknown and not-yet are null, never absent. */
+#include "api/exchange.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+json_t *time_json(int64_t ms)
+{
+    char text[40];
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm utc;
+
+    if (ms <= 0 || !gmtime_r(&seconds, &utc))
+        return json_null();
+    size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text + n, sizeof(text) - n, ".%03dZ", (int)(ms % 1000));
+    return json_string(text);
+}
+
+json_t *number_json(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *text_json(const char *text)
+{
+    json_t *json = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+
+    return json ? json : json_null();
+}
+
+static json_t *string_or_null(const char *text)
+{
+    return *text ? json_string(text) : json_null();
+}
+
+static json_t *links_json(const struct db_job *job)
+{
+    static const char *const names[] = { "events", "log", "metrics", "modules", "interpolation", "evaluations",
+                                         "artifacts" };
+    char url[128];
+    json_t *links = json_object();
+
+    snprintf(url, sizeof(url), "/v1/jobs/%s", job->id);
+    json_object_set_new(links, "self", json_string(url));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(url, sizeof(url), "/v1/jobs/%s/%s", job->id, names[i]);
+        json_object_set_new(links, names[i], json_string(url));
+    }
+    return links;
+}
+
+json_t *job_summary_json(const struct db_job *job)
+{
+    return json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "id", job->id, "kind", job->kind, "state", job_state_names[job->state],
+                     "label", string_or_null(job->label), "priority", job->priority,
+                     "parent", string_or_null(job->parent),
+                     "step", job->step >= 0 && *job->parent ? json_integer(job->step) : json_null(),
+                     "device", string_or_null(job->device), "attempts", job->attempts,
+                     "cancel_wanted", job->cancel_wanted, "created_at", time_json(job->created_ms),
+                     "started_at", time_json(job->started_ms), "ended_at", time_json(job->ended_ms),
+                     "progress", text_json(job->progress), "result", text_json(job->result),
+                     "error", text_json(job->error), "links", links_json(job));
+}
+
+/* [{step, id, kind, state, progress}] of a rift job. */
+static int steps_json(struct db *db, const char *id, json_t **ret)
+{
+    struct db_job *steps;
+    int count = db_job_steps(db, id, &steps);
+
+    if (count < 0)
+        return count;
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "step", steps[i].step,
+                                              "id", steps[i].id, "kind", steps[i].kind,
+                                              "state", job_state_names[steps[i].state],
+                                              "progress", text_json(steps[i].progress),
+                                              "started_at", time_json(steps[i].started_ms),
+                                              "ended_at", time_json(steps[i].ended_ms)));
+    db_jobs_free(steps, count);
+    *ret = list;
+    return 0;
+}
+
+static int after_json(struct db *db, const char *id, json_t **ret)
+{
+    char(*ids)[DB_ID_SIZE];
+    int count = db_job_after(db, id, &ids);
+
+    if (count < 0)
+        return count;
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(list, json_string(ids[i]));
+    free(ids);
+    *ret = list;
+    return 0;
+}
+
+int job_json(const struct request *request, const char *id, json_t **ret)
+{
+    struct db *db = request->config->db;
+    json_t *steps = NULL, *after = NULL;
+    db_job_auto job = { 0 };
+
+    int r = db_job_get(db, id, &job);
+    if (r < 0)
+        return r;
+    json_auto_t *json = job_summary_json(&job);
+    if (!json)
+        return -ENOMEM;
+    r = steps_json(db, id, &steps);
+    if (r < 0)
+        return r;
+    json_object_set_new(json, "steps", steps);
+    r = after_json(db, id, &after);
+    if (r < 0)
+        return r;
+    json_object_set_new(json, "after", after);
+    int position = job.state == STATE_QUEUED && strcmp(job.kind, job_kinds[JOB_RIFT].name)
+                       ? db_job_position(db, id)
+                       : -ENOENT;
+    json_object_set_new(json, "queue_position", position >= 0 ? json_integer(position + 1) : json_null());
+    json_object_set_new(json, "spec", text_json(job.spec));
+    *ret = json_incref(json);
+    return 0;
+}
+
+int answer_job(const struct request *request, struct answer *answer, int status, const char *id)
+{
+    json_t *json;
+    int r = job_json(request, id, &json);
+
+    if (r == -ENOENT)
+        return answer_problem(answer, request, PROBLEM_NO_JOB, "there is no such job");
+    return r < 0 ? r : answer_json(answer, status, json);
+}

@@ -1,0 +1,208 @@
+/* What can be done with jobs that are there?
+ *
+ * List, look, cancel, retry, forget. Which moves a state allows is db/'s
+ * business; here its answers become status codes. */
+#include "api/exchange.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIST_LIMIT_MAX 200
+#define LIST_LIMIT 50
+
+/* Read the filter; false when a problem has been answered. */
+static bool filter_read(const struct request *request, struct answer *answer, struct db_job_filter *ret)
+{
+    const char *state = request_query(request, "state"), *cursor = request_query(request, "cursor");
+    int64_t limit;
+
+    *ret = (struct db_job_filter){ .state = -1, .kind = request_query(request, "kind"),
+                                   .label = request_query(request, "label"),
+                                   .parent = request_query(request, "parent") };
+    if (request_int(request, answer, "limit", 1, LIST_LIMIT_MAX, LIST_LIMIT, &limit) < 0)
+        return false;
+    ret->limit = (int)limit;
+    if (state && (ret->state = job_state_find(state)) < 0) {
+        answer_problem(answer, request, PROBLEM_BAD_QUERY,
+                       "state must be blocked, queued, running, succeeded, failed or cancelled");
+        return false;
+    }
+    if (ret->kind && job_kind_find(ret->kind) < 0) {
+        answer_problem(answer, request, PROBLEM_BAD_QUERY, "kind: there is no such kind of job");
+        return false;
+    }
+    if (ret->parent && *ret->parent && !id_valid(ret->parent)) {
+        answer_problem(answer, request, PROBLEM_BAD_QUERY, "parent must be a job's id, or empty for jobs without one");
+        return false;
+    }
+    if (cursor && cursor_read(cursor, &ret->before) < 0) {
+        answer_problem(answer, request, PROBLEM_BAD_QUERY, "cursor must be the `next` of another page");
+        return false;
+    }
+    return true;
+}
+
+/* Percent-encode what a query value may not have; `ret` takes 3 bytes a byte. */
+static void query_encode(const char *text, char *ret)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~";
+
+    for (; *text; text++)
+        ret += strchr(plain, *text) ? sprintf(ret, "%c", *text) : sprintf(ret, "%%%02X", (unsigned char)*text);
+    *ret = 0;
+}
+
+/* Link: <the same list from the cursor on>; rel="next" (RFC 8288). */
+static int next_link(const struct request *request, struct answer *answer, const char *cursor)
+{
+    char *url, value[3 * 1024];
+    int r = asprintf(&url, "/v1/jobs?cursor=%s", cursor);
+
+    for (int i = 0; i < request->query_count && r >= 0; i++) {
+        const struct query *query = &request->query[i];
+        if (!strcmp(query->name, "cursor") || strlen(query->value) >= sizeof(value) / 3)
+            continue;
+        query_encode(query->value, value);
+        char *longer;
+        r = asprintf(&longer, "%s&%s=%s", url, query->name, value);
+        free(url);
+        url = longer;
+    }
+    if (r < 0)
+        return -ENOMEM;
+    r = answer_header(answer, "Link", "<%s>; rel=\"next\"", url);
+    free(url);
+    return r;
+}
+
+int handle_job_list(const struct request *request, struct answer *answer)
+{
+    struct db_job_filter filter;
+    struct db_job *jobs;
+    char cursor[CURSOR_SIZE];
+
+    if (!filter_read(request, answer, &filter))
+        return 0;
+    int limit = filter.limit++; /* one more says whether there is a next page */
+    int count = db_job_list(request->config->db, &filter, &jobs), r = 0;
+    if (count < 0)
+        return count;
+    bool more = count > limit;
+    json_auto_t *list = json_array();
+    for (int i = 0; i < (more ? limit : count); i++)
+        json_array_append_new(list, job_summary_json(&jobs[i]));
+    if (more) {
+        cursor_make(jobs[limit - 1].number, cursor);
+        r = next_link(request, answer, cursor);
+    }
+    db_jobs_free(jobs, count);
+    if (r < 0)
+        return r;
+    return answer_json(answer, 200, json_pack("{s:O, s:o}", "jobs", list, "next",
+                                              more ? json_string(cursor) : json_null()));
+}
+
+int handle_job_get(const struct request *request, struct answer *answer)
+{
+    return answer_job(request, answer, 200, request->id);
+}
+
+/* -ENOENT and -ESTALE of a move as problems. */
+static int move_refused(const struct request *request, struct answer *answer, int r)
+{
+    if (r == -ENOENT)
+        return answer_problem(answer, request, PROBLEM_NO_JOB, "there is no such job");
+    if (r == -ESTALE)
+        return answer_problem(answer, request, PROBLEM_STATE, "%s", db_errmsg(request->config->db));
+    return r;
+}
+
+/* Have the workers of a running job, or of a rift job's running steps, stopped. */
+static int workers_stop(const struct api_config *config, const char *id)
+{
+    struct db_job *steps;
+    db_job_auto job = { 0 };
+
+    int r = db_job_get(config->db, id, &job);
+    if (r < 0)
+        return r;
+    int count = db_job_steps(config->db, id, &steps);
+    if (count < 0)
+        return count;
+    for (int i = 0; i < count; i++)
+        if (steps[i].state == STATE_RUNNING)
+            config->cancel(config->user, steps[i].id);
+    if (!count && job.state == STATE_RUNNING)
+        config->cancel(config->user, id);
+    db_jobs_free(steps, count);
+    return 0;
+}
+
+int handle_job_cancel(const struct request *request, struct answer *answer)
+{
+    const struct api_config *config = request->config;
+    int r = db_job_cancel(config->db, request->id, config->now_ms(config->user));
+
+    if (r < 0)
+        return move_refused(request, answer, r);
+    r = workers_stop(config, request->id);
+    if (r < 0)
+        return r;
+    config->bell(config->user);
+    return answer_job(request, answer, 202, request->id);
+}
+
+int handle_job_retry(const struct request *request, struct answer *answer)
+{
+    const struct api_config *config = request->config;
+    int r = db_job_retry(config->db, request->id, config->now_ms(config->user));
+
+    if (r < 0)
+        return move_refused(request, answer, r);
+    config->bell(config->user);
+    return answer_job(request, answer, 202, request->id);
+}
+
+static int entry_remove(const char *path, const struct stat *st, int type, struct FTW *place)
+{
+    (void)st;
+    (void)type;
+    (void)place;
+    return remove(path);
+}
+
+static void jobdir_remove(const char *jobs_dir, const char *id)
+{
+    char *path;
+
+    if (asprintf(&path, "%s/%s", jobs_dir, id) < 0)
+        return;
+    nftw(path, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
+    free(path);
+}
+
+/* First the row, then the files: a crash between leaves files that nothing
+ * names, never a job whose files are gone. */
+int handle_job_delete(const struct request *request, struct answer *answer)
+{
+    const struct api_config *config = request->config;
+    struct db_job *steps;
+    int count = db_job_steps(config->db, request->id, &steps);
+
+    if (count < 0 && count != -ENOENT)
+        return count;
+    int r = db_job_delete(config->db, request->id);
+    if (r >= 0)
+        jobdir_remove(config->jobs_dir, request->id);
+    for (int i = 0; i < count && r >= 0; i++)
+        jobdir_remove(config->jobs_dir, steps[i].id);
+    if (count >= 0)
+        db_jobs_free(steps, count);
+    if (r < 0)
+        return move_refused(request, answer, r);
+    answer->status = 204;
+    return 0;
+}

@@ -1,0 +1,96 @@
+/* Where does riftd listen?
+ *
+ * We bind ourselves rather than let the HTTP library do it: one way for
+ * addresses, port 0, and unix sockets, and an error with words. */
+#include "api/listen.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 256
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un local;
+};
+
+static int socket_listen(const union address *address, socklen_t size, int *ret_fd)
+{
+    int on = 1;
+    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return -errno;
+    if (address->any.sa_family != AF_UNIX)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (bind(fd, &address->any, size) < 0 || listen(fd, BACKLOG) < 0) {
+        int r = -errno;
+        close(fd);
+        return r;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int listen_tcp(const char *address, uint16_t port, int *ret_fd, uint16_t *ret_port, char message[256])
+{
+    union address bound = { 0 };
+    socklen_t size;
+    int fd;
+
+    if (inet_pton(AF_INET, address, &bound.v4.sin_addr) == 1) {
+        bound.v4.sin_family = AF_INET;
+        bound.v4.sin_port = htons(port);
+        size = sizeof(bound.v4);
+    } else if (inet_pton(AF_INET6, address, &bound.v6.sin6_addr) == 1) {
+        bound.v6.sin6_family = AF_INET6;
+        bound.v6.sin6_port = htons(port);
+        size = sizeof(bound.v6);
+    } else {
+        snprintf(message, 256, "%s: not an address such as 127.0.0.1 or ::1", address);
+        return -EINVAL;
+    }
+    int r = socket_listen(&bound, size, &fd);
+    if (r < 0) {
+        snprintf(message, 256, "%s port %u: %s", address, port, strerror(-r));
+        return r;
+    }
+    if (getsockname(fd, &bound.any, &size) < 0) {
+        r = -errno;
+        close(fd);
+        snprintf(message, 256, "%s: %s", address, strerror(-r));
+        return r;
+    }
+    *ret_port = ntohs(bound.any.sa_family == AF_INET ? bound.v4.sin_port : bound.v6.sin6_port);
+    *ret_fd = fd;
+    return 0;
+}
+
+int listen_unix(const char *path, int *ret_fd, char message[256])
+{
+    union address bound = { .local = { .sun_family = AF_UNIX } };
+    struct stat st;
+
+    if (strlen(path) >= sizeof(bound.local.sun_path)) {
+        snprintf(message, 256, "%.180s: longer than a socket's path may be", path);
+        return -ENAMETOOLONG;
+    }
+    strcpy(bound.local.sun_path, path);
+    if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
+        unlink(path);
+    mode_t old = umask(0117); /* owner and group may connect */
+    int r = socket_listen(&bound, sizeof(bound.local), ret_fd);
+    umask(old);
+    if (r < 0)
+        snprintf(message, 256, "%.180s: %s", path, strerror(-r));
+    return r;
+}

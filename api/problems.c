@@ -1,0 +1,48 @@
+/* Which errors can a client meet?
+ *
+ * One row a kind: the code that programs compare, the status, the title, and
+ * what /problems/CODE says about it. openapi.yaml's list of codes is tested
+ * against this table. libmicrohttpd's own answers (a request line or headers
+ * it can't parse: 400, 413, 414, 431) are plain HTML and not in here. */
+#include "api/exchange.h"
+
+const struct problem_info problems[PROBLEM_COUNT] = {
+    [PROBLEM_BAD_REQUEST] = { "bad-request", 400, "The request is not well formed",
+                              "Headers contradict each other, or a body came where none is taken." },
+    [PROBLEM_BAD_PATH] = { "bad-path", 400, "The path is not well formed",
+                           "A segment of the path has a broken escape, an encoded '/', or a control character." },
+    [PROBLEM_BAD_QUERY] = { "bad-query", 400, "A query parameter is wrong",
+                            "The parameter is unknown here, given twice, or its value is out of range." },
+    [PROBLEM_BAD_JSON] = { "bad-json", 400, "The body is not JSON",
+                           "The body must be one JSON value in UTF-8 with unique member names." },
+    [PROBLEM_CROSS_ORIGIN] = { "cross-origin", 403, "Another site's page may not change anything here",
+                               "A browser sent this request for a page that riftd didn't serve." },
+    [PROBLEM_NO_ROUTE] = { "no-such-route", 404, "There is nothing at this path",
+                           "See /v1/openapi.yaml for all paths." },
+    [PROBLEM_NO_JOB] = { "no-such-job", 404, "There is no such job",
+                         "The id was never given out, or the job was deleted." },
+    [PROBLEM_NO_FILE] = { "no-such-file", 404, "There is no such file",
+                          "The job has announced no artifact of that name, or its file is gone." },
+    [PROBLEM_METHOD] = { "method-not-allowed", 405, "The path doesn't take this method",
+                         "The Allow header lists the methods that it takes." },
+    [PROBLEM_STATE] = { "wrong-state", 409, "The job's state doesn't allow this",
+                        "Only unended jobs are cancelled, only failed or cancelled ones retried, and only ended "
+                        "ones that nothing waits for deleted." },
+    [PROBLEM_TOO_LARGE] = { "too-large", 413, "The body is too large", "The limit is in the detail." },
+    [PROBLEM_MEDIA_TYPE] = { "unsupported-type", 415, "The body must be application/json",
+                             "Send Content-Type: application/json." },
+    [PROBLEM_RANGE] = { "bad-range", 416, "The range lies outside of the file",
+                        "Content-Range has the file's size." },
+    [PROBLEM_HOST] = { "wrong-host", 421, "This is not the host you are looking for",
+                       "The Host header must be a loopback name or the address riftd listens on, with its port. "
+                       "This keeps web pages from reaching riftd through a DNS name of their own." },
+    [PROBLEM_BAD_SPEC] = { "bad-spec", 422, "The job's spec is wrong",
+                           "errors[] has a JSON pointer and a message for everything that is wrong." },
+    [PROBLEM_KEY_REUSED] = { "key-reused", 422, "The Idempotency-Key was used for another body",
+                             "A key belongs to one body for ever; take a new one." },
+    [PROBLEM_INTERNAL] = { "internal", 500, "riftd failed", "Its log says more." },
+    [PROBLEM_TOO_MANY_STREAMS] = { "too-many-streams", 503, "Too many event streams are open",
+                                   "Close one, or ask for the list of events with ?wait=0." },
+    [PROBLEM_NOT_READY] = { "not-ready", 503, "riftd can't work at the moment",
+                            "The database can't be read and written, no device is usable, or riftd is stopping." },
+};

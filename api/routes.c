@@ -1,0 +1,181 @@
+/* What can be asked of riftd?
+ *
+ * THE table: dispatch, 405's Allow, /v1/openapi.yaml's test and the list of
+ * allowed query parameters all come from it. A path is split at its raw
+ * slashes and each segment is decoded once, so that an encoded slash or NUL
+ * never becomes part of a name. HEAD is answered wherever GET is. */
+#include "api/exchange.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct route routes[] = {
+    { "POST", "/v1/jobs", handle_job_submit, true, "dry_run", "Submit a job" },
+    { "GET", "/v1/jobs", handle_job_list, false, "state,kind,label,parent,limit,cursor", "List jobs, newest first" },
+    { "GET", "/v1/jobs/{id}", handle_job_get, false, "", "One job with its spec, steps and result" },
+    { "DELETE", "/v1/jobs/{id}", handle_job_delete, false, "", "Forget an ended job and its files" },
+    { "POST", "/v1/jobs/{id}/cancel", handle_job_cancel, false, "", "Stop a job" },
+    { "POST", "/v1/jobs/{id}/retry", handle_job_retry, false, "", "Run a failed or cancelled job again" },
+    { "GET", "/v1/jobs/{id}/metrics", handle_job_metrics, false, "name,since,max_points,step",
+      "Names of the curves, or the points of one" },
+    { "GET", "/v1/jobs/{id}/modules", handle_job_modules, false, "step", "Robust criticality of each module" },
+    { "GET", "/v1/jobs/{id}/interpolation", handle_job_interpolation, false, "step", "Points between two sets of weights" },
+    { "GET", "/v1/jobs/{id}/evaluations", handle_job_evaluations, false, "step", "Measured losses and accuracies" },
+    { "GET", "/v1/jobs/{id}/events", handle_job_events, false, "after,wait,limit", "A job's events, live or as a list" },
+    { "GET", "/v1/jobs/{id}/log", handle_job_log, false, "tail,step", "What the worker wrote to its log" },
+    { "GET", "/v1/jobs/{id}/artifacts", handle_job_artifacts, false, "", "Files that a job made" },
+    { "GET", "/v1/jobs/{id}/artifacts/{name...}", handle_job_artifact, false, "", "Download a file" },
+    { "GET", "/v1/events", handle_all_events, false, "after,wait,limit", "All jobs' events, live or as a list" },
+    { "GET", "/v1/queue", handle_queue, false, "", "What runs and waits, in order, and why" },
+    { "GET", "/v1/datasets", handle_datasets, false, "", "Registered data sets" },
+    { "GET", "/v1/devices", handle_devices, false, "", "Device slots and what runs on them" },
+    { "GET", "/v1/fields", handle_fields, false, "", "Every field of a spec: type, range, default, meaning" },
+    { "GET", "/v1/version", handle_version, false, "", "Version of riftd" },
+    { "GET", "/v1/openapi.yaml", handle_openapi, false, "", "This API in OpenAPI 3.1" },
+    { "GET", "/problems/{name...}", handle_problem, false, "", "What an error code means" },
+    { "GET", "/healthz", handle_healthz, false, "", "Can the database be read and written?" },
+    { "GET", "/readyz", handle_readyz, false, "", "Can jobs be run?" },
+    { "GET", "/", handle_page, false, "", "The dashboard" },
+    { "GET", "/web/{name...}", handle_web, false, "", "Files of the dashboard" },
+};
+#define ROUTE_COUNT ((int)(sizeof(routes) / sizeof(routes[0])))
+
+int api_routes(const struct api_route_info **ret)
+{
+    static struct api_route_info infos[ROUTE_COUNT];
+
+    for (int i = 0; i < ROUTE_COUNT; i++)
+        infos[i] = (struct api_route_info){ routes[i].method, routes[i].path, routes[i].query, routes[i].summary };
+    *ret = infos;
+    return ROUTE_COUNT;
+}
+
+bool route_takes(const struct route *route, const char *query_name)
+{
+    return list_holds(route->query, query_name);
+}
+
+static int hex_value(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c ? strchr(digits, c >= 'A' && c <= 'F' ? c + 32 : c) : NULL;
+
+    return at ? (int)(at - digits) : -1;
+}
+
+int percent_decode(char *text, bool segment)
+{
+    char *out = text;
+
+    for (const char *in = text; *in; in++) {
+        unsigned char byte = (unsigned char)*in;
+        if (*in == '%') {
+            int high = hex_value(in[1]), low = high < 0 ? -1 : hex_value(in[2]);
+            if (low < 0)
+                return -EBADMSG;
+            byte = (unsigned char)(high << 4 | low);
+            in += 2;
+            if (segment && byte == '/')
+                return -EBADMSG;
+        }
+        if (byte < 0x20 || byte == 0x7f)
+            return -EBADMSG;
+        *out++ = (char)byte;
+    }
+    *out = 0;
+    return 0;
+}
+
+#define SEGMENT_COUNT_MAX 16
+struct segments {
+    char text[1024];
+    char *list[SEGMENT_COUNT_MAX];
+    int count;
+};
+
+/* "/v1/jobs" -> "v1", "jobs"; "/" -> one empty segment. */
+static int path_split(const char *raw_path, struct segments *ret)
+{
+    if (raw_path[0] != '/' || strlen(raw_path) >= sizeof(ret->text))
+        return -ENOENT;
+    strcpy(ret->text, raw_path + 1);
+    ret->count = 0;
+    for (char *at = ret->text; at;) {
+        if (ret->count == SEGMENT_COUNT_MAX)
+            return -ENOENT;
+        char *segment = strsep(&at, "/");
+        if (percent_decode(segment, true) < 0)
+            return -EBADMSG;
+        ret->list[ret->count++] = segment;
+    }
+    return 0;
+}
+
+/* Put the segments from `first` on together again, as {name...}. */
+static bool rest_join(const struct segments *path, int first, char ret[NAME_SIZE])
+{
+    size_t used = 0;
+
+    ret[0] = 0;
+    for (int i = first; i < path->count; i++) {
+        int n = snprintf(ret + used, NAME_SIZE - used, "%s%s", i > first ? "/" : "", path->list[i]);
+        if (n < 0 || (size_t)n >= NAME_SIZE - used)
+            return false;
+        used += (size_t)n;
+    }
+    return used > 0;
+}
+
+/* Does the path fit the pattern? Fills {id} and {name...} when it does. */
+static bool pattern_match(const char *pattern, const struct segments *path, struct request *request)
+{
+    const char *at = pattern + 1;
+
+    for (int i = 0; i < path->count; i++) {
+        size_t length = strcspn(at, "/");
+        if (!strncmp(at, "{name...}", 9))
+            return rest_join(path, i, request->name);
+        if (!strncmp(at, "{id}", 4)) {
+            /* What can't be an id stays "", which no job is called: no-such-job. */
+            for (int k = 0; id_valid(path->list[i]) && k < DB_ID_SIZE; k++) {
+                char c = path->list[i][k];
+                request->id[k] = c >= 'A' && c <= 'F' ? (char)(c + 32) : c;
+            }
+        } else if (strlen(path->list[i]) != length || strncmp(at, path->list[i], length)) {
+            return false;
+        }
+        at += length;
+        if (i + 1 == path->count)
+            return !*at;
+        if (*at++ != '/')
+            return false;
+    }
+    return false;
+}
+
+int route_find(struct request *request, const char *method, const char *raw_path, char ret_allow[64])
+{
+    struct segments path;
+    char allow[64] = "";
+
+    int r = path_split(raw_path, &path);
+    if (r < 0)
+        return r;
+    request->head = !strcmp(method, "HEAD");
+    request->method = request->head ? "GET" : method;
+    for (int i = 0; i < ROUTE_COUNT; i++) {
+        if (!pattern_match(routes[i].path, &path, request))
+            continue;
+        if (!strcmp(routes[i].method, request->method)) {
+            request->route = &routes[i];
+            return 0;
+        }
+        snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow), "%s%s%s", *allow ? ", " : "",
+                 routes[i].method, strcmp(routes[i].method, "GET") ? "" : ", HEAD");
+    }
+    if (!*allow)
+        return -ENOENT;
+    strcpy(ret_allow, allow);
+    return -EOPNOTSUPP;
+}

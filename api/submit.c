@@ -1,0 +1,321 @@
+/* How does a spec become a job, or six?
+ *
+ * parse -> check every field -> resolve references to other jobs -> (rift:
+ * expand into a parent and five steps) -> insert all in one transaction.
+ * Everything wrong is reported at once, by JSON pointer.
+ *
+ * A reference {"job": ID} makes the new job wait for that one. Asked for a rift
+ * job's weights it means the step that makes them, and the stored spec says so:
+ * after this file no reference names a rift job. */
+#include "api/exchange.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AFTER_MAX 64
+#define KEY_LENGTH_MAX 255
+#define STEP_PREFIX "step:"
+
+/* The jobs that one new job depends on. */
+struct needs {
+    char ids[AFTER_MAX][DB_ID_SIZE];
+    int count;
+};
+
+struct resolver {
+    const struct request *request;
+    char (*steps)[DB_ID_SIZE]; /* ids of the rift job's steps, or NULL */
+    json_t *errors;            /* [{pointer, message}] */
+    struct needs needs;
+};
+
+static void error_add(json_t *errors, const char *pointer, const char *message)
+{
+    json_array_append_new(errors, json_pack("{s:s, s:s}", "pointer", pointer, "message", message));
+}
+
+static int needs_add(struct needs *needs, const char *id)
+{
+    for (int i = 0; i < needs->count; i++)
+        if (!strcmp(needs->ids[i], id))
+            return 0;
+    if (needs->count == AFTER_MAX)
+        return -E2BIG;
+    strcpy(needs->ids[needs->count++], id);
+    return 0;
+}
+
+/* Make the reference name this job, and wait for it. */
+static int ref_point(struct resolver *resolver, const struct spec_ref *ref, const char *id, const char *artifact)
+{
+    json_t *object = json_object_get(ref->parent, ref->key);
+    int r = json_object_set_new(object, "job", json_string(id));
+
+    if (!r && artifact)
+        r = json_object_set_new(object, "artifact", json_string(artifact));
+    return r < 0 ? -ENOMEM : needs_add(&resolver->needs, id);
+}
+
+/* A reference to a rift job is one to the step that has what is wanted. */
+static int ref_to_step(struct resolver *resolver, const struct spec_ref *ref, const char *rift, bool mrc)
+{
+    const char *rest = NULL;
+    char artifact[NAME_SIZE] = "";
+    int kind = mrc ? JOB_MRC : JOB_INTERPOLATE;
+    db_job_auto step = { 0 };
+
+    if (!mrc && ref->artifact) {
+        kind = step_name_split(ref->artifact, &rest);
+        if (kind < 0) {
+            error_add(resolver->errors, ref->pointer,
+                      "an artifact of a rift job has its step in front, such as train/best.safetensors");
+            return 0;
+        }
+        snprintf(artifact, sizeof(artifact), "%s", rest);
+    }
+    int r = step_find(resolver->request->config->db, rift, kind, &step);
+    if (r < 0)
+        return r;
+    return ref_point(resolver, ref, step.id, rest ? artifact : NULL);
+}
+
+static int ref_resolve(const struct spec_ref *ref, void *user)
+{
+    struct resolver *resolver = user;
+    bool mrc = !strcmp(ref->pointer, "/finetune/mrc_job");
+    db_job_auto job = { 0 };
+    char message[200];
+
+    if (!ref->job) {
+        error_add(resolver->errors, ref->pointer, "this riftd has no model registry; name a job or a path");
+        return 0;
+    }
+    if (resolver->steps && !strncmp(ref->job, STEP_PREFIX, strlen(STEP_PREFIX))) {
+        int step = atoi(ref->job + strlen(STEP_PREFIX));
+        assert(step >= 0 && step < RIFT_STEPS);
+        return ref_point(resolver, ref, resolver->steps[step], NULL);
+    }
+    int r = db_job_get(resolver->request->config->db, ref->job, &job);
+    if (r == -ENOENT) {
+        error_add(resolver->errors, ref->pointer, "there is no job of this id");
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    int kind = job_kind_find(job.kind);
+    if (kind == JOB_RIFT)
+        return ref_to_step(resolver, ref, job.id, mrc);
+    if (mrc ? kind == JOB_MRC : ref->artifact || (kind >= 0 && job_kinds[kind].weights))
+        return ref_point(resolver, ref, job.id, NULL);
+    snprintf(message, sizeof(message), mrc ? "this is a %s job, not an mrc job" : "a %s job makes no weights", job.kind);
+    error_add(resolver->errors, ref->pointer, message);
+    return 0;
+}
+
+/* A registered data set must be one that the daemon knows. */
+static int dataset_check(const struct request *request, const struct job_spec *spec, json_t *errors)
+{
+    const char *wanted = spec->dataset.name;
+    json_t *set;
+    size_t i;
+
+    if (!wanted)
+        return 0;
+    json_auto_t *sets = request->config->datasets(request->config->user);
+    if (!sets)
+        return -ENOMEM;
+    json_array_foreach(sets, i, set) {
+        const char *name = json_string_value(json_object_get(set, "name"));
+        if (name && !strcmp(name, wanted))
+            return 0;
+    }
+    error_add(errors, "/dataset/name", "no data set is registered under this name");
+    return 0;
+}
+
+static int spec_refuse(const struct request *request, struct answer *answer, json_t *errors, int total)
+{
+    return answer_errors(answer, request, PROBLEM_BAD_SPEC, json_incref(errors),
+                         total == 1 ? "%d thing is wrong with the spec" : "%d things are wrong with the spec", total);
+}
+
+/* Body -> checked spec with resolved references. 1; 0 when answered. */
+static int spec_read(const struct request *request, struct answer *answer, struct job_spec *ret, struct needs *ret_needs)
+{
+    json_error_t where;
+    struct spec_errors wrong = { 0 };
+    struct resolver resolver = { .request = request };
+    spec_auto first = { 0 };
+    int r;
+
+    json_auto_t *body = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
+    if (!body)
+        return answer_problem(answer, request, PROBLEM_BAD_JSON, "line %d, column %d: %s", where.line, where.column,
+                              where.text);
+    json_auto_t *errors = resolver.errors = json_array();
+    r = spec_from_json(body, &first, &wrong);
+    if (r == -EINVAL) {
+        for (int i = 0; i < wrong.count; i++)
+            error_add(errors, wrong.list[i].pointer, wrong.list[i].message);
+        return spec_refuse(request, answer, errors, wrong.total);
+    }
+    if (r >= 0)
+        r = dataset_check(request, &first, errors);
+    if (r >= 0)
+        r = spec_refs(first.json, ref_resolve, &resolver);
+    if (r < 0)
+        return r;
+    if (json_array_size(errors))
+        return spec_refuse(request, answer, errors, (int)json_array_size(errors));
+    /* References were rewritten under the typed members: read them again. */
+    r = spec_from_json(first.json, ret, &wrong);
+    if (r < 0)
+        return r;
+    *ret_needs = resolver.needs;
+    return 1;
+}
+
+/* What one row of the insertion needs to stay alive. */
+struct draft {
+    char id[DB_ID_SIZE];
+    char *spec;
+    struct needs needs;
+    const char *after[AFTER_MAX]; /* into needs */
+};
+struct drafts {
+    struct draft list[1 + RIFT_STEPS];
+    struct db_new_job jobs[1 + RIFT_STEPS];
+    int count;
+};
+
+static void drafts_done(struct drafts *drafts)
+{
+    for (int i = 0; i < drafts->count; i++)
+        free(drafts->list[i].spec);
+}
+
+static int draft_add(struct drafts *drafts, const struct job_spec *spec, const json_t *json)
+{
+    int place = drafts->count++, kind = job_kind_find(json_string_value(json_object_get(json, "kind")));
+    struct draft *draft = &drafts->list[place];
+
+    assert(kind >= 0);
+    draft->spec = json_dumps(json, JSON_COMPACT);
+    if (!draft->spec)
+        return -ENOMEM;
+    for (int i = 0; i < draft->needs.count; i++)
+        draft->after[i] = draft->needs.ids[i];
+    drafts->jobs[place] = (struct db_new_job){
+        .id = draft->id, .kind = job_kinds[kind].name, .label = spec->label, .spec = draft->spec, .priority = spec->priority,
+        .parent = place ? drafts->list[0].id : NULL, .step = place - 1,
+        .after = draft->after, .after_count = draft->needs.count,
+    };
+    return 0;
+}
+
+/* The five steps of a rift job, each waiting for the steps it takes from. */
+static int steps_draft(const struct request *request, struct drafts *drafts, const struct job_spec *rift)
+{
+    json_t *steps[RIFT_STEPS] = { 0 };
+    char ids[RIFT_STEPS][DB_ID_SIZE];
+
+    int r = rift_expand(rift, steps);
+    for (int i = 0; i < RIFT_STEPS; i++)
+        memcpy(ids[i], drafts->list[1 + i].id, DB_ID_SIZE);
+    for (int i = 0; i < RIFT_STEPS && r >= 0; i++) {
+        struct resolver resolver = { .request = request, .steps = ids, .errors = json_array() };
+        r = spec_refs(steps[i], ref_resolve, &resolver);
+        /* Users' references were resolved before, so nothing can be wrong but
+         * a job that was deleted in this very moment. */
+        if (r >= 0 && json_array_size(resolver.errors))
+            r = -ENOENT;
+        json_decref(resolver.errors);
+        drafts->list[1 + i].needs = resolver.needs;
+        if (r >= 0)
+            r = draft_add(drafts, rift, steps[i]);
+    }
+    for (int i = 0; i < RIFT_STEPS; i++)
+        json_decref(steps[i]);
+    return r;
+}
+
+/* Idempotency-Key: a quoted string (structured field) or bare. False: neither. */
+static bool key_read(const char *header, char ret[KEY_LENGTH_MAX + 1])
+{
+    size_t length = strlen(header);
+
+    if (length >= 2 && header[0] == '"' && header[length - 1] == '"') {
+        header++;
+        length -= 2;
+    }
+    if (!length || length > KEY_LENGTH_MAX)
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (header[i] < 0x21 || header[i] > 0x7e || header[i] == '"' || header[i] == '\\')
+            return false;
+    memcpy(ret, header, length);
+    ret[length] = 0;
+    return true;
+}
+
+/* Store the drafts and answer with the first: 201, or 200 for a repeat. */
+static int drafts_insert(const struct request *request, struct answer *answer, struct drafts *drafts)
+{
+    const struct api_config *config = request->config;
+    const char *header = request_header(request, "Idempotency-Key");
+    char key[KEY_LENGTH_MAX + 1], hash[65], id[DB_ID_SIZE];
+    struct sha256 sha;
+
+    if (header && !key_read(header, key))
+        return answer_problem(answer, request, PROBLEM_BAD_REQUEST,
+                              "Idempotency-Key must be 1 to %d visible ASCII characters", KEY_LENGTH_MAX);
+    sha256_start(&sha);
+    sha256_add(&sha, request->body, request->body_size);
+    sha256_finish(&sha, hash);
+    int r = db_job_insert(config->db, drafts->jobs, drafts->count, header ? key : NULL, hash,
+                          config->now_ms(config->user), id);
+    if (r == -EEXIST)
+        return answer_problem(answer, request, PROBLEM_KEY_REUSED, "this Idempotency-Key came with another body before");
+    if (r == -ENOENT)
+        return answer_problem(answer, request, PROBLEM_BAD_SPEC, "a job that the spec names was deleted just now");
+    if (r < 0)
+        return r;
+    bool replayed = r == 1;
+    r = answer_header(answer, "Location", "/v1/jobs/%s", id);
+    if (r >= 0 && replayed)
+        r = answer_header(answer, "Idempotency-Replayed", "true");
+    if (r < 0)
+        return r;
+    if (!replayed)
+        config->bell(config->user);
+    return answer_job(request, answer, replayed ? 200 : 201, id);
+}
+
+int handle_job_submit(const struct request *request, struct answer *answer)
+{
+    int64_t dry_run, now_ms = request->config->now_ms(request->config->user);
+    struct drafts drafts = { 0 };
+    spec_auto spec = { 0 };
+
+    if (request_int(request, answer, "dry_run", 0, 1, 0, &dry_run) < 0)
+        return 0;
+    int r = spec_read(request, answer, &spec, &drafts.list[0].needs);
+    if (r <= 0)
+        return r;
+    if (dry_run)
+        return answer_json(answer, 200, json_incref(spec.json));
+    for (int i = 0; i < 1 + RIFT_STEPS; i++)
+        id_new(now_ms, drafts.list[i].id);
+    if (spec.kind == JOB_RIFT)
+        drafts.list[0].needs.count = 0; /* its steps wait, not the parent */
+    r = draft_add(&drafts, &spec, spec.json);
+    if (r >= 0 && spec.kind == JOB_RIFT)
+        r = steps_draft(request, &drafts, &spec);
+    if (r >= 0)
+        r = drafts_insert(request, answer, &drafts);
+    drafts_done(&drafts);
+    return r;
+}
