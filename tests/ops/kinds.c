@@ -1,0 +1,645 @@
+/* The table of operations, and how a call is prepared. */
+#include "tests/ops/kinds.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const float EPS = 1e-5f, MOMENTUM = 0.1f;
+static const double MEAN[3] = { 0.4914, 0.4822, 0.4465 }, STD[3] = { 0.2471, 0.2435, 0.2616 };
+
+#define OPS(r) ((r)->dev->ops)
+
+static struct io plain(enum io_way way, int n, int c, int h, int w, enum fill fill)
+{
+    return (struct io){ IO_PLAIN, way, { n, c, h, w }, fill };
+}
+
+static struct io vector(enum io_way way, int count, enum fill fill)
+{
+    return plain(way, count, 1, 1, 1, fill);
+}
+
+static struct io activation(enum io_way way, struct shape s, enum fill fill)
+{
+    return (struct io){ IO_ACTIVATION, way, s, fill };
+}
+
+static struct io image(const struct op_case *c, enum io_way way)
+{
+    return (struct io){ c->image_in ? IO_PLAIN : IO_ACTIVATION, way, c->in, FILL_SIGNED };
+}
+
+/* ---- convolution: 8 and 9 are always weights and scale -------------------------- */
+
+enum { CONV_WEIGHT = 8, CONV_SCALE = 9 };
+
+static void conv_weights(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[CONV_WEIGHT] = plain(WAY_IN, c->out_c, c->in.c, c->kernel, c->kernel, FILL_SIGNED);
+    if (c->scale)
+        io[CONV_SCALE] = vector(WAY_IN, c->out_c, FILL_POSITIVE);
+}
+
+static void conv_forward_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    struct conv_geometry g = case_geometry(c);
+
+    conv_weights(c, io);
+    io[0] = image(c, WAY_IN);
+    if (c->bias)
+        io[1] = vector(WAY_IN, c->out_c, FILL_SIGNED);
+    if (c->residual)
+        io[2] = activation(WAY_IN, conv_out(&g), FILL_SIGNED);
+    io[3] = activation(WAY_OUT, conv_out(&g), FILL_SIGNED);
+}
+
+static int conv_forward_call(struct run *r)
+{
+    return OPS(r)->conv_forward(r->conv, r->mem[0], r->packed, r->mem[1], r->mem[2], r->mem[3], r->scratch);
+}
+
+static void conv_backward_data_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    struct conv_geometry g = case_geometry(c);
+
+    conv_weights(c, io);
+    io[0] = activation(WAY_IN, conv_out(&g), FILL_SIGNED);
+    io[1] = image(c, WAY_OUT);
+}
+
+static int conv_backward_data_call(struct run *r)
+{
+    return OPS(r)->conv_backward_data(r->conv, r->mem[0], r->packed, r->mem[1], r->scratch);
+}
+
+static void conv_backward_weights_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    struct conv_geometry g = case_geometry(c);
+
+    conv_weights(c, io);
+    io[0] = image(c, WAY_IN);
+    io[1] = activation(WAY_IN, conv_out(&g), FILL_SIGNED);
+    io[2] = plain(WAY_OUT, c->out_c, c->in.c, c->kernel, c->kernel, FILL_SIGNED);
+}
+
+static int conv_backward_weights_call(struct run *r)
+{
+    return OPS(r)->conv_backward_weights(r->conv, r->mem[0], r->mem[1], r->mem[2], r->scratch);
+}
+
+/* ---- batch normalisation and elementwise -------------------------------------------- */
+
+static void bn_forward_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = activation(WAY_IN, c->in, FILL_SIGNED);
+    io[1] = vector(WAY_IN, c->in.c, FILL_POSITIVE);
+    io[2] = vector(WAY_IN, c->in.c, FILL_SIGNED);
+    if (c->residual)
+        io[3] = activation(WAY_IN, c->in, FILL_SIGNED);
+    io[4] = activation(WAY_OUT, c->in, FILL_SIGNED);
+    io[5] = vector(WAY_OUT, c->in.c, FILL_SIGNED);
+    io[6] = vector(WAY_OUT, c->in.c, FILL_SIGNED);
+    io[7] = vector(WAY_BOTH, c->in.c, FILL_SIGNED);
+    io[8] = vector(WAY_BOTH, c->in.c, FILL_POSITIVE);
+}
+
+static int bn_forward_call(struct run *r)
+{
+    return OPS(r)->bn_forward(r->dev, r->c->in, r->mem[0], r->mem[1], r->mem[2], r->mem[3], r->c->relu, r->mem[4],
+                              r->mem[5], r->mem[6], r->mem[7], r->mem[8], MOMENTUM, EPS);
+}
+
+static void bn_backward_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = activation(WAY_IN, c->in, FILL_SIGNED);
+    if (c->second)
+        io[1] = activation(WAY_IN, c->in, FILL_SIGNED);
+    if (c->relu)
+        io[2] = activation(WAY_IN, c->in, FILL_RELU);
+    io[3] = activation(WAY_IN, c->in, FILL_SIGNED);
+    io[4] = vector(WAY_IN, c->in.c, FILL_POSITIVE);
+    io[5] = vector(WAY_IN, c->in.c, FILL_SIGNED);
+    io[6] = activation(WAY_OUT, c->in, FILL_SIGNED);
+    if (c->residual)
+        io[7] = activation(WAY_OUT, c->in, FILL_SIGNED);
+    io[8] = vector(WAY_OUT, c->in.c, FILL_SIGNED);
+    io[9] = vector(WAY_OUT, c->in.c, FILL_SIGNED);
+}
+
+/* gamma serves as invstd too: any positive numbers do. */
+static int bn_backward_call(struct run *r)
+{
+    return OPS(r)->bn_backward(r->dev, r->c->in, r->mem[0], r->mem[1], r->mem[2], r->mem[3], r->mem[4], r->mem[5],
+                               r->mem[4], r->mem[6], r->mem[7], r->mem[8], r->mem[9]);
+}
+
+static void bn_fold_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = vector(WAY_IN, c->in.c, FILL_SIGNED);
+    io[1] = vector(WAY_IN, c->in.c, FILL_SIGNED);
+    io[2] = vector(WAY_IN, c->in.c, FILL_SIGNED);
+    io[3] = vector(WAY_IN, c->in.c, FILL_POSITIVE);
+    io[4] = vector(WAY_OUT, c->in.c, FILL_SIGNED);
+    io[5] = vector(WAY_OUT, c->in.c, FILL_SIGNED);
+}
+
+static int bn_fold_call(struct run *r)
+{
+    return OPS(r)->bn_fold(r->dev, r->c->in.c, r->mem[0], r->mem[1], r->mem[2], r->mem[3], EPS, r->mem[4], r->mem[5]);
+}
+
+/* Runs on the convolutions: bias says that dgamma and dbeta are wanted. */
+static void bn_unfold_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = plain(WAY_IN, c->out_c, c->in.c, c->kernel, c->kernel, FILL_SIGNED);
+    io[1] = vector(WAY_IN, c->out_c, FILL_SIGNED);
+    io[2] = vector(WAY_IN, c->out_c, FILL_SIGNED);
+    io[3] = vector(WAY_IN, c->out_c, FILL_POSITIVE);
+    io[4] = plain(WAY_BOTH, c->out_c, c->in.c, c->kernel, c->kernel, FILL_SIGNED);
+    if (!c->bias)
+        return;
+    io[5] = vector(WAY_IN, c->out_c, FILL_SIGNED);
+    io[6] = vector(WAY_OUT, c->out_c, FILL_SIGNED);
+    io[7] = vector(WAY_OUT, c->out_c, FILL_SIGNED);
+}
+
+static int bn_unfold_call(struct run *r)
+{
+    return OPS(r)->bn_unfold(r->dev, r->c->out_c, r->c->in.c * r->c->kernel * r->c->kernel, r->mem[0], r->mem[1],
+                             r->mem[2], r->mem[3], EPS, r->mem[4], r->mem[5], r->mem[6], r->mem[7]);
+}
+
+static void relu_backward_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = activation(WAY_IN, c->in, FILL_SIGNED);
+    if (c->second)
+        io[1] = activation(WAY_IN, c->in, FILL_SIGNED);
+    if (c->relu)
+        io[2] = activation(WAY_IN, c->in, FILL_RELU);
+    io[3] = activation(WAY_OUT, c->in, FILL_SIGNED);
+}
+
+static int relu_backward_call(struct run *r)
+{
+    return OPS(r)->relu_backward(r->dev, r->c->in, r->mem[0], r->mem[1], r->mem[2], r->mem[3]);
+}
+
+static void channel_sum_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = activation(WAY_IN, c->in, FILL_POSITIVE);
+    io[1] = vector(WAY_OUT, c->in.c, FILL_SIGNED);
+}
+
+static int channel_sum_call(struct run *r)
+{
+    return OPS(r)->channel_sum(r->dev, r->c->in, r->mem[0], r->mem[1]);
+}
+
+/* ---- head ------------------------------------------------------------------------ */
+
+static struct io features(const struct op_case *c, enum io_way way)
+{
+    return plain(way, c->in.n, c->in.c, c->in.h / c->out_c, c->in.w / c->out_c, FILL_SIGNED);
+}
+
+static void pool_forward_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = activation(WAY_IN, c->in, FILL_SIGNED);
+    io[1] = features(c, WAY_OUT);
+}
+
+static int pool_forward_call(struct run *r)
+{
+    return OPS(r)->pool_forward(r->dev, r->c->in, r->c->out_c, r->mem[0], r->mem[1]);
+}
+
+static void pool_backward_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = features(c, WAY_IN);
+    io[1] = activation(WAY_OUT, c->in, FILL_SIGNED);
+}
+
+static int pool_backward_call(struct run *r)
+{
+    return OPS(r)->pool_backward(r->dev, r->c->in, r->c->out_c, r->mem[0], r->mem[1]);
+}
+
+static void linear_forward_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = plain(WAY_IN, c->in.n, c->in.c, 1, 1, FILL_SIGNED);
+    io[1] = plain(WAY_IN, c->out_c, c->in.c, 1, 1, FILL_SIGNED);
+    io[2] = vector(WAY_IN, c->out_c, FILL_SIGNED);
+    io[3] = plain(WAY_OUT, c->in.n, c->out_c, 1, 1, FILL_SIGNED);
+}
+
+static int linear_forward_call(struct run *r)
+{
+    return OPS(r)->linear_forward(r->dev, r->c->in.n, r->c->in.c, r->c->out_c, r->mem[0], r->mem[1], r->mem[2],
+                                  r->mem[3]);
+}
+
+static void linear_backward_data_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = plain(WAY_IN, c->in.n, c->out_c, 1, 1, FILL_SIGNED);
+    io[1] = plain(WAY_IN, c->out_c, c->in.c, 1, 1, FILL_SIGNED);
+    io[2] = plain(WAY_OUT, c->in.n, c->in.c, 1, 1, FILL_SIGNED);
+}
+
+static int linear_backward_data_call(struct run *r)
+{
+    return OPS(r)->linear_backward_data(r->dev, r->c->in.n, r->c->in.c, r->c->out_c, r->mem[0], r->mem[1], r->mem[2]);
+}
+
+static void linear_backward_weights_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = plain(WAY_IN, c->in.n, c->out_c, 1, 1, FILL_SIGNED);
+    io[1] = plain(WAY_IN, c->in.n, c->in.c, 1, 1, FILL_SIGNED);
+    io[2] = plain(WAY_OUT, c->out_c, c->in.c, 1, 1, FILL_SIGNED);
+    if (c->bias)
+        io[3] = vector(WAY_OUT, c->out_c, FILL_SIGNED);
+}
+
+static int linear_backward_weights_call(struct run *r)
+{
+    return OPS(r)->linear_backward_weights(r->dev, r->c->in.n, r->c->in.c, r->c->out_c, r->mem[0], r->mem[1],
+                                           r->mem[2], r->mem[3]);
+}
+
+static void cross_entropy_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = plain(WAY_IN, c->in.n, c->out_c, 1, 1, FILL_SIGNED);
+    io[1] = (struct io){ IO_INT32, WAY_IN, { c->in.n, 1, 1, 1 }, FILL_CLASS };
+    io[2] = vector(WAY_OUT, c->in.n, FILL_SIGNED);
+    io[3] = (struct io){ IO_INT32, WAY_OUT, { c->in.n, 1, 1, 1 }, FILL_CLASS };
+    if (c->second)
+        io[4] = plain(WAY_OUT, c->in.n, c->out_c, 1, 1, FILL_SIGNED);
+}
+
+static int cross_entropy_call(struct run *r)
+{
+    return OPS(r)->cross_entropy(r->dev, r->c->in.n, r->c->out_c, r->mem[0], r->mem[1], 1.0f / (float)r->c->in.n,
+                                 r->mem[2], r->mem[3], r->mem[4]);
+}
+
+/* ---- pixels -------------------------------------------------------------------------- */
+
+static void load_batch_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = (struct io){ IO_U8, WAY_IN, { 7, c->in.c, c->in.h, c->in.w }, FILL_BYTE };
+    io[1] = plain(WAY_OUT, c->in.n, c->in.c, c->in.h, c->in.w, FILL_PIXEL);
+}
+
+static int load_batch_call(struct run *r)
+{
+    struct shape s = r->c->in;
+
+    return OPS(r)->load_batch(r->dev, s.n, s.c, s.h, s.w, r->mem[0], r->crops, PADDING_REFLECT, r->mem[1]);
+}
+
+static void normalize_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = plain(WAY_IN, c->in.n, c->in.c, c->in.h, c->in.w, FILL_PIXEL);
+    io[1] = plain(WAY_OUT, c->in.n, c->in.c, c->in.h, c->in.w, FILL_PIXEL);
+}
+
+static int normalize_call(struct run *r)
+{
+    return OPS(r)->normalize(r->dev, r->c->in, r->mem[0], MEAN, STD, r->mem[1]);
+}
+
+static int normalize_backward_call(struct run *r)
+{
+    return OPS(r)->normalize_backward(r->dev, r->c->in, r->mem[0], STD, r->mem[1]);
+}
+
+static int pgd_start_call(struct run *r)
+{
+    struct random_key key = { 42, 4, 3 };
+
+    return OPS(r)->pgd_start(r->dev, r->c->in, r->mem[0], 8.0f / 255, key, r->ids, r->mem[1]);
+}
+
+static void pgd_step_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = plain(WAY_IN, c->in.n, c->in.c, c->in.h, c->in.w, FILL_PIXEL);
+    io[1] = plain(WAY_IN, c->in.n, c->in.c, c->in.h, c->in.w, FILL_SPARSE);
+    io[2] = plain(WAY_BOTH, c->in.n, c->in.c, c->in.h, c->in.w, FILL_PIXEL);
+}
+
+static int pgd_step_call(struct run *r)
+{
+    return OPS(r)->pgd_step(r->dev, r->c->in, r->mem[0], r->mem[1], 2.0f / 255, 8.0f / 255, r->mem[2]);
+}
+
+/* ---- parameters --------------------------------------------------------------------------- */
+
+static void sgd_step_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = vector(WAY_BOTH, c->in.n, FILL_SIGNED);
+    io[1] = vector(WAY_IN, c->in.n, FILL_SIGNED);
+    io[2] = vector(WAY_BOTH, c->in.n, FILL_SIGNED);
+}
+
+static int sgd_step_call(struct run *r)
+{
+    return OPS(r)->sgd_step(r->dev, r->c->in.n, r->mem[0], r->mem[1], r->mem[2], 0.1f, 0.9f, 5e-4f);
+}
+
+static void axpy_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = vector(WAY_IN, c->in.n, FILL_SIGNED);
+    io[1] = vector(WAY_BOTH, c->in.n, FILL_SIGNED);
+}
+
+static int axpy_call(struct run *r)
+{
+    return OPS(r)->axpy(r->dev, r->c->in.n, -0.3f, r->mem[0], r->mem[1]);
+}
+
+static int project_call(struct run *r)
+{
+    return OPS(r)->project(r->dev, r->c->in.n, r->mem[0], 0.3f, r->mem[1]);
+}
+
+static void interpolate_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = vector(WAY_IN, c->in.n, FILL_SIGNED);
+    io[1] = vector(WAY_IN, c->in.n, FILL_SIGNED);
+    io[2] = vector(WAY_OUT, c->in.n, FILL_SIGNED);
+}
+
+static int interpolate_call(struct run *r)
+{
+    return OPS(r)->interpolate(r->dev, r->c->in.n, r->mem[0], r->mem[1], 0.3f, r->mem[2]);
+}
+
+static void norm_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = vector(WAY_IN, c->in.n, FILL_SIGNED);
+    if (c->second)
+        io[1] = vector(WAY_IN, c->in.n, FILL_SIGNED);
+    io[2] = (struct io){ IO_NUMBER, WAY_OUT, { 1, 1, 1, 1 }, FILL_SIGNED };
+}
+
+static int norm_call(struct run *r)
+{
+    return OPS(r)->norm(r->dev, r->c->in.n, r->mem[0], r->mem[1], r->mem[2]);
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+#define SUMS "the oracle adds in double, the backend in float: sqrt(terms) roundings of 6e-8"
+#define ROUNDED "a few roundings of 6e-8 in another order"
+#define PIXELS "an attack is a chain of signs: only the same bits walk the same path"
+#define DOUBLES "both add in double; the order differs"
+
+/* clang-format off */
+const struct op_kind op_kinds[] = {
+    { "conv_forward", GROUP_CONV, conv_forward_ios, conv_forward_call, { { 3, 2 } }, 1e-5, SUMS, true },
+    { "conv_backward_data", GROUP_CONV, conv_backward_data_ios, conv_backward_data_call, { { 0 } }, 1e-5, SUMS, true },
+    { "conv_backward_weights", GROUP_CONV, conv_backward_weights_ios, conv_backward_weights_call, { { 0 } }, 1e-5, SUMS, true },
+    { "bn_unfold", GROUP_CONV, bn_unfold_ios, bn_unfold_call, { { 0 } }, 1e-5, SUMS },
+    { "bn_forward", GROUP_ACTIVATION, bn_forward_ios, bn_forward_call, { { 4, 0 } }, 1e-5, SUMS },
+    { "bn_backward", GROUP_ACTIVATION, bn_backward_ios, bn_backward_call, { { 6, 0 }, { 7, 1 } }, 1e-5, SUMS },
+    { "bn_fold", GROUP_ACTIVATION, bn_fold_ios, bn_fold_call, { { 0 } }, 1e-6, ROUNDED },
+    { "relu_backward", GROUP_ACTIVATION, relu_backward_ios, relu_backward_call, { { 3, 0 } }, 1e-6, ROUNDED },
+    { "channel_sum", GROUP_ACTIVATION, channel_sum_ios, channel_sum_call, { { 0 } }, 1e-6, SUMS },
+    { "pool_forward", GROUP_POOL, pool_forward_ios, pool_forward_call, { { 0 } }, 1e-6, ROUNDED },
+    { "pool_backward", GROUP_POOL, pool_backward_ios, pool_backward_call, { { 0 } }, 1e-6, ROUNDED },
+    { "linear_forward", GROUP_LINEAR, linear_forward_ios, linear_forward_call, { { 0 } }, 1e-5, SUMS, true },
+    { "linear_backward_data", GROUP_LINEAR, linear_backward_data_ios, linear_backward_data_call, { { 0 } }, 1e-5, SUMS, true },
+    { "linear_backward_weights", GROUP_LINEAR, linear_backward_weights_ios, linear_backward_weights_call, { { 0 } }, 1e-5, SUMS, true },
+    { "cross_entropy", GROUP_LINEAR, cross_entropy_ios, cross_entropy_call, { { 0 } }, 1e-6, ROUNDED },
+    { "load_batch", GROUP_IMAGE, load_batch_ios, load_batch_call, { { 0 } }, 0, PIXELS },
+    { "normalize", GROUP_IMAGE, normalize_ios, normalize_call, { { 0 } }, 1e-6, ROUNDED },
+    { "normalize_backward", GROUP_IMAGE, normalize_ios, normalize_backward_call, { { 1, 0 } }, 1e-6, ROUNDED },
+    { "pgd_start", GROUP_IMAGE, normalize_ios, pgd_start_call, { { 0 } }, 0, PIXELS },
+    { "pgd_step", GROUP_IMAGE, pgd_step_ios, pgd_step_call, { { 0 } }, 0, PIXELS },
+    { "sgd_step", GROUP_VECTOR, sgd_step_ios, sgd_step_call, { { 0 } }, 1e-6, ROUNDED },
+    { "axpy", GROUP_VECTOR, axpy_ios, axpy_call, { { 0 } }, 1e-6, ROUNDED },
+    { "interpolate", GROUP_VECTOR, interpolate_ios, interpolate_call, { { 0 } }, 1e-6, ROUNDED },
+    { "project", GROUP_VECTOR, axpy_ios, project_call, { { 0 } }, 1e-6, ROUNDED },
+    { "norm", GROUP_VECTOR, norm_ios, norm_call, { { 0 } }, 1e-12, DOUBLES },
+    { 0 },
+};
+/* clang-format on */
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+static double fill_value(enum fill fill, const struct op_case *c, uint32_t stream, int64_t i)
+{
+    double v = noise(stream, i);
+
+    switch (fill) {
+    case FILL_SIGNED:
+        return v;
+    case FILL_POSITIVE:
+        return 1 + 0.75 * v;
+    case FILL_PIXEL:
+        return (v + 1) / 2;
+    case FILL_RELU:
+        return v > 0 ? v : 0;
+    case FILL_SPARSE:
+        return i % 7 == 3 ? 0 : v;
+    case FILL_BYTE:
+        return (int)((v + 1) * 128);
+    case FILL_CLASS:
+        return (int)((v + 1) / 2 * c->out_c);
+    }
+    return 0;
+}
+
+static size_t io_bytes(struct device *dev, const struct io *io)
+{
+    size_t count = (size_t)shape_count(io->shape);
+
+    return io->type == IO_ACTIVATION ? dev->ops->activation_bytes(dev, io->shape)
+           : io->type == IO_U8       ? count
+           : io->type == IO_NUMBER   ? sizeof(double)
+                                     : count * 4;
+}
+
+static void must(int r)
+{
+    if (r < 0) {
+        fprintf(stderr, "a backend could not do what a test needs: %d\n", r);
+        abort();
+    }
+}
+
+static void *host_alloc(size_t bytes)
+{
+    void *p = malloc(bytes ? bytes : 1);
+
+    assert(p);
+    return p;
+}
+
+static void input_write(struct device *dev, const struct op_case *c, const struct io *io, uint32_t stream, void *to)
+{
+    int64_t count = shape_count(io->shape);
+    float *f = host_alloc((size_t)count * 4);
+    int32_t *n = (int32_t *)(void *)f; /* same size; one of the two views is used */
+    uint8_t *u = (uint8_t *)(void *)f;
+
+    for (int64_t i = 0; i < count; i++) {
+        double v = fill_value(io->fill, c, stream, i);
+
+        if (io->type == IO_INT32)
+            memcpy(&n[i], &(int32_t){ (int32_t)v }, 4);
+        else if (io->type == IO_U8)
+            u[i] = (uint8_t)v;
+        else
+            f[i] = (float)v;
+    }
+    must(io->type == IO_ACTIVATION ? dev->ops->activation_write(dev, io->shape, to, f)
+                                   : dev->ops->write(dev, to, f, io_bytes(dev, io)));
+    free(f);
+}
+
+/* All bits set is a NaN, and -1 for integers. */
+static void poison(struct device *dev, void *memory, size_t bytes)
+{
+    char *ones = host_alloc(bytes);
+
+    memset(ones, 0xff, bytes);
+    must(dev->ops->write(dev, memory, ones, bytes));
+    free(ones);
+}
+
+static void *poisoned(struct device *dev, size_t bytes)
+{
+    bytes = bytes ? bytes : 64; /* an operation may need no scratch at all */
+    void *memory = dev->ops->alloc(dev, bytes);
+
+    assert(memory);
+    poison(dev, memory, bytes);
+    return memory;
+}
+
+static void conv_prepare(struct run *run, const struct op_case *c)
+{
+    struct conv_request request = { case_geometry(c), c->image_in, c->bias, c->residual, c->relu, true, true };
+    struct fault why;
+
+    int r = run->dev->ops->conv_open(run->dev, &request, &run->conv, &why);
+    if (r < 0)
+        fprintf(stderr, "%s\n", why.message);
+    must(r);
+    run->packed = poisoned(run->dev, run->dev->ops->conv_packed_bytes(run->conv));
+    run->scratch = poisoned(run->dev, run->dev->ops->conv_scratch_bytes(run->conv));
+    must(run->dev->ops->conv_pack(run->conv, run->mem[CONV_WEIGHT], run->mem[CONV_SCALE], run->packed, run->scratch));
+}
+
+static bool is_conv(const struct op_kind *kind)
+{
+    return strncmp(kind->name, "conv_", 5) == 0;
+}
+
+void run_open(struct run *run, struct device *dev, const struct op_kind *kind, const struct op_case *c,
+              unsigned alias_mask)
+{
+    struct io io[IO_MAX] = { 0 };
+
+    *run = (struct run){ .dev = dev, .c = c };
+    kind->ios(c, io);
+    for (int i = 0; i < IO_MAX; i++) {
+        if (io[i].type == IO_NONE)
+            continue;
+        if (io[i].type == IO_NUMBER)
+            run->mem[i] = host_alloc(sizeof(double));
+        else
+            run->mem[i] = poisoned(dev, io_bytes(dev, &io[i]));
+        if (io[i].way != WAY_OUT)
+            input_write(dev, c, &io[i], 100 + (uint32_t)i, run->mem[i]);
+    }
+    for (int a = 0; a < ALIAS_MAX; a++) {
+        int out = kind->alias[a].out, in = kind->alias[a].in;
+
+        if (!(alias_mask >> a & 1) || !out || !run->mem[out] || !run->mem[in])
+            continue;
+        dev->ops->free(dev, run->mem[out]);
+        run->mem[out] = run->mem[in];
+    }
+    run->crops = host_alloc((size_t)c->in.n * sizeof(*run->crops));
+    run->ids = host_alloc((size_t)c->in.n * sizeof(*run->ids));
+    for (int i = 0; i < c->in.n; i++) {
+        run->crops[i] = (struct crop){ i * 3 % 7, (int8_t)(i % 9 - 4), (int8_t)(i * 5 % 9 - 4), i % 2 };
+        run->ids[i] = 1000 - 3 * (int64_t)i + (i == 1 ? (int64_t)1 << 33 : 0);
+    }
+    if (is_conv(kind))
+        conv_prepare(run, c);
+}
+
+void run_close(struct run *run, const struct op_kind *kind)
+{
+    struct io io[IO_MAX] = { 0 };
+
+    kind->ios(run->c, io);
+    for (int i = 0; i < IO_MAX; i++) {
+        bool again = false;
+
+        for (int k = 0; k < i; k++)
+            again = again || run->mem[k] == run->mem[i];
+        if (run->mem[i] && !again && io[i].type == IO_NUMBER)
+            free(run->mem[i]);
+        else if (run->mem[i] && !again)
+            run->dev->ops->free(run->dev, run->mem[i]);
+    }
+    if (run->conv) {
+        run->dev->ops->conv_close(run->conv);
+        run->dev->ops->free(run->dev, run->packed);
+        run->dev->ops->free(run->dev, run->scratch);
+    }
+    free(run->crops);
+    free(run->ids);
+}
+
+double *run_output(struct run *run, const struct op_kind *kind, int i, int64_t *ret_count)
+{
+    struct io io[IO_MAX] = { 0 };
+    struct device *dev = run->dev;
+
+    kind->ios(run->c, io);
+    if (io[i].type == IO_NONE || io[i].way == WAY_IN)
+        return NULL;
+    int64_t count = shape_count(io[i].shape);
+    double *out = host_alloc((size_t)count * sizeof(double));
+    float *host = host_alloc((size_t)count * 8);
+
+    if (io[i].type == IO_NUMBER)
+        memcpy(out, run->mem[i], sizeof(double));
+    else
+        must(io[i].type == IO_ACTIVATION ? dev->ops->activation_read(dev, io[i].shape, host, run->mem[i])
+                                         : dev->ops->read(dev, host, run->mem[i], io_bytes(dev, &io[i])));
+    for (int64_t k = 0; k < count && io[i].type != IO_NUMBER; k++) {
+        int32_t whole;
+
+        memcpy(&whole, &host[k], 4);
+        out[k] = io[i].type == IO_INT32 ? whole : host[k];
+    }
+    free(host);
+    *ret_count = count;
+    return out;
+}
+
+double run_work(const struct op_kind *kind, const struct op_case *c)
+{
+    struct io io[IO_MAX] = { 0 };
+    double bytes = 0;
+
+    if (kind->in_flops && c->group == GROUP_CONV) {
+        struct conv_geometry g = case_geometry(c);
+
+        return 2.0 * (double)shape_count(conv_out(&g)) * c->in.c * c->kernel * c->kernel;
+    }
+    if (kind->in_flops)
+        return 2.0 * c->in.n * c->in.c * c->out_c;
+    kind->ios(c, io);
+    for (int i = 0; i < IO_MAX; i++)
+        if (io[i].type != IO_NONE)
+            bytes += (double)shape_count(io[i].shape) * (io[i].type == IO_U8 ? 1 : 4) * (io[i].way == WAY_BOTH ? 2 : 1);
+    return bytes;
+}
