@@ -88,10 +88,11 @@ int server_job(struct cli *cli, const char *id, json_t **ret);
 /* ---- print.c: data for people ---- */
 
 const char *text_at(const json_t *object, const char *key, const char *fallback); /* a string member */
-void print_json(const json_t *json);                                              /* one document, indented */
-void print_percent(char ret[16], const json_t *fraction);                         /* 0.7812 -> "78.12 %" */
-void print_duration(char ret[32], double seconds);                                /* 1:02:03 */
-void print_bar(char *ret, int width, double part);                                /* "#####....." */
+void print_json(const json_t *json);       /* one document, indented, numbers exact: 0.10000000000000001 */
+void print_json_short(const json_t *json); /* the same for people: 0.1 */
+void print_percent(char ret[16], const json_t *fraction); /* 0.7812 -> "78.12 %" */
+void print_duration(char ret[32], double seconds); /* 1:02:03 */
+void print_bar(char *ret, int width, double part); /* "#####....." */
 void print_jobs(const json_t *jobs);
 void print_job(const json_t *job);
 void print_modules(const json_t *modules, const char *lowest);

@@ -70,12 +70,24 @@ static void print_wrapped(const char *text, int indent)
     }
 }
 
+/* "a|b" as ": a, b". */
+static void print_values(const char *values)
+{
+    const char *between = ": ";
+
+    while (*values) {
+        int length = (int)strcspn(values, "|");
+        printf("%s%.*s", between, length, values);
+        values += length + (values[length] == '|');
+        between = ", ";
+    }
+}
+
 static void print_field(const struct spec_field *field)
 {
     printf("%s\n    %s", field->pointer, type_names[field->type]);
-    if (field->type == FIELD_ENUM)
-        for (const char *name = field->values; *name; name += strcspn(name, "|"), name += *name == '|')
-            printf("%s%.*s", name == field->values ? ": " : ", ", (int)strcspn(name, "|"), name);
+    if (field->type == FIELD_ENUM && field->values)
+        print_values(field->values);
     if (has_range(field))
         printf(", %g to %g", field->min, field->max);
     if (field->unit && *field->unit)
@@ -88,31 +100,53 @@ static void print_field(const struct spec_field *field)
     print_wrapped(field->meaning, 4);
 }
 
+/* Words for programs, the same as GET /v1/fields says them. */
+static const char *const type_words[] = {
+    [FIELD_BOOL] = "bool",
+    [FIELD_INT] = "int",
+    [FIELD_REAL] = "real",
+    [FIELD_PIXEL] = "pixel",
+    [FIELD_STRING] = "string",
+    [FIELD_ENUM] = "enum",
+    [FIELD_INT_LIST] = "int-list",
+    [FIELD_REAL_LIST] = "real-list",
+    [FIELD_STRING_LIST] = "string-list",
+    [FIELD_WEIGHTS] = "weights",
+    [FIELD_MODULES] = "modules",
+    [FIELD_ATTACK] = "attack",
+    [FIELD_ATTACK_LIST] = "attack-list",
+    [FIELD_OBJECT] = "object",
+};
+
+static json_t *values_json(const char *values)
+{
+    json_t *list = json_array();
+
+    for (; *values; values += strcspn(values, "|"), values += *values == '|')
+        json_array_append_new(list, json_stringn(values, strcspn(values, "|")));
+    return list;
+}
+
 static json_t *field_json(const struct spec_field *field)
 {
+    bool ranged = field->min != field->max && isfinite(field->min) && isfinite(field->max);
     json_t *kinds = json_array();
 
     for (int kind = 0; kind < JOB_KIND_COUNT; kind++)
         if (field->kinds & 1u << kind)
             json_array_append_new(kinds, json_string(job_kinds[kind].name));
-    json_t *json = json_pack("{s:s, s:s, s:o, s:b, s:b, s:s, s:s}", "pointer", field->pointer, "type",
-                             type_names[field->type], "kinds", kinds, "required", !field->fallback, "nullable",
-                             field->nullable, "unit", field->unit ? field->unit : "", "meaning", field->meaning);
-    if (json && field->fallback)
-        json_object_set_new(json, "default", json_loads(field->fallback, JSON_DECODE_ANY, NULL));
-    if (json && field->values)
-        json_object_set_new(json, "values", json_string(field->values));
-    if (json && has_range(field) && isfinite(field->min) && isfinite(field->max)) {
-        json_object_set_new(json, "min", json_real(field->min));
-        json_object_set_new(json, "max", json_real(field->max));
-    }
-    return json;
+    return json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:b, s:s, s:s}", "pointer", field->pointer, "type",
+                     type_words[field->type], "kinds", kinds, "required", !field->fallback, "default",
+                     field->fallback ? json_loads(field->fallback, JSON_DECODE_ANY, NULL) : json_null(), "min",
+                     ranged ? json_real(field->min) : json_null(), "max", ranged ? json_real(field->max) : json_null(),
+                     "values", field->values ? values_json(field->values) : json_null(), "nullable", field->nullable,
+                     "unit", field->unit ? field->unit : "", "meaning", field->meaning);
 }
 
 int command_fields(struct cli *cli)
 {
     unsigned wanted = (1u << JOB_KIND_COUNT) - 1;
-    json_auto_t *all = json_array();
+    json_auto_t *all = json_pack("{s:[]}", "fields");
 
     if (cli->argument_count) {
         int kind = job_kind_find(cli->arguments[0]);
@@ -127,7 +161,7 @@ int command_fields(struct cli *cli)
         if (!(spec_fields[i].kinds & wanted))
             continue;
         if (cli->json)
-            json_array_append_new(all, field_json(&spec_fields[i]));
+            json_array_append_new(json_object_get(all, "fields"), field_json(&spec_fields[i]));
         else
             print_field(&spec_fields[i]);
     }

@@ -41,7 +41,8 @@ static void print_rows(const json_t *rows, const struct column columns[COLUMNS_M
     }
 }
 
-static int list(struct cli *cli, const char *what, const struct column columns[COLUMNS_MOST])
+/* GET /v1/WHAT, whose rows are the member `key`. */
+static int list(struct cli *cli, const char *what, const char *key, const struct column columns[COLUMNS_MOST])
 {
     json_auto_t *answer = NULL;
     int r = server_get(cli, &answer, "/v1/%s", what);
@@ -51,7 +52,7 @@ static int list(struct cli *cli, const char *what, const struct column columns[C
     if (cli->json)
         print_json(answer);
     else
-        print_rows(json_object_get(answer, what), columns);
+        print_rows(json_object_get(answer, key), columns);
     return CLI_OK;
 }
 
@@ -59,23 +60,23 @@ int command_datasets(struct cli *cli)
 {
     static const struct column columns[COLUMNS_MOST] = { { "name", 20 }, { "format", 14 }, { "path", 40 } };
 
-    return list(cli, "datasets", columns);
+    return list(cli, "datasets", "datasets", columns);
 }
 
 int command_devices(struct cli *cli)
 {
     static const struct column columns[COLUMNS_MOST] = { { "id", 10 }, { "name", 40 }, { "job", 36 } };
 
-    return list(cli, "devices", columns);
+    return list(cli, "devices", "devices", columns);
 }
 
 int command_queue(struct cli *cli)
 {
     static const struct column columns[COLUMNS_MOST] = {
-        { "position", 8 }, { "id", 36 }, { "kind", 11 }, { "state", 9 }, { "priority", 8 }, { "device", 8 },
+        { "id", 36 }, { "kind", 11 }, { "state", 9 }, { "priority", 8 }, { "reason", 40 },
     };
 
-    return list(cli, "queue", columns);
+    return list(cli, "queue", "jobs", columns);
 }
 
 int command_version(struct cli *cli)

@@ -23,6 +23,12 @@ void print_json(const json_t *json)
     putchar('\n');
 }
 
+void print_json_short(const json_t *json)
+{
+    json_dumpf(json, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    putchar('\n');
+}
+
 void print_percent(char ret[16], const json_t *fraction)
 {
     if (json_is_number(fraction))
@@ -102,7 +108,7 @@ void print_job(const json_t *job)
         printf("%-14s %s: %s\n", "error", text_at(error, "code", "-"), text_at(error, "message", "-"));
     if (json_is_object(result)) {
         printf("result\n");
-        print_json(result);
+        print_json_short(result);
     }
 }
 

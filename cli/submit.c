@@ -189,7 +189,7 @@ static int dry_run(const json_t *spec)
     int r = spec_from_json(spec, &parsed, &errors);
 
     if (r == 0) {
-        print_json(parsed.json);
+        print_json_short(parsed.json);
         return CLI_OK;
     }
     if (r != -EINVAL)

@@ -1,0 +1,91 @@
+"""What the tests of riftctl share: running it, and a server that says what a
+test wants said (for answers a real riftd gives too rarely: broken streams,
+wrong hashes, a restart in the middle of an event)."""
+import json
+import os
+import subprocess
+import threading
+import unittest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+BUILD = os.environ.get("RIFT_BUILD", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build"))
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+DEADLINE_S = 60
+
+
+def program(name):
+    return os.path.join(BUILD, name)
+
+
+def riftctl(*arguments, stdin="", env=None, cwd=None):
+    """Run it to its end. Nothing of the caller's RIFTD_* gets in."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RIFTD_")}
+    return subprocess.run([program("riftctl"), *arguments], input=stdin, text=True, capture_output=True,
+                          timeout=DEADLINE_S, env={**clean, **(env or {})}, cwd=cwd, check=False)
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+
+    def run_ctl(self, code, *arguments, **options):
+        """Run riftctl, insist on its exit code, return (stdout, stderr)."""
+        done = riftctl(*arguments, **options)
+        self.assertEqual(done.returncode, code, f"riftctl {' '.join(arguments)}\n{done.stdout}\n{done.stderr}")
+        self.assertNotIn("Sanitizer", done.stderr)
+        return done.stdout, done.stderr
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self):
+        size = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(size) if size else b""
+        self.server.seen.append((self.command, self.path, dict(self.headers), body))
+        self.server.answer(self, self.command, self.path, body)
+
+    do_GET = do_POST = do_DELETE = answer
+
+    def reply(self, status, document, content_type="application/json", headers=()):
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def problem(self, status, detail, errors=None):
+        self.reply(status, {"type": "/problems/x", "title": "title", "status": status, "detail": detail,
+                            **({"errors": errors} if errors else {})}, "application/problem+json")
+
+    def start_stream(self, content_type="text/event-stream"):
+        """An answer that ends when the connection does."""
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, answer):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer, self.seen = answer, []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.thread.join()
+        self.server_close()

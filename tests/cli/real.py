@@ -1,0 +1,119 @@
+"""A real riftd for tests: fresh state directory, port 0, its own tiny data."""
+import json
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+from client import program, DEADLINE_S
+
+IMAGES, CLASSES, SIDE = 96, 4, 32
+
+
+def skip_unless_built(*names):
+    for name in names:
+        if not os.access(program(name), os.X_OK):
+            print(f"skipped: {program(name)} is not built")
+            sys.exit(77)
+
+
+def wait_for(what, look, deadline_s=DEADLINE_S):
+    """The first true answer of look(), asked every few milliseconds."""
+    deadline = time.monotonic() + deadline_s
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{what}: not within {deadline_s} s")
+
+
+def write_examples(path):
+    """Images whose class is the quarter that is bright: learnable within an epoch or two."""
+    rng = random.Random(7)
+    pixels, labels = bytearray(), []
+    for index in range(IMAGES):
+        label = index % CLASSES
+        labels.append(label)
+        for row in range(SIDE):
+            for column in range(SIDE):
+                bright = (row >= SIDE // 2) * 2 + (column >= SIDE // 2) == label
+                pixels.append(min(255, rng.randrange(60) + 180 * bright))
+    y = struct.pack(f"<{IMAGES}q", *labels)
+    header = json.dumps({"x": {"dtype": "U8", "shape": [IMAGES, 1, SIDE, SIDE], "data_offsets": [0, len(pixels)]},
+                         "y": {"dtype": "I64", "shape": [IMAGES], "data_offsets": [len(pixels), len(pixels) + len(y)]}})
+    header += " " * (-len(header) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header.encode() + bytes(pixels) + y)
+
+
+def rift_spec(data, **more):
+    """The whole method in a few seconds."""
+    return {"kind": "rift", "batch_size": 16, "label": "tiny", "threads": 1,
+            "model": {"width": 4, "num_classes": CLASSES, "input": [1, SIDE, SIDE]},
+            "dataset": {"format": "tensors", "path": data},
+            "attack": {"steps": 2}, "train": {"epochs": 2}, "optimizer": {"lr": 0.02},
+            "mrc": {"steps": 1}, "finetune": {"epochs": 1}, "interpolate": {"alphas": [0, 0.5, 1]}, **more}
+
+
+class Daemon:
+    """with Daemon() as riftd: riftd.url, riftd.state, riftd.data."""
+
+    def __init__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="rift-test-")
+        self.state = os.path.join(self.directory.name, "state")
+        self.data = os.path.join(self.directory.name, "examples.safetensors")
+        self.process = None
+        write_examples(self.data)
+
+    def start(self):
+        address = os.path.join(self.state, "riftd.address")
+        if os.path.exists(address):
+            os.unlink(address)
+        os.makedirs(self.state, exist_ok=True)
+        with open(os.path.join(self.directory.name, "riftd.log"), "ab") as log:
+            self.process = subprocess.Popen([program("riftd"), "--state", self.state, "--port", "0",
+                                             "--dataset", f"tiny=tensors:{self.data}"], stdout=log, stderr=log)
+        wait_for("riftd's address", lambda: os.path.exists(address) or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log()
+        with open(address, encoding="utf-8") as file:
+            self.url = file.readline().strip()
+        if "://" not in self.url:
+            self.url = "http://" + self.url
+
+    def kill(self, number=signal.SIGKILL):
+        self.process.send_signal(number)
+        self.process.wait(DEADLINE_S)
+
+    def log(self):
+        with open(os.path.join(self.directory.name, "riftd.log"), encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def stop_workers(self):
+        """Workers outlive riftd on purpose; a test's must not outlive the test."""
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+                if len(words) > 2 and words[0].endswith(b"rift-worker") and self.state.encode() in words[2]:
+                    os.kill(int(entry), signal.SIGKILL)
+            except (OSError, ProcessLookupError):
+                pass
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        if self.process.poll() is None:
+            self.kill(signal.SIGTERM)
+        self.stop_workers()
+        if kind:
+            print(self.log(), file=sys.stderr)
+        self.directory.cleanup()

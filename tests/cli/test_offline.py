@@ -1,0 +1,155 @@
+"""What riftctl does before any server is asked: help, --set, --dry-run, exit codes."""
+import json
+import os
+import re
+import subprocess
+import tempfile
+import unittest
+
+from client import Case, program, riftctl, ROOT
+
+RIFT = ["--set", "kind=rift", "--set", "dataset.format=idx", "--set", "dataset.path=/data"]
+NOBODY = ["--server", "http://127.0.0.1:1"]  # port 1: nobody listens there
+
+
+def commands():
+    overview = riftctl("--help").stdout
+    return re.findall(r"^  ([a-z]+) ", overview.split("Everywhere")[0], re.M)
+
+
+class Help(Case):
+    def test_the_overview_lists_every_command_and_each_has_its_own_help(self):
+        names = commands()
+        self.assertGreaterEqual(len(names), 19)
+        for name in names:
+            out, _ = self.run_ctl(0, name, "--help")
+            self.assertTrue(out.startswith(f"usage: riftctl {name} "), out)
+            self.assertIn("--json", out)
+            self.assertEqual(self.run_ctl(0, "--help", name)[0], out, "help may be asked before the command too")
+
+    def test_no_command_is_a_usage_error_and_shows_what_there_is(self):
+        out, err = self.run_ctl(2)
+        self.assertEqual(out, "")
+        self.assertIn("submit", err)
+
+    def test_unknown_words_are_usage_errors_that_name_the_word(self):
+        for arguments, word in ((["sumbit"], "sumbit"), (["list", "--colour"], "--colour"), (["show"], "ID"),
+                                (["show", "a", "b"], "ID"), (["list", "--limit"], "limit"), (["list", "--all=1"], "all"),
+                                (["fields", "cook"], "cook"), (["submit"], "FILE")):
+            with self.subTest(arguments):
+                self.assertIn(word, self.run_ctl(2, *arguments)[1])
+
+
+class Set(Case):
+    def spec(self, *sets, stdin=None, code=0):
+        arguments = ["submit", "--dry-run", *(["-"] if stdin is not None else []), *sets]
+        out, err = self.run_ctl(code, *arguments, stdin=stdin or "")
+        return json.loads(out) if code == 0 else err
+
+    def test_dots_and_slashes_lead_to_the_same_field(self):
+        for name in ("train.epochs", "train/epochs", "/train/epochs"):
+            self.assertEqual(self.spec(*RIFT, "--set", f"{name}=7")["train"]["epochs"], 7)
+
+    def test_values_are_json_else_strings(self):
+        spec = self.spec(*RIFT, "--set", "label=a=b c", "--set", "seed=3", "--set", "shuffle=false", "--set",
+                         "model.input=[1,32,32]", "--set", "attack.epsilon=4/255", "--set", 'model.arch="resnet34"')
+        self.assertEqual((spec["label"], spec["seed"], spec["shuffle"]), ("a=b c", 3, False))
+        self.assertEqual((spec["model"]["input"], spec["model"]["arch"]), ([1, 32, 32], "resnet34"))
+        self.assertEqual(spec["attack"]["epsilon"], "4/255")
+
+    def test_a_set_changes_what_the_file_says_and_later_ones_win(self):
+        text = json.dumps({"kind": "rift", "dataset": {"format": "idx", "path": "/data"}, "train": {"epochs": 3}, "seed": 1})
+        spec = self.spec("--set", "train.epochs=4", "--set", "train.epochs=5", stdin=text)
+        self.assertEqual((spec["train"]["epochs"], spec["seed"]), (5, 1))
+
+    def test_array_items_are_reached_by_index_and_one_more_is_appended(self):
+        text = json.dumps({"kind": "evaluate", "dataset": {"format": "idx", "path": "/data"},
+                           "model": {"weights": "w.safetensors"}, "evaluate": {"attacks": [{"steps": 10}]}})
+        spec = self.spec("--set", "evaluate.attacks.0.steps=20", "--set", "evaluate.attacks.1.steps=30", stdin=text)
+        self.assertEqual([attack["steps"] for attack in spec["evaluate"]["attacks"]], [20, 30])
+        self.assertIn("leads nowhere", self.spec("--set", "evaluate.attacks.5.steps=1", stdin=text, code=2))
+
+    def test_a_path_through_a_number_is_refused(self):
+        self.assertIn("leads nowhere", self.spec("--set", "seed=1", "--set", "seed.deep=2", code=2))
+
+    def test_null_gives_way_to_members(self):
+        spec = self.spec(*RIFT, "--set", "attack=null", "--set", "attack.steps=3")
+        self.assertEqual(spec["attack"]["steps"], 3)
+
+    def test_an_assignment_needs_a_name_and_an_equals_sign(self):
+        for wrong in ("train.epochs", "=5", ""):
+            self.assertIn("FIELD=VALUE", self.spec("--set", wrong, code=2))
+
+
+class DryRun(Case):
+    def test_the_quickstart_spec_is_sound(self):
+        out, _ = self.run_ctl(0, "submit", os.path.join(ROOT, "docs", "quickstart.json"), "--dry-run")
+        self.assertEqual(json.loads(out)["kind"], "rift")
+
+    def test_a_bad_spec_exits_6_and_names_every_error_by_pointer(self):
+        _, err = self.run_ctl(6, "submit", "--dry-run", *RIFT, "--set", "train.epochs=0", "--set", "mrc.steps=x",
+                              "--set", "colour=red")
+        for pointer in ("/train/epochs: ", "/mrc/steps: ", "/colour: "):
+            self.assertIn("  " + pointer, err)
+        self.assertIn("3 errors", err)
+
+    def test_what_is_no_json_exits_6_and_names_the_line(self):
+        self.assertIn("line 2", self.run_ctl(6, "submit", "-", "--dry-run", stdin='{\n"kind" rift}')[1])
+        self.run_ctl(6, "submit", "-", "--dry-run", stdin="[]")
+        self.run_ctl(6, "submit", "-", "--dry-run", stdin="")
+        self.run_ctl(6, "submit", "-", "--dry-run", stdin='{"kind":"rift","kind":"mrc"}')
+
+    def test_a_missing_file_exits_1_and_is_named(self):
+        self.assertIn("/nowhere.json", self.run_ctl(1, "submit", "/nowhere.json")[1])
+
+    def test_a_file_without_end_is_refused(self):
+        self.run_ctl(1, "submit", "/dev/zero", "--dry-run")
+
+
+class Fields(Case):
+    def test_every_field_is_explained_and_kinds_filter(self):
+        everything = json.loads(self.run_ctl(0, "fields", "--json")[0])["fields"]
+        train = json.loads(self.run_ctl(0, "fields", "train", "--json")[0])["fields"]
+        self.assertGreater(len(everything), 50)
+        self.assertTrue(all(field["meaning"] for field in everything))
+        self.assertTrue(all("train" in field["kinds"] for field in train))
+        self.assertLess(len(train), len(everything))
+        out, _ = self.run_ctl(0, "fields", "mrc")
+        self.assertIn("/mrc/epsilon", out)
+        self.assertNotIn("/train/epochs", out)
+        self.assertLessEqual(max(map(len, re.findall(r"^    [A-Z].*$", out, re.M))), 78)
+
+
+class Unreachable(Case):
+    def test_commands_exit_4_when_nobody_answers(self):
+        for arguments in (["list"], ["show", "0190"], ["watch", "0190"], ["datasets"], ["devices"], ["queue"],
+                          ["submit", *RIFT]):
+            with self.subTest(arguments):
+                self.assertIn("127.0.0.1:1", self.run_ctl(4, *arguments, *NOBODY)[1])
+
+    def test_version_knows_itself_without_a_server(self):
+        out, _ = self.run_ctl(0, "version", *NOBODY)
+        self.assertIn("not reachable", out)
+        self.assertIsNone(json.loads(self.run_ctl(0, "version", "--json", *NOBODY)[0])["riftd"])
+
+    def test_a_state_directory_without_an_address_exits_4(self):
+        with tempfile.TemporaryDirectory() as state:
+            self.assertIn("riftd.address", self.run_ctl(4, "--state", state, "list")[1])
+            self.run_ctl(4, "list", env={"RIFTD_STATE": state})
+
+    def test_a_proxy_of_the_environment_is_not_asked_for_loopback(self):
+        _, err = self.run_ctl(4, "list", *NOBODY, env={"http_proxy": "http://127.0.0.1:2"})
+        self.assertNotIn("127.0.0.1:2", err)
+
+    def test_what_is_no_id_is_not_sent(self):
+        for word in ("../../etc", "xyz", "a" * 37, ""):
+            self.run_ctl(5, "show", word, *NOBODY)
+
+    def test_a_full_standard_output_is_an_error(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([program("riftctl"), "fields"], stdout=full, stderr=subprocess.PIPE, check=False)
+        self.assertEqual(done.returncode, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

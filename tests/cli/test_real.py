@@ -1,0 +1,141 @@
+"""riftctl, riftd and rift-worker together, the way a person uses them."""
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+from client import Case, program, DEADLINE_S
+from real import Daemon, rift_spec, skip_unless_built, wait_for
+
+LONG = {"train": {"epochs": 100000}, "checkpoint_every_s": 1}
+
+
+class Real(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.riftd = Daemon()
+        cls.riftd.__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.riftd.__exit__(None)
+
+    def ctl(self, code, *arguments, **options):
+        return self.run_ctl(code, "--state", self.riftd.state, *arguments, **options)[0]
+
+    def submit(self, *arguments, spec):
+        return self.ctl(0, "submit", "-", *arguments, stdin=json.dumps(spec)).strip()
+
+    def train_spec(self, **more):
+        spec = rift_spec(self.riftd.data)
+        for step in ("mrc", "finetune", "interpolate"):
+            del spec[step]
+        return {**spec, "kind": "train", **more}
+
+    def state(self, job):
+        return json.loads(self.ctl(0, "show", job, "--json"))["state"]
+
+    def test_1_the_whole_method_from_submit_to_files(self):
+        out = self.ctl(0, "submit", "-", "--watch", stdin=json.dumps(rift_spec(self.riftd.data)))
+        job = out.splitlines()[0]
+        for kind in ("train", "mrc", "finetune", "interpolate", "evaluate"):
+            self.assertRegex(out, rf"(?m)^{kind} +succeeded$")
+        self.assertIn("Module Robust Criticality", out)
+        self.assertIn("AT+RiFT", out)
+
+        document = json.loads(self.ctl(0, "show", job, "--json"))
+        self.assertEqual((document["state"], document["label"]), ("succeeded", "tiny"))
+        modules = json.loads(self.ctl(0, "modules", job, "--json"))
+        self.assertEqual(len(modules["modules"]), 21)
+        self.assertEqual(modules["lowest"], document["result"]["module"])
+        self.assertEqual(self.ctl(0, "modules", job).count("<- lowest"), 1)
+        points = json.loads(self.ctl(0, "interpolation", job, "--json"))
+        self.assertEqual([point["alpha"] for point in points["points"]], [0, 0.5, 1])
+        self.assertEqual(points["chosen_alpha"], document["result"]["alpha"])
+        self.assertIn("clean accuracy", self.ctl(0, "table", job))
+        self.assertIn(job, self.ctl(0, "list", "--kind", "rift", "--state", "succeeded", "--label", "tiny"))
+        self.assertNotIn(job, self.ctl(0, "list", "--state", "failed"))
+
+        names = [series["name"] for series in json.loads(self.ctl(0, "metrics", job, "--json"))["series"]]
+        self.assertTrue(names)
+        self.assertGreater(len(self.ctl(0, "metrics", job, names[0]).splitlines()), 1)
+        self.ctl(0, "log", job)
+        self.check_files(job)
+
+        self.ctl(0, "delete", job)
+        self.ctl(5, "show", job)
+
+    def check_files(self, job):
+        artifacts = json.loads(self.ctl(0, "artifacts", job, "--json"))["artifacts"]
+        self.assertIn("train/best.safetensors", [artifact["name"] for artifact in artifacts])
+        with tempfile.TemporaryDirectory() as directory:
+            self.ctl(0, "fetch", job, "--dir", directory)
+            for artifact in artifacts:
+                with open(os.path.join(directory, artifact["name"]), "rb") as file:
+                    self.assertEqual(hashlib.sha256(file.read()).hexdigest(), artifact["sha256"], artifact["name"])
+
+    def test_2_a_bad_spec_is_refused_with_every_pointer(self):
+        _, err = self.run_ctl(6, "--state", self.riftd.state, "submit", "--set", "kind=train", "--set", "train.epochs=0",
+                              "--set", "colour=red")
+        for pointer in ("/train/epochs: ", "/colour: ", "/dataset: "):
+            self.assertIn(pointer, err)
+
+    def test_3_a_job_that_cannot_work_fails_and_says_why(self):
+        job = self.submit(spec=self.train_spec(dataset={"format": "tensors", "path": "/nowhere.safetensors"}))
+        out, err = self.run_ctl(1, "--state", self.riftd.state, "watch", job)
+        self.assertIn("/nowhere.safetensors", err, out)
+
+    def test_4_a_cancelled_job_ends_the_watch_with_3_and_can_be_tried_again(self):
+        job = self.submit(spec=self.train_spec(**LONG))
+        wait_for("the job runs", lambda: self.state(job) == "running")
+        watch = subprocess.Popen([program("riftctl"), "watch", job, "--server", self.riftd.url], stdout=subprocess.PIPE)
+        self.ctl(0, "cancel", job)
+        watch.communicate(timeout=DEADLINE_S)
+        self.assertEqual(watch.returncode, 3)
+        self.ctl(1, "cancel", job)
+        self.ctl(0, "retry", job)
+        self.assertIn(self.state(job), ("queued", "running"))
+        self.ctl(1, "delete", job)
+        self.ctl(0, "cancel", job)
+        wait_for("the job ends", lambda: self.state(job) == "cancelled")
+
+    def test_5_the_same_key_is_the_same_job(self):
+        spec = self.train_spec(train={"epochs": 1})
+        first = self.submit("--idempotency-key", "once", spec=spec)
+        self.assertEqual(self.submit("--idempotency-key", "once", spec=spec), first)
+        self.ctl(6, "submit", "-", "--idempotency-key", "once", stdin=json.dumps({**spec, "seed": 9}))
+        self.ctl(0, "watch", first)
+
+    def test_6_a_watch_survives_riftd_being_killed_and_started_again(self):
+        job = self.submit(spec=self.train_spec(train={"epochs": 12}))
+        watch = subprocess.Popen([program("riftctl"), "watch", job, "--json", "--state", self.riftd.state],
+                                 stdout=subprocess.PIPE, text=True)
+        first = watch.stdout.readline()
+        self.riftd.kill()
+        self.riftd.start()
+        rest, _ = watch.communicate(timeout=DEADLINE_S)
+        self.assertEqual(watch.returncode, 0)
+        lines = [json.loads(line) for line in [first, *rest.splitlines()]]
+        ids = [line["id"] for line in lines[:-1] if isinstance(line.get("id"), int)]
+        self.assertEqual(ids, sorted(set(ids)), "no event twice, none out of order")
+        seqs = [line["seq"] for line in lines[:-1] if line.get("seq")]
+        self.assertEqual(seqs, list(range(1, len(seqs) + 1)), "no event of the worker's journal is missing")
+
+    def test_7_what_riftd_has_is_listed(self):
+        self.assertIn("tiny", self.ctl(0, "datasets"))
+        self.assertIn("cpu", self.ctl(0, "devices"))
+        self.ctl(0, "queue")
+        self.assertNotIn("not reachable", self.ctl(0, "version"))
+        self.assertEqual(json.loads(self.ctl(0, "queue", "--json"))["jobs"], [])
+
+    def test_8_the_beginning_of_an_id_is_enough(self):
+        job = self.submit(spec=self.train_spec(dataset={"name": "tiny"}, train={"epochs": 1}))
+        self.assertIn(job, self.ctl(0, "show", job[:-1]))
+        self.ctl(0, "watch", job)
+
+
+if __name__ == "__main__":
+    skip_unless_built("riftctl", "riftd", "rift-worker")
+    unittest.main()
