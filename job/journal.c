@@ -259,7 +259,7 @@ static int line_next(struct window *window, const char **ret_line, size_t *ret_l
             *ret_line = window->data + window->start;
             *ret_length = (size_t)(newline - *ret_line);
             window->start += *ret_length + 1;
-            return 1;
+            return *ret_length < LINE_LIMIT ? 1 : -EMSGSIZE;
         }
         /* Keep the unfinished line, at the front, and read on behind it. */
         window->filled -= window->start;
@@ -267,7 +267,7 @@ static int line_next(struct window *window, const char **ret_line, size_t *ret_l
         window->offset += (int64_t)window->start;
         window->start = 0;
         looked = window->filled;
-        if (window->filled > LINE_LIMIT)
+        if (window->filled >= LINE_LIMIT)
             return -EMSGSIZE;
         if (window->room - window->filled < PIECE) {
             char *larger = realloc(window->data, window->room * 2);

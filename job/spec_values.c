@@ -119,14 +119,19 @@ static int take_bool(const struct spec_field *field, const json_t *value, json_t
     return json_is_boolean(value) ? give(json_boolean(json_is_true(value)), ret) : -EINVAL;
 }
 
-/* 110.0 and 1e3 are whole numbers too, and become 110 and 1000. */
+/* 110.0 and 1e3 are whole numbers too, and become 110 and 1000. Integers are
+ * compared as such: a double can't tell 2^53 + 1 from 2^53. */
 static int take_int(const struct spec_field *field, const json_t *value, json_t **ret)
 {
-    if (!json_is_number(value) || !in_range(field, json_number_value(value)))
+    double real = json_real_value(value);
+    json_int_t whole;
+
+    if (!json_is_number(value) || (json_is_real(value) && (!in_range(field, real) || real != floor(real))))
         return -EINVAL;
-    if (json_is_real(value) && json_real_value(value) != floor(json_real_value(value)))
+    whole = json_is_real(value) ? (json_int_t)real : json_integer_value(value);
+    if (whole < (json_int_t)field->min || whole > (json_int_t)field->max)
         return -EINVAL;
-    return give(json_integer(json_is_integer(value) ? json_integer_value(value) : (json_int_t)json_real_value(value)), ret);
+    return give(json_integer(whole), ret);
 }
 
 static int take_real(const struct spec_field *field, const json_t *value, json_t **ret)

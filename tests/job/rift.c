@@ -1,0 +1,160 @@
+/* Do five specs and one table come out of a rift job? */
+#include "job/job.h"
+#include "tests/check.h"
+
+#include <errno.h>
+
+static const char rift_text[] =
+    "{\"kind\":\"rift\",\"label\":\"paper\",\"priority\":3,\"device\":\"cpu\",\"seed\":9,\"batch_size\":64,\"threads\":2,"
+    "\"protocol\":\"paper\",\"dataset\":{\"name\":\"fashion-mnist\",\"train_limit\":500},"
+    "\"model\":{\"width\":16,\"input\":[1,32,32],\"weights\":\"start.safetensors\"},"
+    "\"augment\":\"none\",\"attack\":{\"steps\":7},"
+    "\"train\":{\"epochs\":6},\"optimizer\":{\"lr\":0.2},"
+    "\"mrc\":{\"steps\":4},\"finetune\":{\"epochs\":8,\"modules\":{\"top\":2},\"optimizer\":{\"lr\":0.002}},"
+    "\"interpolate\":{\"alphas\":[0,0.5,1],\"tolerance\":0.01},\"evaluate\":{\"attacks\":[{\"steps\":20},{\"steps\":30}]}}";
+
+static int expand(const char *text, json_t *steps[RIFT_STEPS])
+{
+    struct spec_errors errors;
+    spec_auto rift = { 0 };
+
+    if (spec_parse(text, strlen(text), &rift, &errors) < 0) {
+        CHECK_FAIL("%s: %s", errors.list[0].pointer, errors.list[0].message);
+        return -EINVAL;
+    }
+    return rift_expand(&rift, steps);
+}
+
+static void expansion(void)
+{
+    json_t *steps[RIFT_STEPS];
+    struct job_spec spec[RIFT_STEPS] = { 0 };
+
+    CHECK_INT(expand(rift_text, steps), 0);
+    for (int i = 0; i < RIFT_STEPS; i++) {
+        struct spec_errors errors;
+        if (spec_from_json(steps[i], &spec[i], &errors) < 0)
+            CHECK_FAIL("step %d: %s %s", i, errors.list[0].pointer, errors.list[0].message);
+        CHECK(json_equal(spec[i].json, steps[i])); /* complete already */
+        CHECK_STRING(spec[i].label, "paper");
+        CHECK_INT(spec[i].priority, 3);
+        CHECK_STRING(spec[i].device, "cpu");
+        CHECK_INT(spec[i].seed, 9);
+        CHECK_INT(spec[i].batch_size, 64);
+        CHECK_INT(spec[i].threads, 2);
+        CHECK_INT(spec[i].protocol, PROTOCOL_PAPER);
+        CHECK_STRING(spec[i].dataset.name, "fashion-mnist");
+        CHECK_INT(spec[i].dataset.train_limit, 500);
+        CHECK_INT(spec[i].model.width, 16);
+        CHECK_INT(spec[i].attack.steps, 7);
+    }
+    CHECK_INT(spec[0].kind, JOB_TRAIN);
+    CHECK_STRING(spec[0].model.weights.path, "start.safetensors");
+    CHECK_INT(spec[0].augment, AUGMENT_NONE);
+    CHECK_INT(spec[0].train.epochs, 6);
+    CHECK_NEAR(spec[0].optimizer.lr, 0.2, 0);
+    CHECK_INT(spec[0].optimizer.milestones[0], 5);
+
+    CHECK_INT(spec[1].kind, JOB_MRC);
+    CHECK_STRING(spec[1].model.weights.job, "step:0");
+    CHECK_INT(spec[1].mrc.steps, 4);
+
+    CHECK_INT(spec[2].kind, JOB_FINETUNE);
+    CHECK_STRING(spec[2].model.weights.job, "step:0");
+    CHECK_STRING(spec[2].finetune.mrc_job.job, "step:1");
+    CHECK_INT(spec[2].finetune.modules.rule, MODULES_TOP);
+    CHECK_INT(spec[2].finetune.epochs, 8);
+    CHECK_NEAR(spec[2].optimizer.lr, 0.002, 0);
+    CHECK_INT(spec[2].optimizer.milestone_count, 1);
+    CHECK_INT(spec[2].optimizer.milestones[0], 4);
+    CHECK_INT(spec[2].augment, AUGMENT_NONE);
+
+    CHECK_INT(spec[3].kind, JOB_INTERPOLATE);
+    CHECK_STRING(spec[3].interpolate.from.job, "step:0");
+    CHECK_STRING(spec[3].interpolate.to.job, "step:2");
+    CHECK_INT(spec[3].interpolate.alpha_count, 3);
+    CHECK_NEAR(spec[3].interpolate.tolerance, 0.01, 0);
+
+    CHECK_INT(spec[4].kind, JOB_EVALUATE);
+    CHECK_STRING(spec[4].model.weights.job, "step:3");
+    CHECK_STRING(spec[4].evaluate.baseline.job, "step:0");
+    CHECK_INT(spec[4].evaluate.attack_count, 2);
+    CHECK_STRING(spec[4].evaluate.attacks[1].name, "pgd-30");
+    for (int i = 0; i < RIFT_STEPS; i++) {
+        spec_done(&spec[i]);
+        json_decref(steps[i]);
+    }
+}
+
+static int count_reference(const struct spec_ref *ref, void *user)
+{
+    char *seen = user;
+
+    strcat(strcat(seen, ref->pointer), " ");
+    strcat(strcat(seen, ref->job), "; ");
+    return 0;
+}
+
+/* What the API makes dependencies of. */
+static void linked(void)
+{
+    static const char *const expected[RIFT_STEPS] = {
+        "", "/model/weights step:0; ", "/model/weights step:0; /finetune/mrc_job step:1; ",
+        "/interpolate/from step:0; /interpolate/to step:2; ", "/model/weights step:3; /evaluate/baseline step:0; " };
+    json_t *steps[RIFT_STEPS];
+
+    CHECK_INT(expand("{\"kind\":\"rift\",\"dataset\":{\"name\":\"x\"}}", steps), 0);
+    for (int i = 0; i < RIFT_STEPS; i++) {
+        char seen[300] = "";
+        CHECK_INT(spec_refs(steps[i], count_reference, seen), 0);
+        CHECK_STRING(seen, expected[i]);
+        json_decref(steps[i]);
+    }
+}
+
+static void only_rift(void)
+{
+    static const char text[] = "{\"kind\":\"train\",\"dataset\":{\"name\":\"x\"}}";
+    json_t *steps[RIFT_STEPS] = { NULL };
+
+    CHECK_INT(expand(text, steps), -EINVAL);
+    CHECK(steps[0] == NULL);
+}
+
+static void table(void)
+{
+    json_auto_t *tuned = json_pack("{s:[s, s], s:i}", "modules", "layer2.1.conv2", "linear", "epochs", 3);
+    json_auto_t *walked = json_pack("{s:f}", "chosen_alpha", 0.7);
+    json_auto_t *judged = json_loads("{\"clean\":{\"loss\":1,\"accuracy\":0.85},\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.5},"
+                                     "{\"name\":\"pgd-20\",\"accuracy\":0.4}],\"baseline\":{\"clean\":{\"accuracy\":0.8},"
+                                     "\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.51}]}}", 0, NULL);
+    const json_t *results[RIFT_STEPS] = { NULL, NULL, tuned, walked, judged };
+    json_auto_t *made = rift_table(results, "paper");
+    json_auto_t *expected = json_loads("{\"module\":\"layer2.1.conv2, linear\",\"modules\":[\"layer2.1.conv2\",\"linear\"],"
+                                       "\"alpha\":0.7,\"protocol\":\"paper\",\"attack\":\"pgd-10\","
+                                       "\"before\":{\"clean_accuracy\":0.8,\"robust_accuracy\":0.51},"
+                                       "\"after\":{\"clean_accuracy\":0.85,\"robust_accuracy\":0.5}}", 0, NULL);
+    CHECK(expected && json_equal(made, expected));
+
+    /* Before anything has finished; and an evaluation without attacks. */
+    const json_t *nothing[RIFT_STEPS] = { NULL };
+    json_auto_t *empty = rift_table(nothing, "validation");
+    json_auto_t *nulls = json_loads("{\"module\":null,\"modules\":null,\"alpha\":null,\"protocol\":\"validation\",\"attack\":null,"
+                                    "\"before\":{\"clean_accuracy\":null,\"robust_accuracy\":null},"
+                                    "\"after\":{\"clean_accuracy\":null,\"robust_accuracy\":null}}", 0, NULL);
+    CHECK(nulls && json_equal(empty, nulls));
+    json_auto_t *clean = json_loads("{\"clean\":{\"accuracy\":0.9},\"attacks\":[]}", 0, NULL);
+    results[4] = clean;
+    json_auto_t *bare = rift_table(results, "paper");
+    const json_t *after = json_object_get(bare, "after");
+    CHECK_NEAR(json_number_value(json_object_get(after, "clean_accuracy")), 0.9, 0);
+    CHECK(json_is_null(json_object_get(after, "robust_accuracy")));
+}
+
+static const struct check_case cases[] = {
+    { "a rift spec unfolds into five complete specs", expansion },
+    { "the steps name each other", linked },
+    { "only a rift spec unfolds", only_rift },
+    { "the table has what is known and null for the rest", table },
+};
+CHECK_MAIN(cases)

@@ -1,0 +1,635 @@
+/* Does every mistake get its name, and does a good spec say everything? */
+#include "job/job.h"
+#include "tests/check.h"
+
+#include <errno.h>
+
+#define DATA "\"dataset\":{\"format\":\"cifar10\",\"path\":\"data\"}"
+#define WEIGHTS "\"model\":{\"weights\":\"model.safetensors\"}"
+#define TRAIN "{\"kind\":\"train\"," DATA
+#define MRC "{\"kind\":\"mrc\"," DATA "," WEIGHTS
+#define FINETUNE "{\"kind\":\"finetune\"," DATA "," WEIGHTS
+#define INTERPOLATE "{\"kind\":\"interpolate\"," DATA
+#define EVALUATE "{\"kind\":\"evaluate\"," DATA "," WEIGHTS
+#define RIFT "{\"kind\":\"rift\"," DATA
+#define FROM_TO "\"from\":\"a\",\"to\":\"b\""
+#define UUID "0198c0de-0000-7000-8000-00000000abcd"
+
+/* ---- mistakes -------------------------------------------------------------------- */
+
+static const struct {
+    const char *text;
+    const char *pointer;
+    const char *message; /* part of it */
+} wrong[] = {
+    /* the document */
+    { "", "", "isn't JSON" },
+    { "{\"kind\":\"train\"", "", "line 1" },
+    { "{\"kind\":\"train\",\"kind\":\"mrc\"}", "", "duplicate" },
+    { "[1]", "", "must be a JSON object" },
+    { "{\"kind\":\"train\"} x", "", "isn't JSON" },
+    { TRAIN ",\"seed\":99999999999999999999}", "", "isn't JSON" },
+    { TRAIN ",\"checkpoint_every_s\":1e999}", "", "isn't JSON" },
+    { TRAIN ",\"label\":\"\xFF\"}", "", "isn't JSON" },
+    /* kind */
+    { "{}", "/kind", "is required: train, mrc, finetune, interpolate, evaluate or rift" },
+    { "{\"kind\":\"trian\"}", "/kind", "is \"trian\"" },
+    { "{\"kind\":5}", "/kind", "must be train, mrc, finetune, interpolate, evaluate or rift, is 5" },
+    { "{\"kind\":null}", "/kind", "is null" },
+    /* members that aren't fields */
+    { TRAIN ",\"batchsize\":5}", "/batchsize", "isn't a known field; did you mean \"batch_size\"?" },
+    { TRAIN ",\"train\":{\"epoch\":5}}", "/train/epoch", "did you mean \"epochs\"?" },
+    { TRAIN ",\"optimiser\":{}}", "/optimiser", "did you mean \"optimizer\"?" },
+    { TRAIN ",\"zzzzzzzzzzzz\":1}", "/zzzzzzzzzzzz", "isn't a known field" },
+    { TRAIN ",\"a/b~c\":1}", "/a~1b~0c", "isn't a known field" },
+    { TRAIN ",\"model/width\":1}", "/model~1width", "isn't a known field" },
+    { TRAIN ",\"\":1}", "/", "isn't a known field" },
+    { TRAIN ",\"mrc\":{\"epsilon\":0.1}}", "/mrc", "isn't a field of train jobs" },
+    { MRC ",\"train\":{}}", "/train", "isn't a field of mrc jobs" },
+    { EVALUATE ",\"augment\":\"none\"}", "/augment", "isn't a field of evaluate jobs" },
+    { RIFT ",\"finetune\":{\"mrc_job\":\"x\"}}", "/finetune/mrc_job", "isn't a field of rift jobs" },
+    { RIFT ",\"evaluate\":{\"baseline\":\"x\"}}", "/evaluate/baseline", "isn't a field of rift jobs" },
+    { RIFT ",\"interpolate\":{\"from\":\"a\"}}", "/interpolate/from", "isn't a field of rift jobs" },
+    { TRAIN ",\"attack\":{\"eps\":0.1}}", "/attack/eps", "isn't a known field" },
+    { TRAIN ",\"attack\":{\"step\":1}}", "/attack/step", "did you mean \"steps\"?" },
+    /* sections that aren't objects */
+    { TRAIN ",\"train\":5}", "/train", "must be an object, is 5" },
+    { TRAIN ",\"optimizer\":null}", "/optimizer", "must be an object, is null" },
+    { TRAIN ",\"optimizer\":{\"schedule\":[]}}", "/optimizer/schedule", "must be an object, is []" },
+    /* whole numbers */
+    { TRAIN ",\"batch_size\":-3}", "/batch_size", "must be a whole number from 1 to 65536 (images), is -3" },
+    { TRAIN ",\"batch_size\":0}", "/batch_size", "is 0" },
+    { TRAIN ",\"batch_size\":65537}", "/batch_size", "is 65537" },
+    { TRAIN ",\"batch_size\":1.5}", "/batch_size", "must be a whole number from 1 to 65536 (images), is 1.5" },
+    { TRAIN ",\"batch_size\":\"128\"}", "/batch_size", "is \"128\"" },
+    { TRAIN ",\"batch_size\":null}", "/batch_size", "is null" },
+    { TRAIN ",\"batch_size\":true}", "/batch_size", "is true" },
+    { TRAIN ",\"seed\":-1}", "/seed", "must be a whole number from 0 to 9007199254740992, is -1" },
+    { TRAIN ",\"seed\":9007199254740993}", "/seed", "is 9007199254740993" },
+    { TRAIN ",\"seed\":1e300}", "/seed", "is 1e" },
+    { TRAIN ",\"priority\":101}", "/priority", "must be a whole number from -100 to 100, is 101" },
+    { TRAIN ",\"threads\":1025}", "/threads", "from 0 to 1024 (threads)" },
+    { TRAIN ",\"train\":{\"epochs\":0}}", "/train/epochs", "from 1 to 100000 (epochs), is 0" },
+    { "{\"kind\":\"train\",\"dataset\":{\"format\":\"idx\",\"path\":\"d\",\"train_limit\":0}}", "/dataset/train_limit",
+      "or null, is 0" },
+    /* numbers */
+    { TRAIN ",\"checkpoint_every_s\":-1}", "/checkpoint_every_s", "from 0 to 86400 (seconds), is -1" },
+    { TRAIN ",\"optimizer\":{\"lr\":\"0.1\"}}", "/optimizer/lr", "must be a number from 0 to 1000, is \"0.1\"" },
+    { TRAIN ",\"optimizer\":{\"momentum\":1.01}}", "/optimizer/momentum", "is 1.01" },
+    { MRC ",\"mrc\":{\"epsilon\":-0.1}}", "/mrc/epsilon", "is -0.1" },
+    { "{\"kind\":\"train\",\"dataset\":{\"format\":\"idx\",\"path\":\"d\",\"validation\":0.95}}", "/dataset/validation",
+      "from 0.001 to 0.9" },
+    /* pixels */
+    { TRAIN ",\"attack\":{\"epsilon\":8}}", "/attack/epsilon",
+      "must be a number from 0 to 1 (pixel in [0,1]) or a fraction such as \"8/255\", is 8" },
+    { TRAIN ",\"attack\":{\"epsilon\":\"8/0\"}}", "/attack/epsilon", "is \"8/0\"" },
+    { TRAIN ",\"attack\":{\"epsilon\":\"8/\"}}", "/attack/epsilon", "is \"8/\"" },
+    { TRAIN ",\"attack\":{\"epsilon\":\"/255\"}}", "/attack/epsilon", "is \"/255\"" },
+    { TRAIN ",\"attack\":{\"epsilon\":\"-8/255\"}}", "/attack/epsilon", "is \"-8/255\"" },
+    { TRAIN ",\"attack\":{\"epsilon\":\"8/255 \"}}", "/attack/epsilon", "is \"8/255 \"" },
+    { TRAIN ",\"attack\":{\"epsilon\":\"0.03\"}}", "/attack/epsilon", "is \"0.03\"" },
+    { TRAIN ",\"attack\":{\"epsilon\":\"nan/inf\"}}", "/attack/epsilon", "is \"nan/inf\"" },
+    { TRAIN ",\"attack\":{\"epsilon\":\"300/255\"}}", "/attack/epsilon", "is \"300/255\"" },
+    { TRAIN ",\"attack\":{\"step_size\":\"1/1/1\"}}", "/attack/step_size", "is \"1/1/1\"" },
+    /* names and words */
+    { TRAIN ",\"protocol\":\"test\"}", "/protocol", "must be validation or paper, is \"test\"" },
+    { TRAIN ",\"protocol\":\"\"}", "/protocol", "is \"\"" },
+    { TRAIN ",\"protocol\":\"validation|paper\"}", "/protocol", "is \"validation|paper\"" },
+    { TRAIN ",\"precision\":\"bf16\"}", "/precision", "must be float32, is \"bf16\"" },
+    { TRAIN ",\"train\":{\"method\":\"trades\"}}", "/train/method", "must be standard or pgd-at" },
+    { TRAIN ",\"model\":{\"arch\":\"vgg\"}}", "/model/arch", "must be resnet18 or resnet34, is \"vgg\"" },
+    { TRAIN ",\"attack\":{\"type\":\"fgsm\"}}", "/attack/type", "must be pgd" },
+    { TRAIN ",\"shuffle\":1}", "/shuffle", "must be true or false, is 1" },
+    { TRAIN ",\"device\":\"gpu\"}", "/device", "must be auto, cpu, ref, cuda or cuda:N, is \"gpu\"" },
+    { TRAIN ",\"device\":\"cuda:\"}", "/device", "is \"cuda:\"" },
+    { TRAIN ",\"device\":\"cuda:-1\"}", "/device", "is \"cuda:-1\"" },
+    { TRAIN ",\"device\":\"cuda:1x\"}", "/device", "is \"cuda:1x\"" },
+    { TRAIN ",\"label\":\"\"}", "/label", "must be text of 1 to 100 characters or null, is \"\"" },
+    { TRAIN ",\"label\":\"a\\nb\"}", "/label", "text of 1 to 100 characters" },
+    { TRAIN ",\"label\":\"01234567890123456789012345678901234567890123456789"
+      "012345678901234567890123456789012345678901234567890\"}", "/label", "is \"0123456789" },
+    { TRAIN ",\"label\":\"a\\u0000b\"}", "", "isn't JSON" },
+    /* the model */
+    { TRAIN ",\"model\":{\"input\":[3,28,28]}}", "/model/input", "32x32 or 64x64 pixels, is [3,28,28]" },
+    { TRAIN ",\"model\":{\"input\":[2,32,32]}}", "/model/input", "1 or 3 channels" },
+    { TRAIN ",\"model\":{\"input\":[3,32,64]}}", "/model/input", "is [3,32,64]" },
+    { TRAIN ",\"model\":{\"input\":[3,32]}}", "/model/input", "is [3,32]" },
+    { TRAIN ",\"model\":{\"input\":[]}}", "/model/input", "is []" },
+    { TRAIN ",\"model\":{\"num_classes\":1}}", "/model/num_classes", "from 2 to 10000" },
+    { TRAIN ",\"model\":{\"normalize\":5}}", "/model/normalize", "must be an object or null, is 5" },
+    { TRAIN ",\"model\":{\"normalize\":{\"mean\":[0,0,0]}}}", "/model/normalize/std", "is required: a list of numbers" },
+    { TRAIN ",\"model\":{\"normalize\":{\"mean\":[0,0],\"std\":[1,1,1]}}}", "/model/normalize/mean",
+      "one number for each of the 3 channels of /model/input, has 2" },
+    { TRAIN ",\"model\":{\"normalize\":{\"mean\":[0,0,0],\"std\":[1,0,1]}}}", "/model/normalize/std", "from 1e-06 to 1000" },
+    { TRAIN ",\"model\":{\"normalize\":{\"mean\":[0,0,0],\"std\":[1,1,1],\"men\":1}}}", "/model/normalize/men", "\"mean\"" },
+    /* weights */
+    { "{\"kind\":\"mrc\"," DATA "}", "/model/weights", "is required: a path, {\"job\": ID} or {\"model\": ID}" },
+    { "{\"kind\":\"evaluate\"," DATA ",\"model\":{\"weights\":null}}", "/model/weights", "is null" },
+    { TRAIN ",\"model\":{\"weights\":\"\"}}", "/model/weights", "is \"\"" },
+    { TRAIN ",\"model\":{\"weights\":{}}}", "/model/weights", "is {}" },
+    { TRAIN ",\"model\":{\"weights\":{\"job\":\"5\"}}}", "/model/weights", "is {\"job\":\"5\"}" },
+    { TRAIN ",\"model\":{\"weights\":{\"job\":\"step:5\"}}}", "/model/weights", "{\"job\": ID}" },
+    { TRAIN ",\"model\":{\"weights\":{\"job\":\"0198c0de00000-7000-8000-00000000abcd\"}}}", "/model/weights", "{\"job\": ID}" },
+    { TRAIN ",\"model\":{\"weights\":{\"job\":\"" UUID "\",\"model\":\"" UUID "\"}}}", "/model/weights", "{\"job\": ID}" },
+    { TRAIN ",\"model\":{\"weights\":{\"model\":\"" UUID "\",\"artifact\":\"a\"}}}", "/model/weights", "{\"job\": ID}" },
+    { TRAIN ",\"model\":{\"weights\":{\"artifact\":\"a\"}}}", "/model/weights", "{\"job\": ID}" },
+    { TRAIN ",\"model\":{\"weights\":{\"job\":\"" UUID "\",\"artifact\":\"../a\"}}}", "/model/weights", "{\"job\": ID}" },
+    { TRAIN ",\"model\":{\"weights\":{\"job\":\"" UUID "\",\"file\":\"a\"}}}", "/model/weights", "{\"job\": ID}" },
+    { INTERPOLATE "," WEIGHTS ",\"interpolate\":{" FROM_TO "}}", "/model/weights", "isn't a field of interpolate jobs" },
+    { INTERPOLATE ",\"interpolate\":{\"from\":\"a\"}}", "/interpolate/to", "is required: a path" },
+    /* data */
+    { "{\"kind\":\"train\"}", "/dataset", "either the name of a registered data set, or format and path; has none of them" },
+    { "{\"kind\":\"train\",\"dataset\":{\"path\":\"d\"}}", "/dataset", "has a path but no format" },
+    { "{\"kind\":\"train\",\"dataset\":{\"format\":\"idx\"}}", "/dataset", "has a format but no path" },
+    { "{\"kind\":\"train\",\"dataset\":{\"format\":\"png\",\"path\":\"d\"}}", "/dataset/format",
+      "must be cifar10, idx, image-folder or tensors or null, is \"png\"" },
+    { "{\"kind\":\"train\",\"dataset\":{\"format\":\"idx\",\"path\":\"d\",\"split\":\"all\"}}", "/dataset/split",
+      "must be train, validation or test or null" },
+    /* attacks */
+    { TRAIN ",\"attack\":\"pgd\"}", "/attack", "must be an attack object or null, is \"pgd\"" },
+    { TRAIN ",\"attack\":null}", "/attack", "must be an attack object when /train/method is pgd-at, is null" },
+    { TRAIN ",\"attack\":{\"restarts\":0}}", "/attack/restarts", "from 1 to 100 (runs), is 0" },
+    { TRAIN ",\"attack\":{\"name\":\"clean\"}}", "/attack/name", "other than \"clean\"" },
+    { EVALUATE ",\"evaluate\":{\"attacks\":{}}}", "/evaluate/attacks", "must be a list of attack objects or null, is {}" },
+    { EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"steps\":0}]}}", "/evaluate/attacks/1/steps", "from 1 to 10000 (steps), is 0" },
+    { EVALUATE ",\"evaluate\":{\"attacks\":[{\"epsilom\":0}]}}", "/evaluate/attacks/0/epsilom", "did you mean \"epsilon\"?" },
+    { EVALUATE ",\"evaluate\":{\"attacks\":[null]}}", "/evaluate/attacks/0", "must be an attack object, is null" },
+    { EVALUATE ",\"evaluate\":{\"attacks\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"a\"}]}}",
+      "/evaluate/attacks/2/name", "must be different from the name of attack 0, is \"a\"" },
+    /* lists */
+    { TRAIN ",\"optimizer\":{\"schedule\":{\"milestones\":[5,5]}}}", "/optimizer/schedule/milestones",
+      "must be an ascending list of epochs" },
+    { TRAIN ",\"optimizer\":{\"schedule\":{\"milestones\":[0,5]}}}", "/optimizer/schedule/milestones", "is [0,5]" },
+    { TRAIN ",\"optimizer\":{\"schedule\":{\"milestones\":5}}}", "/optimizer/schedule/milestones", "is 5" },
+    { RIFT ",\"finetune\":{\"optimizer\":{\"schedule\":{\"milestones\":[2,1]}}}}", "/finetune/optimizer/schedule/milestones",
+      "is [2,1]" },
+    { INTERPOLATE ",\"interpolate\":{" FROM_TO ",\"alphas\":[]}}", "/interpolate/alphas", "is []" },
+    { INTERPOLATE ",\"interpolate\":{" FROM_TO ",\"alphas\":[0,0.5,0.5]}}", "/interpolate/alphas",
+      "must be an ascending list of at least one number from 0 to 1, is [0,0.5,0.5]" },
+    { INTERPOLATE ",\"interpolate\":{" FROM_TO ",\"alphas\":[0,1.1]}}", "/interpolate/alphas", "is [0,1.1]" },
+    { INTERPOLATE ",\"interpolate\":{" FROM_TO ",\"alphas\":\"all\"}}", "/interpolate/alphas", "is \"all\"" },
+    /* modules */
+    { MRC ",\"mrc\":{\"modules\":[]}}", "/mrc/modules", "must be a list of different names or null, is []" },
+    { MRC ",\"mrc\":{\"modules\":[\"conv1\",\"conv1\"]}}", "/mrc/modules", "different names" },
+    { MRC ",\"mrc\":{\"modules\":[\"conv1\",5]}}", "/mrc/modules", "is [\"conv1\",5]" },
+    { MRC ",\"mrc\":{\"modules\":\"lowest\"}}", "/mrc/modules", "is \"lowest\"" },
+    { FINETUNE "}", "/finetune/modules", "is required: a list of names, \"lowest\"" },
+    { FINETUNE ",\"finetune\":{\"modules\":\"least\"}}", "/finetune/modules", "is \"least\"" },
+    { FINETUNE ",\"finetune\":{\"modules\":{\"top\":0}}}", "/finetune/modules", "is {\"top\":0}" },
+    { FINETUNE ",\"finetune\":{\"modules\":{\"top\":3,\"x\":1},\"mrc_job\":\"d\"}}", "/finetune/modules", "{\"top\": NUMBER}" },
+    { FINETUNE ",\"finetune\":{\"modules\":\"lowest\"}}", "/finetune/mrc_job", "is required when /finetune/modules is \"lowest\"" },
+    { FINETUNE ",\"finetune\":{\"modules\":{\"top\":2}}}", "/finetune/mrc_job", "is required when /finetune/modules is {\"top\":2}" },
+    { FINETUNE ",\"finetune\":{\"modules\":\"lowest\",\"mrc_job\":{\"model\":\"" UUID "\"}}}", "/finetune/mrc_job",
+      "must be the path of an mrc job's directory, {\"job\": ID} or null" },
+    { FINETUNE ",\"finetune\":{\"modules\":\"lowest\",\"mrc_job\":{\"job\":\"" UUID "\",\"artifact\":\"a\"}}}",
+      "/finetune/mrc_job", "must be the path" },
+};
+enum { WRONG = sizeof(wrong) / sizeof(wrong[0]) };
+
+static void one_mistake_each(void)
+{
+    CHECK(WRONG >= 45);
+    for (int i = 0; i < WRONG; i++) {
+        struct spec_errors errors;
+        struct job_spec spec = { .batch_size = 77 };
+        int r = spec_parse(wrong[i].text, strlen(wrong[i].text), &spec, &errors);
+
+        if (r != -EINVAL || errors.total != 1 || errors.count != 1)
+            CHECK_FAIL("%s gives %d with %d errors, first %s: %s", wrong[i].text, r, errors.total, errors.list[0].pointer,
+                       errors.list[0].message);
+        if (r == 0) {
+            spec_done(&spec);
+            continue;
+        }
+        CHECK_STRING(errors.list[0].pointer, wrong[i].pointer);
+        CHECK_HOLDS(errors.list[0].message, wrong[i].message);
+        CHECK_INT(spec.batch_size, 77); /* untouched */
+    }
+}
+
+static void all_mistakes_at_once(void)
+{
+    static const char text[] = "{\"kind\":\"train\",\"batch_size\":0,\"sed\":1,\"model\":{\"width\":0,\"arch\":\"x\"},"
+                               "\"attack\":{\"steps\":0},\"optimizer\":5}";
+    static const char *const pointers[] = { "/sed",         "/optimizer",    "/batch_size", "/model/arch",
+                                            "/model/width", "/attack/steps", "/dataset" };
+    struct spec_errors errors;
+    struct job_spec spec;
+
+    CHECK_INT(spec_parse(text, strlen(text), &spec, &errors), -EINVAL);
+    CHECK_INT(errors.total, 7);
+    for (int i = 0; i < 7; i++)
+        CHECK_STRING(errors.list[i].pointer, pointers[i]);
+}
+
+static void more_than_the_list_holds(void)
+{
+    json_auto_t *json = json_pack("{s:s}", "kind", "train");
+    struct spec_errors errors;
+    struct job_spec spec;
+
+    for (int i = 0; i < 100; i++) {
+        char name[200];
+        snprintf(name, sizeof(name), "%0150d\xE2\x82\xAC%d", i, i);
+        json_object_set_new(json, name, json_null());
+    }
+    CHECK_INT(spec_from_json(json, &spec, &errors), -EINVAL);
+    CHECK_INT(errors.count, 32);
+    CHECK_INT(errors.total, 101); /* and no dataset */
+    for (int i = 0; i < errors.count; i++) {
+        json_auto_t *pointer = json_string(errors.list[i].pointer), *message = json_string(errors.list[i].message);
+        CHECK(pointer && message);
+    }
+}
+
+/* ---- good specs ------------------------------------------------------------------ */
+
+static const char *const good[] = {
+    TRAIN "}",
+    TRAIN ",\"attack\":null,\"train\":{\"method\":\"standard\",\"epochs\":1},\"seed\":9007199254740992}",
+    TRAIN ",\"optimizer\":{\"schedule\":{\"type\":\"cosine\"}},\"label\":\"\xE2\x82\xAC\",\"device\":\"cuda:12\"}",
+    TRAIN ",\"model\":{\"normalize\":{\"mean\":[0.5,0.5,0.5],\"std\":[0.1,0.2,0.3]},\"weights\":{\"model\":\"" UUID "\"}}}",
+    MRC "}",
+    MRC ",\"attack\":null,\"mrc\":{\"modules\":[\"conv1\",\"linear\"],\"projection\":\"step\"}}",
+    FINETUNE ",\"finetune\":{\"modules\":[\"layer2.1.conv2\"]}}",
+    FINETUNE ",\"finetune\":{\"modules\":\"lowest\",\"mrc_job\":{\"job\":\"" UUID "\"}}}",
+    FINETUNE ",\"finetune\":{\"modules\":{\"top\":3},\"mrc_job\":\"../mrc\"}}",
+    FINETUNE ",\"finetune\":{\"modules\":\"all\",\"epochs\":1}}",
+    INTERPOLATE ",\"interpolate\":{" FROM_TO "}}",
+    INTERPOLATE ",\"interpolate\":{\"from\":{\"job\":\"" UUID "\"},\"to\":{\"job\":\"step:2\",\"artifact\":\"last.safetensors\"},"
+                "\"alphas\":[0.5]}}",
+    EVALUATE "}",
+    EVALUATE ",\"evaluate\":{\"attacks\":[]}}",
+    EVALUATE ",\"attack\":null,\"evaluate\":{\"baseline\":\"b.safetensors\"}}",
+    EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"epsilon\":\"4/255\"},{\"steps\":20,\"restarts\":3}]}}",
+    RIFT "}",
+    RIFT ",\"train\":{\"epochs\":5},\"finetune\":{\"epochs\":4,\"modules\":\"last\"},\"model\":{\"width\":16,\"input\":[1,64,64]}}",
+    "{\"kind\":\"mrc\",\"dataset\":{\"name\":\"fashion-mnist\"}," WEIGHTS "}",
+};
+enum { GOOD = sizeof(good) / sizeof(good[0]) };
+
+static int parse(const char *text, struct job_spec *spec)
+{
+    struct spec_errors errors;
+    int r = spec_parse(text, strlen(text), spec, &errors);
+
+    if (r < 0)
+        CHECK_FAIL("%s gives %s: %s", text, errors.list[0].pointer, errors.list[0].message);
+    return r;
+}
+
+/* Normalising again changes nothing, byte for byte; also after a trip through text. */
+static void round_trip(void)
+{
+    for (int i = 0; i < GOOD; i++) {
+        struct spec_errors errors;
+        spec_auto once = { 0 }, twice = { 0 }, thrice = { 0 };
+
+        if (parse(good[i], &once) < 0)
+            continue;
+        CHECK_INT(spec_from_json(once.json, &twice, &errors), 0);
+        char *first = json_dumps(once.json, JSON_COMPACT), *second = json_dumps(twice.json, JSON_COMPACT);
+        CHECK_STRING(second, first);
+        CHECK_INT(spec_parse(first, strlen(first), &thrice, &errors), 0);
+        char *third = json_dumps(thrice.json, JSON_COMPACT);
+        CHECK_STRING(third, first);
+        free(first);
+        free(second);
+        free(third);
+    }
+}
+
+/* The normalised spec has each field of its kind. */
+static void everything_is_said(void)
+{
+    for (int i = 0; i < GOOD; i++) {
+        spec_auto spec = { 0 };
+        int fields = 0;
+
+        if (parse(good[i], &spec) < 0)
+            continue;
+        for (int f = 0; f < spec_field_count; f++) {
+            const struct spec_field *field = &spec_fields[f];
+            char pointer[96];
+            const json_t *at = spec.json;
+
+            snprintf(pointer, sizeof(pointer), "%s", field->pointer);
+            bool absent = false; /* below an object that is null */
+            for (char *name = strtok(pointer + 1, "/"); name; name = strtok(NULL, "/")) {
+                absent = absent || json_is_null(at);
+                at = json_object_get(at, name);
+            }
+            if (field->kinds & 1u << spec.kind) {
+                fields += at != NULL;
+                if (!at && !absent)
+                    CHECK_FAIL("%s lacks %s", good[i], field->pointer);
+            }
+        }
+        CHECK(fields > 25);
+    }
+}
+
+static void defaults_of_train(void)
+{
+    spec_auto spec = { 0 };
+
+    if (parse(TRAIN "}", &spec) < 0)
+        return;
+    CHECK_INT(spec.kind, JOB_TRAIN);
+    CHECK(spec.label == NULL);
+    CHECK_STRING(spec.device, "auto");
+    CHECK_INT(spec.priority, 0);
+    CHECK_INT(spec.seed, 0);
+    CHECK_INT(spec.batch_size, 128);
+    CHECK_INT(spec.threads, 0);
+    CHECK_NEAR(spec.checkpoint_every_s, 60, 0);
+    CHECK_INT(spec.protocol, PROTOCOL_VALIDATION);
+    CHECK_STRING(spec.model.arch, "resnet18");
+    CHECK_INT(spec.model.width, 64);
+    CHECK_INT(spec.model.num_classes, 10);
+    CHECK(spec.model.input[0] == 3 && spec.model.input[1] == 32 && spec.model.input[2] == 32);
+    for (int i = 0; i < 4; i++)
+        CHECK(spec.model.mean[i] == 0 && spec.model.std[i] == 1);
+    CHECK(!spec.model.weights.path && !spec.model.weights.job && !spec.model.weights.model);
+    CHECK_INT(spec.dataset.format, DATASET_CIFAR10);
+    CHECK_STRING(spec.dataset.path, "data");
+    CHECK(!spec.dataset.test_path && !spec.dataset.name);
+    CHECK_INT(spec.dataset.train_limit, 0);
+    CHECK_NEAR(spec.dataset.validation, 0.1, 0);
+    CHECK_INT(spec.dataset.split, SPLIT_DEFAULT);
+    CHECK_INT(spec.augment, AUGMENT_STANDARD);
+    CHECK_INT(spec.augment_padding, PADDING_REFLECT);
+    CHECK(spec.shuffle);
+    CHECK(!spec.attack.none);
+    CHECK_STRING(spec.attack.name, "pgd-10");
+    CHECK_NEAR(spec.attack.epsilon, 8.0 / 255, 0);
+    CHECK_NEAR(spec.attack.step_size, 2.0 / 255, 0);
+    CHECK_INT(spec.attack.steps, 10);
+    CHECK(spec.attack.random_start);
+    CHECK_INT(spec.attack.restarts, 1);
+    CHECK_NEAR(spec.optimizer.lr, 0.1, 0);
+    CHECK_NEAR(spec.optimizer.momentum, 0.9, 0);
+    CHECK_NEAR(spec.optimizer.weight_decay, 5e-4, 0);
+    CHECK_INT(spec.optimizer.schedule, SCHEDULE_STEP);
+    CHECK_INT(spec.optimizer.milestone_count, 2);
+    CHECK_INT(spec.optimizer.milestones[0], 100);
+    CHECK_INT(spec.optimizer.milestones[1], 105);
+    CHECK_NEAR(spec.optimizer.gamma, 0.1, 0);
+    CHECK_INT(spec.train.method, TRAIN_PGD_AT);
+    CHECK_INT(spec.train.epochs, 110);
+    CHECK_INT(spec.train.evaluate_every, 1);
+    CHECK_INT(spec.train.attack_batch_norm, BATCH_NORM_TRAIN);
+}
+
+static void defaults_of_the_others(void)
+{
+    spec_auto mrc = { 0 }, finetune = { 0 }, interpolate = { 0 }, evaluate = { 0 };
+
+    if (parse(MRC "}", &mrc) < 0 || parse(FINETUNE ",\"finetune\":{\"modules\":[\"a\",\"b\"]}}", &finetune) < 0 ||
+        parse(INTERPOLATE ",\"interpolate\":{" FROM_TO "}}", &interpolate) < 0 || parse(EVALUATE "}", &evaluate) < 0)
+        return;
+    CHECK_STRING(mrc.model.weights.path, "model.safetensors");
+    CHECK_NEAR(mrc.mrc.epsilon, 0.1, 0);
+    CHECK_INT(mrc.mrc.steps, 10);
+    CHECK_NEAR(mrc.mrc.lr, 1, 0);
+    CHECK_INT(mrc.mrc.projection, PROJECTION_PASS);
+    CHECK(mrc.mrc.modules == NULL);
+
+    CHECK_NEAR(finetune.optimizer.lr, 0.001, 0);
+    CHECK_INT(finetune.optimizer.milestone_count, 1);
+    CHECK_INT(finetune.optimizer.milestones[0], 5);
+    CHECK_INT(finetune.finetune.modules.rule, MODULES_NAMED);
+    CHECK_INT(finetune.finetune.modules.count, 2);
+    CHECK_STRING(finetune.finetune.modules.names[1], "b");
+    CHECK_INT(finetune.finetune.epochs, 10);
+    CHECK_INT(finetune.finetune.evaluate_every, 1);
+    CHECK_INT(finetune.finetune.batch_norm, BATCH_NORM_TRAIN);
+    CHECK(!finetune.finetune.mrc_job.path && !finetune.finetune.mrc_job.job);
+
+    CHECK_STRING(interpolate.interpolate.from.path, "a");
+    CHECK_STRING(interpolate.interpolate.to.path, "b");
+    CHECK_INT(interpolate.interpolate.alpha_count, 11);
+    for (int i = 0; i < 11; i++)
+        CHECK_NEAR(interpolate.interpolate.alphas[i], i / 10.0, 1e-15);
+    CHECK_NEAR(interpolate.interpolate.tolerance, 0.001, 0);
+
+    CHECK_INT(evaluate.evaluate.attack_count, 1);
+    CHECK_STRING(evaluate.evaluate.attacks[0].name, "pgd-10");
+    CHECK_NEAR(evaluate.evaluate.attacks[0].epsilon, 8.0 / 255, 0);
+    CHECK(!evaluate.evaluate.baseline.path && !evaluate.evaluate.baseline.job);
+}
+
+static void given_values(void)
+{
+    spec_auto spec = { 0 };
+    const char *text =
+        "{\"kind\":\"evaluate\",\"label\":\"mine\",\"priority\":-7,\"device\":\"cuda:1\",\"seed\":12,\"batch_size\":1e2,"
+        "\"threads\":2,\"checkpoint_every_s\":0,\"protocol\":\"paper\",\"shuffle\":false,"
+        "\"model\":{\"arch\":\"resnet34\",\"width\":8,\"num_classes\":100,\"input\":[1,64,64],"
+        "\"normalize\":{\"mean\":[0.25],\"std\":[0.5]},\"weights\":{\"job\":\"" UUID "\",\"artifact\":\"last.safetensors\"}},"
+        "\"dataset\":{\"format\":\"tensors\",\"path\":\"x\",\"test_path\":\"y\",\"train_limit\":5,\"test_limit\":6,"
+        "\"validation\":0.5,\"split\":\"test\"},"
+        "\"evaluate\":{\"attacks\":[{\"epsilon\":0.25,\"step_size\":\"0.5/255\",\"steps\":20,\"random_start\":false,"
+        "\"restarts\":3,\"name\":\"strong\"},{},{}],\"baseline\":{\"model\":\"" UUID "\"}}}";
+
+    if (parse(text, &spec) < 0)
+        return;
+    CHECK_STRING(spec.label, "mine");
+    CHECK_INT(spec.priority, -7);
+    CHECK_STRING(spec.device, "cuda:1");
+    CHECK_INT(spec.seed, 12);
+    CHECK_INT(spec.batch_size, 100); /* 1e2 is a whole number */
+    CHECK(json_is_integer(json_object_get(spec.json, "batch_size")));
+    CHECK_INT(spec.threads, 2);
+    CHECK_NEAR(spec.checkpoint_every_s, 0, 0);
+    CHECK_INT(spec.protocol, PROTOCOL_PAPER);
+    CHECK(!spec.shuffle);
+    CHECK_STRING(spec.model.arch, "resnet34");
+    CHECK(spec.model.input[0] == 1 && spec.model.input[1] == 64);
+    CHECK_NEAR(spec.model.mean[0], 0.25, 0);
+    CHECK_NEAR(spec.model.std[0], 0.5, 0);
+    CHECK(spec.model.mean[1] == 0 && spec.model.std[1] == 1);
+    CHECK_STRING(spec.model.weights.job, UUID);
+    CHECK_STRING(spec.model.weights.artifact, "last.safetensors");
+    CHECK_INT(spec.dataset.format, DATASET_TENSORS);
+    CHECK_STRING(spec.dataset.test_path, "y");
+    CHECK_INT(spec.dataset.train_limit, 5);
+    CHECK_INT(spec.dataset.test_limit, 6);
+    CHECK_INT(spec.dataset.split, SPLIT_TEST);
+    CHECK_INT(spec.evaluate.attack_count, 3);
+    const struct attack_spec *strong = &spec.evaluate.attacks[0];
+    CHECK_STRING(strong->name, "strong");
+    CHECK_NEAR(strong->epsilon, 0.25, 0);
+    CHECK_NEAR(strong->step_size, 0.5 / 255, 0);
+    CHECK_INT(strong->steps, 20);
+    CHECK(!strong->random_start);
+    CHECK_INT(strong->restarts, 3);
+    CHECK_STRING(spec.evaluate.attacks[1].name, "pgd-10");
+    CHECK_STRING(spec.evaluate.attacks[2].name, "pgd-10-2");
+    CHECK_STRING(spec.evaluate.baseline.model, UUID);
+    /* The JSON keeps what was written. */
+    const json_t *first = json_array_get(json_object_get(json_object_get(spec.json, "evaluate"), "attacks"), 0);
+    CHECK_STRING(json_string_value(json_object_get(first, "step_size")), "0.5/255");
+}
+
+static void module_choices(void)
+{
+    static const struct {
+        const char *value;
+        enum module_rule rule;
+        int top;
+    } choices[] = {
+        { "\"lowest\"", MODULES_LOWEST, 0 }, { "\"highest\"", MODULES_HIGHEST, 0 }, { "\"last\"", MODULES_LAST, 0 },
+        { "\"all\"", MODULES_ALL, 0 },       { "{\"top\":3}", MODULES_TOP, 3 },
+    };
+    for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+        char text[400];
+        spec_auto spec = { 0 };
+        snprintf(text, sizeof(text), FINETUNE ",\"finetune\":{\"modules\":%s,\"mrc_job\":\"d\"}}", choices[i].value);
+        if (parse(text, &spec) < 0)
+            continue;
+        CHECK_INT(spec.finetune.modules.rule, choices[i].rule);
+        CHECK_INT(spec.finetune.modules.top, choices[i].top);
+        CHECK_STRING(spec.finetune.mrc_job.path, "d");
+    }
+}
+
+/* Milestones follow the epochs, and short jobs drop the ones that fall together. */
+static void filled_milestones(void)
+{
+    static const struct {
+        int epochs, count, first, second;
+    } cases[] = { { 110, 2, 100, 105 }, { 55, 2, 50, 53 }, { 11, 2, 10, 11 }, { 5, 1, 5, 0 }, { 2, 1, 2, 0 }, { 1, 1, 1, 0 } };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[300];
+        spec_auto spec = { 0 };
+        snprintf(text, sizeof(text), TRAIN ",\"train\":{\"epochs\":%d}}", cases[i].epochs);
+        if (parse(text, &spec) < 0)
+            continue;
+        CHECK_INT(spec.optimizer.milestone_count, cases[i].count);
+        CHECK_INT(spec.optimizer.milestones[0], cases[i].first);
+        if (cases[i].count > 1)
+            CHECK_INT(spec.optimizer.milestones[1], cases[i].second);
+    }
+    spec_auto constant = { 0 }, tiny = { 0 };
+    if (parse(TRAIN ",\"optimizer\":{\"schedule\":{\"type\":\"constant\"}}}", &constant) == 0)
+        CHECK_INT(constant.optimizer.milestone_count, 0);
+    if (parse(FINETUNE ",\"finetune\":{\"modules\":\"all\",\"epochs\":1}}", &tiny) == 0)
+        CHECK_INT(tiny.optimizer.milestone_count, 0);
+}
+
+static void evaluate_takes_the_attack(void)
+{
+    spec_auto own = { 0 }, none = { 0 };
+
+    if (parse(EVALUATE ",\"attack\":{\"steps\":50}}", &own) == 0) {
+        CHECK_INT(own.evaluate.attack_count, 1);
+        CHECK_STRING(own.evaluate.attacks[0].name, "pgd-50");
+    }
+    if (parse(EVALUATE ",\"attack\":null}", &none) == 0) {
+        CHECK_INT(none.evaluate.attack_count, 0);
+        CHECK(none.attack.none);
+    }
+}
+
+/* ---- references -------------------------------------------------------------------- */
+
+struct refs {
+    int count;
+    char pointers[8][64];
+};
+
+static int turn_into_path(const struct spec_ref *ref, void *user)
+{
+    struct refs *refs = user;
+
+    if (ref->model)
+        return -ECANCELED;
+    snprintf(refs->pointers[refs->count++], 64, "%s=%s/%s", ref->pointer, ref->job, ref->artifact ? ref->artifact : "");
+    return json_object_set_new(ref->parent, ref->key, json_string("../there"));
+}
+
+static void references(void)
+{
+    spec_auto spec = { 0 }, changed = { 0 }, model = { 0 };
+    struct spec_errors errors;
+    struct refs refs = { 0 };
+
+    if (parse(FINETUNE ",\"finetune\":{\"modules\":\"lowest\",\"mrc_job\":{\"job\":\"step:1\"}}}", &spec) < 0)
+        return;
+    json_object_set_new(json_object_get(spec.json, "model"), "weights", json_pack("{s:s, s:s}", "job", UUID, "artifact", "a"));
+    CHECK_INT(spec_refs(spec.json, turn_into_path, &refs), 0);
+    CHECK_INT(refs.count, 2);
+    CHECK_STRING(refs.pointers[0], "/model/weights=" UUID "/a");
+    CHECK_STRING(refs.pointers[1], "/finetune/mrc_job=step:1/");
+    CHECK_INT(spec_from_json(spec.json, &changed, &errors), 0);
+    CHECK_STRING(changed.model.weights.path, "../there");
+    CHECK_STRING(changed.finetune.mrc_job.path, "../there");
+    CHECK_INT(spec_refs(changed.json, turn_into_path, &refs), 0);
+    CHECK_INT(refs.count, 2);
+    if (parse(EVALUATE ",\"evaluate\":{\"baseline\":{\"model\":\"" UUID "\"}}}", &model) == 0)
+        CHECK_INT(spec_refs(model.json, turn_into_path, &refs), -ECANCELED);
+    json_auto_t *empty = json_object();
+    CHECK_INT(spec_refs(empty, turn_into_path, &refs), -EINVAL);
+}
+
+/* ---- the table itself ---------------------------------------------------------------- */
+
+static void sane_table(void)
+{
+    for (int i = 0; i < spec_field_count; i++) {
+        const struct spec_field *field = &spec_fields[i];
+
+        CHECK(field->kinds && field->pointer[0] == '/' && field->unit && field->meaning && field->min <= field->max);
+        CHECK((field->type == FIELD_ENUM) == (field->values != NULL));
+        CHECK(strlen(field->meaning) > 10);
+        if (field->fallback) {
+            json_auto_t *fallback = json_loads(field->fallback, JSON_DECODE_ANY, NULL);
+            if (!fallback || (json_is_null(fallback) && !field->nullable))
+                CHECK_FAIL("the default of %s is no value of it", field->pointer);
+        }
+        for (int j = 0; j < i; j++)
+            if (strcmp(spec_fields[j].pointer, field->pointer) == 0 && (spec_fields[j].kinds & field->kinds))
+                CHECK_FAIL("%s has two rows for one kind", field->pointer);
+    }
+    for (int kind = 0; kind < JOB_KIND_COUNT; kind++)
+        CHECK_INT(job_kind_find(job_kinds[kind].name), kind);
+    CHECK_INT(job_kind_find("trains"), -ENOENT);
+}
+
+/* The words of the table are the enums of job.h, in order. */
+static void enum_words(void)
+{
+    spec_auto spec = { 0 };
+
+    if (parse(RIFT ",\"augment\":\"none\",\"augment_padding\":\"zero\",\"train\":{\"method\":\"standard\","
+              "\"attack_batch_norm\":\"frozen\"},\"optimizer\":{\"schedule\":{\"type\":\"linear\"}},"
+              "\"mrc\":{\"projection\":\"step\"},\"finetune\":{\"batch_norm\":\"frozen\"}}", &spec) < 0)
+        return;
+    CHECK_INT(spec.augment, AUGMENT_NONE);
+    CHECK_INT(spec.augment_padding, PADDING_ZERO);
+    CHECK_INT(spec.train.method, TRAIN_STANDARD);
+    CHECK_INT(spec.train.attack_batch_norm, BATCH_NORM_FROZEN);
+    CHECK_INT(spec.optimizer.schedule, SCHEDULE_LINEAR);
+    CHECK_INT(spec.mrc.projection, PROJECTION_STEP);
+    CHECK_INT(spec.finetune.batch_norm, BATCH_NORM_FROZEN);
+}
+
+static const struct check_case cases[] = {
+    { "every mistake is one error with its pointer and its words", one_mistake_each },
+    { "all mistakes are told at once", all_mistakes_at_once },
+    { "more errors than the list holds are counted", more_than_the_list_holds },
+    { "a normalised spec normalises to itself", round_trip },
+    { "a normalised spec has every field of its kind", everything_is_said },
+    { "train has its defaults", defaults_of_train },
+    { "the other kinds have their defaults", defaults_of_the_others },
+    { "given values arrive in the struct", given_values },
+    { "modules are chosen by names or by rule", module_choices },
+    { "milestones are filled from the epochs", filled_milestones },
+    { "an evaluation without attacks takes the one under /attack", evaluate_takes_the_attack },
+    { "references are found in order and can be replaced", references },
+    { "the field table is sane", sane_table },
+    { "the words of the table are the enums", enum_words },
+};
+CHECK_MAIN(cases)
