@@ -22,6 +22,7 @@ const struct op_case op_cases[] = {
     { GROUP_CONV, { 1, 100, 4, 4 }, 36, 3, 1, .relu = true },
     { GROUP_CONV, { 4, 8, 32, 32 }, 8, 3, 1, .bias = true, .residual = true, .relu = true, .scale = true },
     { GROUP_CONV, { 2, 8, 33, 33 }, 16, 3, 2, .residual = true, .relu = true },
+    { GROUP_CONV, { 3, 128, 4, 4 }, 128, 3, 1, .bias = true, .residual = true, .relu = true, .scale = true },
     /* shortcuts */
     { GROUP_CONV, { 1, 24, 4, 4 }, 64, 1, 2, .bias = true },
     { GROUP_CONV, { 3, 8, 5, 4 }, 10, 1, 1, .relu = true },
