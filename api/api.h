@@ -12,6 +12,7 @@
 
 struct api;
 
+/* Strings must live until api_stop. */
 struct api_config {
     const char *address;    /* "127.0.0.1", "::1" */
     uint16_t port;          /* 0: the kernel chooses */

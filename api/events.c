@@ -184,14 +184,19 @@ static bool accepts(const struct request *request, const char *type)
     return accept && strstr(accept, type);
 }
 
-/* The last event that the client has: the header of a reconnecting EventSource
+/* The last event that the client has ("now": all there are): the header of a reconnecting EventSource
  * knows more than the URL it was opened with. */
 static bool after_read(const struct request *request, struct answer *answer, int64_t *ret, bool *ret_reconnect)
 {
     const char *header = request_header(request, "Last-Event-ID");
     char *end;
 
+    const char *after = request_query(request, "after");
+
     *ret_reconnect = header != NULL;
+    if (!header && after && !strcmp(after, "now"))
+        return db_event_newest(request->config->db, ret) >= 0 ||
+               (answer_problem(answer, request, PROBLEM_INTERNAL, "%s", db_errmsg(request->config->db)), false);
     if (!header)
         return request_int(request, answer, "after", 0, INT64_MAX, 0, ret) >= 0;
     errno = 0;

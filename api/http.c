@@ -12,26 +12,19 @@
  *   "Expect: 100-continue" and is waiting for our word.
  * - The library would decode the path for us, "%2F" and "%00" included; a
  *   do-nothing unescape callback stops it, and routes.c decodes each segment.
- * - An event stream with nothing to say must be suspended, or the library spins.
- *   Suspending and resuming race, and stopping with a suspended connection
- *   aborts: see `park`, api_news and api_stop, all under one mutex.
- * - The library doesn't notice a client that leaves while it is suspended, so
- *   each stream wakes up for a heartbeat, whose write then fails.
+ * - An event stream with nothing to say must be suspended, or the library spins,
+ *   and stopping it with a suspended connection aborts: see feed.c.
  * - At its connection limit it stops accepting instead of answering 503, so
  *   streams have a lower limit of their own. */
-#include "api/exchange.h"
+#include "api/feed.h"
 #include "api/listen.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <microhttpd.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CONNECTION_LIMIT 256
@@ -44,19 +37,6 @@
 /* Below the connections of one pool thread (256 / 4), so that streams can't fill one up. */
 #define STREAM_LIMIT 48
 #define HEARTBEAT_MS 15000
-#define STOP_PATIENCE_MS 3000
-
-/* One open event stream: what the library's reader callback is given. */
-struct feed {
-    struct api *api;
-    struct MHD_Connection *connection;
-    struct stream *stream;
-    char *text;           /* not yet sent: text[at..size) */
-    size_t size, at;
-    int64_t sent_ms;      /* monotonic time of the last piece */
-    bool parked;          /* suspended by us, not yet resumed */
-    struct feed *next;    /* in api->feeds */
-};
 
 struct listener {
     struct api *api;
@@ -70,14 +50,7 @@ struct api {
     char address[64];
     uint16_t port;
     struct listener tcp, local;
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t changed;
-    struct feed *feeds;
-    int feed_count;
-    uint64_t news;        /* counts api_news calls */
-    bool stopping;
-    pthread_t heart;
-    bool heart_runs;
+    struct feeds feeds;
 };
 
 /* One request while it is being collected. */
@@ -92,131 +65,53 @@ struct exchange {
     size_t body_size, body_room, drained;
 };
 
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 const char *request_header(const struct request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-/* ---- event streams ---- */
+/* ---- event streams: feed.c, in the library's words ---- */
 
-static void feed_free(void *user)
+void connection_suspend(void *connection)
 {
-    struct feed *feed = user, **at;
-    struct api *api = feed->api;
-
-    pthread_mutex_lock(&api->lock);
-    for (at = &api->feeds; *at != feed; at = &(*at)->next)
-        ;
-    *at = feed->next;
-    api->feed_count--;
-    pthread_cond_broadcast(&api->changed);
-    pthread_mutex_unlock(&api->lock);
-    feed->stream->free(feed->stream);
-    free(feed->text);
-    free(feed);
+    MHD_suspend_connection(connection);
 }
 
-/* Under the lock: let the reader run again. Only ever for a parked feed. */
-static void feed_resume(struct feed *feed)
+void connection_resume(void *connection)
 {
-    feed->parked = false;
-    MHD_resume_connection(feed->connection);
+    MHD_resume_connection(connection);
 }
 
-/* Nothing to send: suspend, unless news came since `news` was read.
- * True when parked or over (*ret_over); false: look again. */
-static bool feed_park(struct feed *feed, uint64_t news, bool *ret_over)
+static ssize_t stream_read(void *user, uint64_t position, char *buffer, size_t max)
 {
-    struct api *api = feed->api;
-    bool parked = false;
-
-    pthread_mutex_lock(&api->lock);
-    *ret_over = api->stopping;
-    if (!api->stopping && api->news == news) {
-        feed->parked = parked = true;
-        MHD_suspend_connection(feed->connection);
-    }
-    pthread_mutex_unlock(&api->lock);
-    return parked || *ret_over;
-}
-
-/* The library wants up to `max` bytes of a stream. */
-static ssize_t feed_read(void *user, uint64_t position, char *buffer, size_t max)
-{
-    struct feed *feed = user;
-    struct api *api = feed->api;
-
     (void)position;
-    while (feed->at == feed->size) {
-        free(feed->text);
-        feed->text = NULL;
-        feed->at = feed->size = 0;
-        pthread_mutex_lock(&api->lock);
-        uint64_t news = api->news;
-        pthread_mutex_unlock(&api->lock);
-        int r = feed->stream->fill(feed->stream, &feed->text, &feed->size);
-        if (r < 0)
-            return MHD_CONTENT_READER_END_OF_STREAM;
-        if (r > 0)
-            break;
-        if (monotonic_ms() - feed->sent_ms >= api->config.heartbeat_ms) {
-            feed->text = strdup(": still here\n\n");
-            if (!feed->text)
-                return MHD_CONTENT_READER_END_WITH_ERROR;
-            feed->size = strlen(feed->text);
-            break;
-        }
-        bool over;
-        if (feed_park(feed, news, &over))
-            return over ? MHD_CONTENT_READER_END_OF_STREAM : 0;
-    }
-    size_t n = feed->size - feed->at < max ? feed->size - feed->at : max;
-    memcpy(buffer, feed->text + feed->at, n);
-    feed->at += n;
-    feed->sent_ms = monotonic_ms();
-    return (ssize_t)n;
+    ssize_t n = feed_read(user, buffer, max);
+    return n < 0 ? MHD_CONTENT_READER_END_OF_STREAM : n;
 }
 
-/* Wakes silent streams for their heartbeat. */
-static void *heart_run(void *user)
+static void stream_close(void *user)
 {
-    struct api *api = user;
-
-    pthread_mutex_lock(&api->lock);
-    while (!api->stopping) {
-        int64_t now = monotonic_ms(), due = now + api->config.heartbeat_ms / 2;
-        for (struct feed *feed = api->feeds; feed; feed = feed->next) {
-            if (!feed->parked)
-                continue;
-            int64_t at = feed->sent_ms + api->config.heartbeat_ms;
-            if (at <= now)
-                feed_resume(feed);
-            else if (at < due)
-                due = at;
-        }
-        struct timespec until = { due / 1000, due % 1000 * 1000000 };
-        pthread_cond_timedwait(&api->changed, &api->lock, &until);
-    }
-    pthread_mutex_unlock(&api->lock);
-    return NULL;
+    feed_close(user);
 }
 
 void api_news(struct api *api)
 {
-    pthread_mutex_lock(&api->lock);
-    api->news++;
-    for (struct feed *feed = api->feeds; feed; feed = feed->next)
-        if (feed->parked)
-            feed_resume(feed);
-    pthread_mutex_unlock(&api->lock);
+    feeds_news(&api->feeds);
+}
+
+static struct MHD_Response *stream_response(struct exchange *exchange)
+{
+    struct feed *feed = feed_open(&exchange->listener->api->feeds, exchange->request.connection,
+                                  exchange->answer.stream);
+
+    if (!feed)
+        return NULL;
+    exchange->answer.stream = NULL; /* the feed's now */
+    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES,
+                                                                      stream_read, feed, stream_close);
+    if (!response)
+        feed_close(feed);
+    return response;
 }
 
 /* ---- answers ---- */
@@ -251,36 +146,13 @@ static void response_decorate(struct MHD_Response *response, const struct exchan
         MHD_add_response_header(response, "Cache-Control", "no-store");
 }
 
-/* Make the answer's stream a feed. NULL when memory is short. */
-static struct MHD_Response *feed_response(struct exchange *exchange)
-{
-    struct api *api = exchange->listener->api;
-    struct feed *feed = calloc(1, sizeof(*feed));
-
-    if (!feed)
-        return NULL;
-    *feed = (struct feed){ .api = api, .connection = exchange->request.connection,
-                           .stream = exchange->answer.stream, .sent_ms = monotonic_ms() };
-    pthread_mutex_lock(&api->lock);
-    feed->next = api->feeds;
-    api->feeds = feed;
-    api->feed_count++;
-    pthread_mutex_unlock(&api->lock);
-    exchange->answer.stream = NULL;
-    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES,
-                                                                      feed_read, feed, feed_free);
-    if (!response)
-        feed_free(feed);
-    return response;
-}
-
 static struct MHD_Response *response_make(struct exchange *exchange)
 {
     struct answer *answer = &exchange->answer;
     struct MHD_Response *response;
 
     if (answer->stream && !exchange->request.head)
-        return feed_response(exchange);
+        return stream_response(exchange);
     if (answer->has_file) {
         response = MHD_create_response_from_fd_at_offset64((uint64_t)answer->file.length, answer->file.fd,
                                                            (uint64_t)answer->file.offset);
@@ -424,10 +296,7 @@ static int stream_admit(struct exchange *exchange)
 {
     struct api *api = exchange->listener->api;
 
-    pthread_mutex_lock(&api->lock);
-    bool full = api->feed_count >= api->config.stream_limit || api->stopping;
-    pthread_mutex_unlock(&api->lock);
-    if (!exchange->answer.stream || exchange->request.head || !full)
+    if (!exchange->answer.stream || exchange->request.head || !feeds_full(&api->feeds))
         return 0;
     answer_done(&exchange->answer);
     answer_header(&exchange->answer, "Retry-After", "5");
@@ -551,7 +420,6 @@ static int listener_start(struct api *api, struct listener *listener, unsigned t
 int api_start(const struct api_config *config, struct api **ret, char message[256])
 {
     struct api *api = calloc(1, sizeof(*api));
-    pthread_condattr_t clock;
 
     if (!api) {
         snprintf(message, 256, "out of memory");
@@ -564,25 +432,18 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
     api->config.heartbeat_ms = config->heartbeat_ms ? config->heartbeat_ms : HEARTBEAT_MS;
     api->tcp.fd = api->local.fd = -1;
     api->local.trusted = true;
-    pthread_mutex_init(&api->lock, NULL);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&api->changed, &clock);
-    pthread_condattr_destroy(&clock);
 
-    int r = listen_tcp(api->address, config->port, &api->tcp.fd, &api->port, message);
+    int r = feeds_start(&api->feeds, api->config.stream_limit, api->config.heartbeat_ms);
+    if (r < 0)
+        snprintf(message, 256, "no thread for heartbeats: %s", strerror(-r));
+    if (r >= 0)
+        r = listen_tcp(api->address, config->port, &api->tcp.fd, &api->port, message);
     if (r >= 0)
         r = listener_start(api, &api->tcp, THREAD_COUNT, message);
     if (r >= 0 && config->socket_path)
         r = listen_unix(config->socket_path, &api->local.fd, message);
     if (r >= 0 && config->socket_path)
         r = listener_start(api, &api->local, 1, message);
-    if (r >= 0) {
-        r = -pthread_create(&api->heart, NULL, heart_run, api);
-        api->heart_runs = !r;
-        if (r < 0)
-            snprintf(message, 256, "no thread for heartbeats: %s", strerror(-r));
-    }
     if (r < 0) {
         api_stop(api);
         return r;
@@ -594,24 +455,6 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
 uint16_t api_port(const struct api *api)
 {
     return api->port;
-}
-
-/* Resume every stream and wait until they have said goodbye; a stream whose
- * client doesn't read isn't suspended, and stopping cuts it off. */
-static void feeds_end(struct api *api)
-{
-    int64_t until_ms = monotonic_ms() + STOP_PATIENCE_MS;
-    struct timespec until = { until_ms / 1000, until_ms % 1000 * 1000000 };
-
-    pthread_mutex_lock(&api->lock);
-    api->stopping = true;
-    pthread_cond_broadcast(&api->changed);
-    for (struct feed *feed = api->feeds; feed; feed = feed->next)
-        if (feed->parked)
-            feed_resume(feed);
-    while (api->feed_count && !pthread_cond_timedwait(&api->changed, &api->lock, &until))
-        ;
-    pthread_mutex_unlock(&api->lock);
 }
 
 static void listener_stop(struct listener *listener)
@@ -631,14 +474,11 @@ void api_stop(struct api *api)
         MHD_quiesce_daemon(api->tcp.daemon);
     if (api->local.daemon)
         MHD_quiesce_daemon(api->local.daemon);
-    feeds_end(api);
-    if (api->heart_runs)
-        pthread_join(api->heart, NULL);
+    feeds_stop(&api->feeds);
     listener_stop(&api->tcp);
     listener_stop(&api->local);
     if (api->local.fd >= 0)
         unlink(api->config.socket_path);
-    pthread_cond_destroy(&api->changed);
-    pthread_mutex_destroy(&api->lock);
+    feeds_done(&api->feeds);
     free(api);
 }

@@ -201,6 +201,9 @@ int db_event_add(struct db *db, const char *job, const char *type, const char *f
 int db_event_last(struct db *db, const char *job, struct db_event *ret, bool *ret_fresh);
 /* Events with id > after, of one job (and its steps) or of all (NULL), ascending. */
 int db_event_list(struct db *db, const char *job, int64_t after, int limit, struct db_event **ret);
+/* Id of the newest event of all jobs, 0 when there is none: where a watcher starts
+ * that has just read the jobs themselves. */
+int db_event_newest(struct db *db, int64_t *ret_id);
 
 struct db_series { char name[64]; int64_t count, last_step; double last, min, max; };
 int db_series_list(struct db *db, const char *job, struct db_series **ret); /* free() */

@@ -1,0 +1,223 @@
+/* What keeps a silent event stream open without burning a processor?
+ *
+ *            fill has text                     nothing new
+ *   reading ----------------> sends    reading -----------> parked (suspended)
+ *                                         ^                    |
+ *                                         +-- news, heartbeat, stop
+ *
+ * Suspending and resuming race: the reader must not park when news came after
+ * it looked, and nobody may resume a connection that isn't suspended. So
+ * looking-then-parking compares a counter of news under the lock, resuming
+ * happens only for `parked` feeds under the same lock, and once `stopping` is
+ * set nobody parks any more (the HTTP library aborts when it is stopped with
+ * a suspended connection).
+ *
+ * The library doesn't notice a client that leaves while it is suspended; the
+ * heartbeat's write fails then and the feed is closed. */
+#include "api/feed.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define STOP_PATIENCE_MS 3000
+
+struct feed {
+    struct feeds *feeds;
+    void *connection;
+    struct stream *stream;
+    char *text;          /* not yet sent: text[at..size) */
+    size_t size, at;
+    int64_t sent_ms;     /* monotonic time of the last piece */
+    bool parked;         /* suspended by us, not yet resumed */
+    struct feed *next;   /* in feeds->list */
+};
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+struct feed *feed_open(struct feeds *feeds, void *connection, struct stream *stream)
+{
+    struct feed *feed = calloc(1, sizeof(*feed));
+
+    if (!feed)
+        return NULL;
+    *feed = (struct feed){ .feeds = feeds, .connection = connection, .stream = stream, .sent_ms = monotonic_ms() };
+    pthread_mutex_lock(&feeds->lock);
+    feed->next = feeds->list;
+    feeds->list = feed;
+    feeds->count++;
+    pthread_mutex_unlock(&feeds->lock);
+    return feed;
+}
+
+void feed_close(struct feed *feed)
+{
+    struct feeds *feeds = feed->feeds;
+    struct feed **at;
+
+    pthread_mutex_lock(&feeds->lock);
+    for (at = &feeds->list; *at != feed; at = &(*at)->next)
+        ;
+    *at = feed->next;
+    feeds->count--;
+    pthread_cond_broadcast(&feeds->changed);
+    pthread_mutex_unlock(&feeds->lock);
+    feed->stream->free(feed->stream);
+    free(feed->text);
+    free(feed);
+}
+
+bool feeds_full(struct feeds *feeds)
+{
+    pthread_mutex_lock(&feeds->lock);
+    bool full = feeds->count >= feeds->limit || feeds->stopping;
+    pthread_mutex_unlock(&feeds->lock);
+    return full;
+}
+
+/* Under the lock: let the readers of parked feeds run again. */
+static void parked_resume(struct feeds *feeds)
+{
+    for (struct feed *feed = feeds->list; feed; feed = feed->next)
+        if (feed->parked) {
+            feed->parked = false;
+            connection_resume(feed->connection);
+        }
+}
+
+void feeds_news(struct feeds *feeds)
+{
+    pthread_mutex_lock(&feeds->lock);
+    feeds->news++;
+    parked_resume(feeds);
+    pthread_mutex_unlock(&feeds->lock);
+}
+
+/* Nothing to send: suspend, unless news came since `news` was read or all is
+ * over. 1: parked, 0: look again, -ENODATA: over. */
+static int feed_park(struct feed *feed, uint64_t news)
+{
+    struct feeds *feeds = feed->feeds;
+    int r = 0;
+
+    pthread_mutex_lock(&feeds->lock);
+    if (feeds->stopping) {
+        r = -ENODATA;
+    } else if (feeds->news == news) {
+        feed->parked = true;
+        connection_suspend(feed->connection);
+        r = 1;
+    }
+    pthread_mutex_unlock(&feeds->lock);
+    return r;
+}
+
+/* Get the next piece. 1: there is one, 0: look again, 2: parked. */
+static int feed_fill(struct feed *feed)
+{
+    struct feeds *feeds = feed->feeds;
+
+    free(feed->text);
+    feed->text = NULL;
+    feed->at = feed->size = 0;
+    pthread_mutex_lock(&feeds->lock);
+    uint64_t news = feeds->news;
+    pthread_mutex_unlock(&feeds->lock);
+    int r = feed->stream->fill(feed->stream, &feed->text, &feed->size);
+    if (r)
+        return r;
+    if (monotonic_ms() - feed->sent_ms >= feeds->heartbeat_ms) {
+        feed->text = strdup(": still here\n\n");
+        feed->size = feed->text ? strlen(feed->text) : 0;
+        return feed->text ? 1 : -ENOMEM;
+    }
+    r = feed_park(feed, news);
+    return r == 1 ? 2 : r;
+}
+
+ssize_t feed_read(struct feed *feed, char *buffer, size_t max)
+{
+    while (feed->at == feed->size) {
+        int r = feed_fill(feed);
+        if (r < 0)
+            return r;
+        if (r == 2)
+            return 0; /* and don't touch the feed: it may run elsewhere already */
+    }
+    size_t n = feed->size - feed->at < max ? feed->size - feed->at : max;
+    memcpy(buffer, feed->text + feed->at, n);
+    feed->at += n;
+    feed->sent_ms = monotonic_ms();
+    return (ssize_t)n;
+}
+
+/* Wakes silent streams for their heartbeat. */
+static void *heart_run(void *user)
+{
+    struct feeds *feeds = user;
+
+    pthread_mutex_lock(&feeds->lock);
+    while (!feeds->stopping) {
+        int64_t now = monotonic_ms(), due = now + feeds->heartbeat_ms / 2 + 1;
+        for (struct feed *feed = feeds->list; feed; feed = feed->next) {
+            int64_t at = feed->parked ? feed->sent_ms + feeds->heartbeat_ms : due;
+            if (at <= now) {
+                feed->parked = false;
+                connection_resume(feed->connection);
+            } else if (at < due) {
+                due = at;
+            }
+        }
+        struct timespec until = { due / 1000, due % 1000 * 1000000 };
+        pthread_cond_timedwait(&feeds->changed, &feeds->lock, &until);
+    }
+    pthread_mutex_unlock(&feeds->lock);
+    return NULL;
+}
+
+int feeds_start(struct feeds *feeds, int limit, int heartbeat_ms)
+{
+    pthread_condattr_t clock;
+
+    feeds->limit = limit;
+    feeds->heartbeat_ms = heartbeat_ms;
+    pthread_mutex_init(&feeds->lock, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&feeds->changed, &clock);
+    pthread_condattr_destroy(&clock);
+    int r = -pthread_create(&feeds->heart, NULL, heart_run, feeds);
+    feeds->heart_runs = !r;
+    return r;
+}
+
+void feeds_stop(struct feeds *feeds)
+{
+    int64_t until_ms = monotonic_ms() + STOP_PATIENCE_MS;
+    struct timespec until = { until_ms / 1000, until_ms % 1000 * 1000000 };
+
+    pthread_mutex_lock(&feeds->lock);
+    feeds->stopping = true;
+    pthread_cond_broadcast(&feeds->changed);
+    parked_resume(feeds);
+    /* One whose client doesn't read isn't suspended; stopping cuts it off. */
+    while (feeds->count && !pthread_cond_timedwait(&feeds->changed, &feeds->lock, &until))
+        ;
+    pthread_mutex_unlock(&feeds->lock);
+    if (feeds->heart_runs)
+        pthread_join(feeds->heart, NULL);
+    feeds->heart_runs = false;
+}
+
+void feeds_done(struct feeds *feeds)
+{
+    pthread_cond_destroy(&feeds->changed);
+    pthread_mutex_destroy(&feeds->lock);
+}

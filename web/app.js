@@ -1,0 +1,207 @@
+/* What is riftd doing, and what has it found out?
+ *
+ * Reads the public API and nothing else. One event stream tells when something
+ * changed; what changed is read again from the lists, at most twice a second,
+ * so a lost connection costs nothing but a moment. Text goes into the page as
+ * text, never as markup. */
+
+const PAGE = 50;
+const REFRESH_MS = 500;
+
+const byId = (id) => document.getElementById(id);
+let cursors = [null]; // pages that are shown, the newest first
+let refreshing = false;
+let wanted = false;
+
+async function ask(path) {
+  const answer = await fetch(path, { headers: { Accept: "application/json" } });
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.detail || body.title || answer.statusText);
+  return body;
+}
+
+/* An element with text or children; attributes that are null are left out. */
+function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) if (value !== null) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+const isNumber = (value) => typeof value === "number";
+const percent = (value) => (isNumber(value) ? `${(100 * value).toFixed(2)} %` : "–");
+const digits = (value) => (isNumber(value) ? value.toPrecision(4) : "–");
+const moment = (text) => (text ? new Date(text).toLocaleString() : "–");
+
+/* columns: [title, function of a row -> text or element, "number" or ""]. */
+function table(title, columns, rows, chosen = () => false) {
+  const head = make("tr", {}, ...columns.map(([name, , type]) => make("th", { class: type }, name)));
+  const body = rows.map((row) =>
+    make("tr", { class: chosen(row) ? "chosen" : "" }, ...columns.map(([, show, type]) => make("td", { class: type }, show(row))))
+  );
+  return [make("h3", {}, title), make("table", {}, make("thead", {}, head), make("tbody", {}, ...body))];
+}
+
+/* How far a running job is, from its newest progress event. */
+function bar(progress) {
+  if (!progress || !(progress.total > 0)) return "";
+  const part = Math.min(1, progress.done / progress.total);
+  const words = [progress.phase, isNumber(progress.eta_s) ? `${Math.round(progress.eta_s)} s left` : null];
+  return make("span", {}, make("progress", { max: 1, value: part }), ` ${Math.round(100 * part)} % `,
+    make("span", { class: "faint" }, words.filter(Boolean).join(", ")));
+}
+
+function state(name) {
+  return make("span", { class: name }, name);
+}
+
+/* ---- the list ---- */
+
+async function showJobs() {
+  const rows = [];
+  let next = null;
+  for (const cursor of cursors) {
+    const page = await ask(`v1/jobs?parent=&limit=${PAGE}${cursor ? `&cursor=${cursor}` : ""}`);
+    rows.push(...page.jobs);
+    next = page.next;
+  }
+  const selected = location.hash.slice(1);
+  byId("jobs").tBodies[0].replaceChildren(...await Promise.all(rows.map(async (job) => {
+    const running = job.state === "running";
+    /* A rift job's progress is its running step's. */
+    const step = running && job.kind === "rift"
+      ? (await ask(`v1/jobs/${job.id}`)).steps.find((one) => one.state === "running") : null;
+    const progress = step ? make("span", {}, make("span", {}, `${step.kind} `), bar(step.progress)) : bar(running && job.progress);
+    return make("tr", { class: job.id === selected ? "job chosen" : "job", "data-id": job.id },
+      make("td", {}, make("a", { href: `#${job.id}` }, job.label || job.id.slice(0, 18))), make("td", {}, job.kind),
+      make("td", {}, state(job.state)), make("td", {}, progress),
+      make("td", {}, job.device || "–"), make("td", {}, moment(job.created_at)));
+  })));
+  byId("no-jobs").hidden = rows.length > 0;
+  byId("more").hidden = !next;
+  byId("more").dataset.cursor = next || "";
+}
+
+/* ---- one job ---- */
+
+function showBeforeAfter(job) {
+  const result = job.kind === "rift" ? job.result : null;
+  if (!result || !result.before) return byId("before-after").replaceChildren();
+  const rows = [["AT", result.before], ["AT + RiFT", result.after || {}]];
+  const title = `Before and after (${result.module || "module open"}, alpha ${result.alpha ?? "open"})`;
+  byId("before-after").replaceChildren(...table(title, [
+    ["", ([name]) => name, ""],
+    ["Clean accuracy", ([, row]) => percent(row.clean_accuracy), "number"],
+    ["Robust accuracy", ([, row]) => percent(row.robust_accuracy), "number"],
+  ], rows));
+}
+
+function showSteps(job) {
+  if (!job.steps.length) return byId("steps").replaceChildren(...(job.state === "running" ? [bar(job.progress)] : []));
+  byId("steps").replaceChildren(...table("Steps", [
+    ["Step", (step) => make("a", { href: `#${step.id}` }, step.kind), ""],
+    ["State", (step) => state(step.state), ""],
+    ["Progress", (step) => bar(step.state === "running" && step.progress), ""],
+  ], job.steps));
+}
+
+async function showModules(job) {
+  const found = ["mrc", "rift"].includes(job.kind) ? await ask(`v1/jobs/${job.id}/modules`) : { modules: [] };
+  const rows = [...found.modules].sort((a, b) => a.mrc - b.mrc);
+  const top = Math.max(...rows.map((row) => row.mrc), Number.MIN_VALUE);
+  byId("modules").replaceChildren(...(!rows.length ? [] : table("Module robust criticality", [
+    ["Module", (row) => row.module, ""],
+    ["MRC", (row) => digits(row.mrc), "number"],
+    ["", (row) => make("meter", { min: 0, max: top, value: isNumber(row.mrc) ? row.mrc : 0 }), ""],
+    ["Robust accuracy lost", (row) => percent(row.robust_accuracy_drop), "number"],
+  ], rows, (row) => row.module === found.lowest)));
+}
+
+async function showInterpolation(job) {
+  const found = ["interpolate", "rift"].includes(job.kind) ? await ask(`v1/jobs/${job.id}/interpolation`) : { points: [] };
+  byId("interpolation").replaceChildren(...(!found.points.length ? [] : table("Interpolation", [
+    ["alpha", (row) => digits(row.alpha), "number"],
+    ["Clean accuracy", (row) => percent(row.clean_accuracy), "number"],
+    ["Robust accuracy", (row) => percent(row.robust_accuracy), "number"],
+  ], found.points, (row) => row.alpha === found.chosen_alpha)));
+}
+
+async function showEvaluations(job) {
+  const found = ["evaluate", "rift"].includes(job.kind) ? await ask(`v1/jobs/${job.id}/evaluations`) : { evaluations: [] };
+  byId("evaluations").replaceChildren(...(!found.evaluations.length ? [] : table("Measurements", [
+    ["Name", (row) => row.name, ""],
+    ["Loss", (row) => digits(row.loss), "number"],
+    ["Accuracy", (row) => percent(row.accuracy), "number"],
+  ], found.evaluations)));
+}
+
+async function showArtifacts(job) {
+  const { artifacts } = await ask(`v1/jobs/${job.id}/artifacts`);
+  byId("artifacts").replaceChildren(...(!artifacts.length ? [] : table("Files", [
+    ["Name", (file) => make("a", { href: file.href.slice(1), download: "" }, file.name), ""],
+    ["Bytes", (file) => file.size.toLocaleString(), "number"],
+    ["SHA-256", (file) => file.sha256.slice(0, 16), ""],
+  ], artifacts)));
+}
+
+async function showDetail() {
+  const id = location.hash.slice(1);
+  byId("detail").hidden = !id;
+  if (!id) return;
+  const job = await ask(`v1/jobs/${encodeURIComponent(id)}`);
+  byId("detail-title").replaceChildren(`${job.kind} ${job.label || ""} ${job.id}: `, state(job.state));
+  byId("error").hidden = !job.error;
+  byId("error").textContent = job.error ? job.error.message : "";
+  byId("spec").textContent = JSON.stringify(job.spec, null, 2);
+  showSteps(job);
+  showBeforeAfter(job);
+  await Promise.all([showModules(job), showInterpolation(job), showEvaluations(job), showArtifacts(job)]);
+}
+
+/* ---- keeping up ---- */
+
+/* Draw now, and once more after REFRESH_MS if something happened meanwhile. */
+async function refresh() {
+  wanted = true;
+  if (refreshing) return;
+  refreshing = true;
+  while (wanted) {
+    wanted = false;
+    try {
+      await Promise.all([showJobs(), showDetail()]);
+    } catch (error) {
+      byId("link").textContent = error.message;
+    }
+    await new Promise((done) => setTimeout(done, REFRESH_MS));
+  }
+  refreshing = false;
+}
+
+const EVENTS = ["message", "state", "started", "progress", "metric", "module", "alpha", "evaluation", "artifact",
+  "checkpoint", "finished", "failed", "interrupted"];
+
+function watch() {
+  const stream = new EventSource("v1/events?after=now");
+  stream.onopen = () => {
+    byId("link").textContent = "live";
+    refresh();
+  };
+  stream.onerror = () => {
+    byId("link").textContent = "reconnecting";
+    /* Refused rather than lost: EventSource gives up, we don't. */
+    if (stream.readyState === EventSource.CLOSED) setTimeout(watch, 5000);
+  };
+  for (const name of EVENTS) stream.addEventListener(name, refresh);
+}
+
+byId("jobs").addEventListener("click", (event) => {
+  const row = event.target.closest("tr.job");
+  if (row) location.hash = row.dataset.id;
+});
+byId("more").addEventListener("click", () => {
+  cursors.push(byId("more").dataset.cursor);
+  refresh();
+});
+addEventListener("hashchange", refresh);
+ask("v1/version").then((about) => { byId("version").textContent = about.version; }, () => {});
+watch();
