@@ -12,13 +12,13 @@
 
 /* The program's exit codes: a script's view of a job. */
 enum cli_exit {
-    CLI_OK = 0,          /* done; the watched job succeeded */
-    CLI_FAILED = 1,      /* the job failed, or something here did */
+    CLI_OK = 0,     /* done; the watched job succeeded */
+    CLI_FAILED = 1, /* the job failed, or something here did */
     CLI_USAGE = 2,
     CLI_CANCELLED = 3,   /* the watched job was cancelled */
     CLI_UNREACHABLE = 4, /* no server answered */
     CLI_NOT_FOUND = 5,
-    CLI_REJECTED = 6,    /* the server (or --dry-run) refuses the spec */
+    CLI_REJECTED = 6, /* the server (or --dry-run) refuses the spec */
 };
 
 struct cli_option {
@@ -91,8 +91,8 @@ const char *text_at(const json_t *object, const char *key, const char *fallback)
 void print_json(const json_t *json);       /* one document, indented, numbers exact: 0.10000000000000001 */
 void print_json_short(const json_t *json); /* the same for people: 0.1 */
 void print_percent(char ret[16], const json_t *fraction); /* 0.7812 -> "78.12 %" */
-void print_duration(char ret[32], double seconds); /* 1:02:03 */
-void print_bar(char *ret, int width, double part); /* "#####....." */
+void print_duration(char ret[32], double seconds);        /* 1:02:03 */
+void print_bar(char *ret, int width, double part);        /* "#####....." */
 void print_jobs(const json_t *jobs);
 void print_job(const json_t *job);
 void print_modules(const json_t *modules, const char *lowest);

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ATTEMPTS       4 /* of one download, each going on where the last broke off */
+#define ATTEMPTS        4 /* of one download, each going on where the last broke off */
 #define FOLLOW_PAUSE_MS 300
 
 /* ---- the list ---- */

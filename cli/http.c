@@ -12,9 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#define ANSWER_LIMIT     (64u << 20) /* bytes; a JSON answer is far smaller */
+#define ANSWER_LIMIT      (64u << 20) /* bytes; a JSON answer is far smaller */
 #define CONNECT_TIMEOUT_S 10
 #define ANSWER_TIMEOUT_S  60 /* of silence */
 
@@ -126,22 +125,11 @@ static size_t on_body(char *data, size_t one, size_t count, void *user)
 
 static size_t on_header(char *data, size_t one, size_t count, void *user)
 {
-    static const char name[] = "Content-Range:";
     struct transfer *transfer = user;
-    size_t size = one * count, length = sizeof(name) - 1;
 
+    (void)data;
     transfer->began = true;
-    if (size > length && strncasecmp(data, name, length) == 0) {
-        size_t start = length;
-        while (start < size && data[start] == ' ')
-            start++;
-        int text = (int)(size - start);
-        while (text > 0 && (data[start + (size_t)text - 1] == '\r' || data[start + (size_t)text - 1] == '\n'))
-            text--;
-        snprintf(transfer->response->content_range, sizeof(transfer->response->content_range), "%.*s", text,
-                 data + start);
-    }
-    return size;
+    return one * count;
 }
 
 static int append(struct curl_slist **list, const char *header)
@@ -172,8 +160,8 @@ static struct curl_slist *header_list(const struct http_request *request)
     return NULL;
 }
 
-static void set_up(struct http *http, const struct http_request *request, const char *url,
-                   struct curl_slist *headers, int silence_s, struct transfer *transfer)
+static void set_up(struct http *http, const struct http_request *request, const char *url, struct curl_slist *headers,
+                   int silence_s, struct transfer *transfer)
 {
     CURL *curl = http->curl;
 

@@ -23,7 +23,6 @@ struct http_response {
     int status;
     char *body; /* NUL after it, owned */
     size_t size;
-    char content_range[64]; /* header, "" none */
 };
 void http_response_done(struct http_response *response);
 #define http_response_auto __attribute__((cleanup(http_response_done))) struct http_response

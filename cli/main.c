@@ -23,6 +23,7 @@ static const struct cli_option global_options[] = {
 };
 #define GLOBAL_COUNT (sizeof(global_options) / sizeof(global_options[0]))
 
+/* clang-format off */
 static const struct cli_command commands[] = {
     { "submit", "[FILE|-]", 0, 1, "hand in a job",
       "Reads a spec (JSON) from FILE or, with -, from standard input; --set changes or\n"
@@ -71,6 +72,7 @@ static const struct cli_command commands[] = {
       command_fields },
     { "version", "", 0, 0, "versions of riftctl and, when it answers, riftd", NULL, { { 0 } }, command_version },
 };
+/* clang-format on */
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
 int cli_error(enum cli_exit code, const char *format, ...)
@@ -127,8 +129,8 @@ static void print_overview(FILE *out)
 
 static void print_help(const struct cli_command *command)
 {
-    printf("usage: riftctl %s %s%s[OPTIONS]\n\n%s\n", command->name, command->arguments,
-           *command->arguments ? " " : "", command->summary);
+    printf("usage: riftctl %s %s%s[OPTIONS]\n\n%s\n", command->name, command->arguments, *command->arguments ? " " : "",
+           command->summary);
     if (command->help)
         printf("\n%s", command->help);
     if (command->options[0].name)
@@ -192,7 +194,8 @@ static int take_word(struct cli *cli, const char *word)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(commands[i].name, word) == 0)
             cli->command = &commands[i];
-    return cli->command ? CLI_OK : cli_error(CLI_USAGE, "there is no command \"%s\"; `riftctl --help` lists them", word);
+    return cli->command ? CLI_OK
+                        : cli_error(CLI_USAGE, "there is no command \"%s\"; `riftctl --help` lists them", word);
 }
 
 static int take_arguments(struct cli *cli, int argc, char **argv)

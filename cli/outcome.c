@@ -49,8 +49,8 @@ static int show_training(struct cli *cli, const json_t *job)
     print_percent(clean, json_object_get(result, "clean_accuracy"));
     print_percent(robust, json_object_get(result, "robust_accuracy"));
     printf("\n%" JSON_INTEGER_FORMAT " epochs, best after %" JSON_INTEGER_FORMAT ": clean %s, robust %s\n",
-           json_integer_value(json_object_get(result, "epochs")), json_integer_value(json_object_get(result, "best_epoch")),
-           clean, robust);
+           json_integer_value(json_object_get(result, "epochs")),
+           json_integer_value(json_object_get(result, "best_epoch")), clean, robust);
     return CLI_OK;
 }
 
@@ -68,18 +68,20 @@ static int show_rift(struct cli *cli, const json_t *job)
 }
 
 static int (*const shows[JOB_KIND_COUNT])(struct cli *cli, const json_t *job) = {
-    [JOB_TRAIN] = show_training,
-    [JOB_MRC] = show_modules,
-    [JOB_FINETUNE] = show_training,
-    [JOB_INTERPOLATE] = show_interpolation,
-    [JOB_EVALUATE] = show_evaluation,
-    [JOB_RIFT] = show_rift,
+    [JOB_TRAIN] = show_training,      [JOB_MRC] = show_modules,
+    [JOB_FINETUNE] = show_training,   [JOB_INTERPOLATE] = show_interpolation,
+    [JOB_EVALUATE] = show_evaluation, [JOB_RIFT] = show_rift,
 };
 
 enum cli_exit outcome_exit(const json_t *job)
 {
-    static const struct { const char *state; enum cli_exit code; } rows[] = {
-        { "succeeded", CLI_OK }, { "failed", CLI_FAILED }, { "cancelled", CLI_CANCELLED },
+    static const struct {
+        const char *state;
+        enum cli_exit code;
+    } rows[] = {
+        { "succeeded", CLI_OK },
+        { "failed", CLI_FAILED },
+        { "cancelled", CLI_CANCELLED },
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

@@ -84,15 +84,14 @@ static void print_steps(const json_t *steps)
     const json_t *step;
     size_t i;
 
-    json_array_foreach(steps, i, step)
-        printf("%-10s %-11s  %-9s  %s\n", i ? "" : "steps", text_at(step, "kind", "-"), text_at(step, "state", "-"),
-               text_at(step, "id", "-"));
+    json_array_foreach(steps, i, step) printf("%-10s %-11s  %-9s  %s\n", i ? "" : "steps", text_at(step, "kind", "-"),
+                                              text_at(step, "state", "-"), text_at(step, "id", "-"));
 }
 
 void print_job(const json_t *job)
 {
-    static const char *const texts[] = { "id",         "kind",       "state",    "label", "parent",
-                                         "device",     "created_at", "started_at", "ended_at" };
+    static const char *const texts[] = { "id",     "kind",       "state",      "label",   "parent",
+                                         "device", "created_at", "started_at", "ended_at" };
     static const char *const numbers[] = { "priority", "queue_position", "attempts" };
     const json_t *error = json_object_get(job, "error"), *result = json_object_get(job, "result");
 
@@ -118,8 +117,7 @@ static double largest_mrc(const json_t *modules)
     double most = 0;
     size_t i;
 
-    json_array_foreach(modules, i, module)
-        most = fmax(most, json_number_value(json_object_get(module, "mrc")));
+    json_array_foreach(modules, i, module) most = fmax(most, json_number_value(json_object_get(module, "mrc")));
     return most;
 }
 

@@ -99,7 +99,8 @@ int command_table(struct cli *cli)
     if (r != CLI_OK)
         return r;
     if (strcmp(text_at(job, "kind", ""), job_kinds[JOB_RIFT].name) != 0)
-        return cli_error(CLI_USAGE, "only a rift job has a before/after table; this is a %s job", text_at(job, "kind", "?"));
+        return cli_error(CLI_USAGE, "only a rift job has a before/after table; this is a %s job",
+                         text_at(job, "kind", "?"));
     if (cli->json)
         print_json(json_object_get(job, "result"));
     else

@@ -14,11 +14,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define BAR_WIDTH          22
-#define REDRAW_MS          100
-#define PLAIN_PROGRESS_MS  10000
-#define LINE_SIZE          400
-#define DEFAULT_COLUMNS    80
+#define BAR_WIDTH         22
+#define REDRAW_MS         100
+#define PLAIN_PROGRESS_MS 10000
+#define LINE_SIZE         400
+#define DEFAULT_COLUMNS   80
 
 static int columns(void)
 {

@@ -95,8 +95,12 @@ int server_try(struct http *http, const char *path, json_t **ret)
 
 static enum cli_exit exit_of_status(int status)
 {
-    static const struct { int status; enum cli_exit code; } rows[] = {
-        { 400, CLI_REJECTED }, { 404, CLI_NOT_FOUND }, { 413, CLI_REJECTED }, { 415, CLI_REJECTED }, { 422, CLI_REJECTED },
+    static const struct {
+        int status;
+        enum cli_exit code;
+    } rows[] = {
+        { 400, CLI_REJECTED }, { 404, CLI_NOT_FOUND }, { 413, CLI_REJECTED },
+        { 415, CLI_REJECTED }, { 422, CLI_REJECTED },
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

@@ -13,7 +13,7 @@ struct sse {
     char *data; /* the unfinished event's data lines */
     size_t data_size;
     char type[32];
-    char id[32];  /* of the newest event, whole or not */
+    char id[32];      /* of the newest event, whole or not */
     char last_id[32]; /* of the newest dispatched event: what Last-Event-ID sends */
     int (*see)(const char *type, const char *data, void *user); /* negative ends it */
     void *user;

@@ -191,8 +191,11 @@ static int see_event(const char *type, const char *data, void *user)
     static const struct {
         const char *type;
         void (*see)(struct watch *watch, struct watch_step *step, const json_t *event);
-    } rows[] = { { "progress", see_progress }, { "metric", see_metric },         { "module", see_module },
-                 { "alpha", see_alpha },       { "evaluation", see_evaluation } };
+    } rows[] = { { "progress", see_progress },
+                 { "metric", see_metric },
+                 { "module", see_module },
+                 { "alpha", see_alpha },
+                 { "evaluation", see_evaluation } };
     struct watch *watch = user;
     json_auto_t *event = json_loads(data, 0, NULL);
     bool known = false;
