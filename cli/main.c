@@ -153,6 +153,15 @@ static const struct cli_option *option_find(const struct cli_option *options, si
  * command, is remembered under another name. */
 static const char *const hidden_state = "global state";
 
+static int give(struct cli *cli, const char *name, const char *value)
+{
+    if (cli->given_count == CLI_ARGUMENTS_MOST)
+        return cli_error(CLI_USAGE, "more than %d options", CLI_ARGUMENTS_MOST);
+    cli->given[cli->given_count].name = name;
+    cli->given[cli->given_count++].value = value;
+    return CLI_OK;
+}
+
 /* Take argv[*at] (and its value) as an option. */
 static int take_option(struct cli *cli, int argc, char **argv, int *at)
 {
@@ -175,12 +184,8 @@ static int take_option(struct cli *cli, int argc, char **argv, int *at)
         if (!equals && *at >= argc)
             return cli_error(CLI_USAGE, "--%s wants a value: %s", option->name, option->argument);
     }
-    if (cli->given_count == CLI_ARGUMENTS_MOST)
-        return cli_error(CLI_USAGE, "more than %d options", CLI_ARGUMENTS_MOST);
     bool hide = !own && strcmp(option->name, "state") == 0;
-    cli->given[cli->given_count].name = hide ? hidden_state : option->name;
-    cli->given[cli->given_count++].value = value;
-    return CLI_OK;
+    return give(cli, hide ? hidden_state : option->name, value);
 }
 
 static int take_word(struct cli *cli, const char *word)
@@ -207,7 +212,7 @@ static int take_arguments(struct cli *cli, int argc, char **argv)
         if (!options_end && strcmp(argv[i], "--") == 0)
             options_end = true;
         else if (!options_end && strcmp(argv[i], "-h") == 0)
-            cli->given[cli->given_count++].name = "help", cli->given[cli->given_count - 1].value = "";
+            r = give(cli, "help", "");
         else if (!options_end && strncmp(argv[i], "--", 2) == 0)
             r = take_option(cli, argc, argv, &i);
         else

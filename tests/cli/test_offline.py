@@ -32,6 +32,11 @@ class Help(Case):
         self.assertEqual(out, "")
         self.assertIn("submit", err)
 
+    def test_more_words_than_it_takes_are_a_usage_error(self):
+        self.run_ctl(2, *["-h"] * 100)
+        self.run_ctl(2, "submit", *["--set", "seed=1"] * 100)
+        self.run_ctl(2, "fetch", *["a"] * 100)
+
     def test_unknown_words_are_usage_errors_that_name_the_word(self):
         for arguments, word in ((["sumbit"], "sumbit"), (["list", "--colour"], "--colour"), (["show"], "ID"),
                                 (["show", "a", "b"], "ID"), (["list", "--limit"], "limit"), (["list", "--all=1"], "all"),
