@@ -13,17 +13,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRAIN (1u << JOB_TRAIN)
-#define MRC (1u << JOB_MRC)
-#define FINETUNE (1u << JOB_FINETUNE)
+#define TRAIN       (1u << JOB_TRAIN)
+#define MRC         (1u << JOB_MRC)
+#define FINETUNE    (1u << JOB_FINETUNE)
 #define INTERPOLATE (1u << JOB_INTERPOLATE)
-#define EVALUATE (1u << JOB_EVALUATE)
-#define RIFT (1u << JOB_RIFT)
-#define ALL ((1u << JOB_KIND_COUNT) - 1)
+#define EVALUATE    (1u << JOB_EVALUATE)
+#define RIFT        (1u << JOB_RIFT)
+#define ALL         ((1u << JOB_KIND_COUNT) - 1)
 
-#define INT_TOP 2147483647
+#define INT_TOP    2147483647
 #define EPOCHS_TOP 100000
 
+/* Rows read better as rows. */
+/* clang-format off */
 #define OPTIMIZER_ROWS(at, kinds, lr)                                                                                  \
     { at "/lr", FIELD_REAL, kinds, lr, 0, 1000, NULL, false, "",                                                       \
       "Learning rate of SGD at the first epoch." },                                                                    \
@@ -118,7 +120,8 @@ const struct spec_field spec_fields[] = {
 
     { "/train/method", FIELD_ENUM, TRAIN | RIFT, "\"pgd-at\"", 0, 0, "standard|pgd-at", false, "",
       "standard: on the images as they are. pgd-at: on adversarial examples of them." },
-    { "/train/epochs", FIELD_INT, TRAIN | RIFT, "110", 1, EPOCHS_TOP, NULL, false, "epochs", "Length of the training." },
+    { "/train/epochs", FIELD_INT, TRAIN | RIFT, "110", 1, EPOCHS_TOP, NULL, false, "epochs",
+      "Length of the training." },
     { "/train/evaluate_every", FIELD_INT, TRAIN | RIFT, "1", 0, EPOCHS_TOP, NULL, false, "epochs",
       "How often accuracies are measured to find the best epoch; 0: never, the last epoch is the best." },
     { "/train/attack_batch_norm", FIELD_ENUM, TRAIN | RIFT, "\"train\"", 0, 0, "train|frozen", false, "",
@@ -161,6 +164,8 @@ const struct spec_field spec_fields[] = {
     { "/evaluate/baseline", FIELD_WEIGHTS, EVALUATE, "null", 1, 4096, NULL, true, "",
       "Other weights, measured the same way beside the model." },
 };
+/* clang-format on */
+
 const int spec_field_count = sizeof(spec_fields) / sizeof(spec_fields[0]);
 
 const struct spec_field *field_find(const char *pointer, unsigned kinds)
@@ -177,7 +182,8 @@ static const char *below(const struct spec_field *field, const char *pointer)
 {
     size_t length = strlen(pointer);
 
-    return strncmp(field->pointer, pointer, length) == 0 && field->pointer[length] == '/' ? field->pointer + length : NULL;
+    return strncmp(field->pointer, pointer, length) == 0 && field->pointer[length] == '/' ? field->pointer + length
+                                                                                          : NULL;
 }
 
 bool field_has_members(const char *pointer, unsigned kinds)
@@ -218,7 +224,8 @@ static int distance(const char *left, const char *right)
 
             best = before[j] + 1 < best ? before[j] + 1 : best;
             best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] && earlier[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] &&
+                earlier[j - 2] + 1 < best)
                 best = earlier[j - 2] + 1;
             now[j] = best;
         }

@@ -10,11 +10,11 @@
  * One of the two ends is always called once aside_open has succeeded; a failed
  * aside_commit has discarded. */
 struct aside {
-    int dir;          /* descriptor of the directory */
-    int fd;           /* the file being written */
-    char path[512];   /* for messages: DIR/NAME, maybe shortened */
+    int dir;        /* descriptor of the directory */
+    int fd;         /* the file being written */
+    char path[512]; /* for messages: DIR/NAME, maybe shortened */
     char name[256];
-    char temp[256];   /* ".NAME.tmp-PID", in the same directory */
+    char temp[256]; /* ".NAME.tmp-PID", in the same directory */
     int64_t size;
     struct sha256 sha;
 };

@@ -198,6 +198,11 @@ int spec_from_json(const json_t *json, struct job_spec *ret, struct spec_errors 
 void spec_done(struct job_spec *spec);
 #define spec_auto __attribute__((cleanup(spec_done))) struct job_spec
 
+/* A spec (or any JSON) as text for people: json_dumps with these flags, but
+ * with the fewest digits that read back as the same numbers, so 0.1 stays 0.1
+ * and doesn't become 0.10000000000000001. free() it; NULL: no memory. */
+char *spec_text(const json_t *json, size_t flags);
+
 /* Every weights reference of the spec's JSON that names a job, in a fixed
  * order: calls `see(pointer, object, user)` with the {"job": ID} object, which
  * `see` may change in place or replace through json_object_set. Stops and

@@ -54,7 +54,7 @@ int jobdir_create(const char *dir, const json_t *spec, struct fault *why)
         if (r < 0)
             return r;
     }
-    text = json_dumps(spec, JSON_INDENT(2));
+    text = spec_text(spec, JSON_INDENT(2));
     if (!text)
         return fault_set(why, -ENOMEM, "%s: no memory for the spec", dir);
     r = file_replace(dir, JOBDIR_SPEC, text, strlen(text), why);

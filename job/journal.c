@@ -311,9 +311,8 @@ static int read_events(struct window *window, const char *path, int64_t *offset,
     return count;
 }
 
-int journal_read(const char *path, int64_t *offset,
-                 int (*see)(json_t *event, int64_t end_offset, void *user), void *user,
-                 struct fault *why)
+int journal_read(const char *path, int64_t *offset, int (*see)(json_t *event, int64_t end_offset, void *user),
+                 void *user, struct fault *why)
 {
     struct window window = { .fd = open(path, O_RDONLY | O_CLOEXEC), .room = 2 * PIECE, .offset = *offset };
     struct stat st;

@@ -9,13 +9,15 @@
 #include <string.h>
 
 const struct job_kind_info job_kinds[JOB_KIND_COUNT] = {
-    [JOB_TRAIN] = { "train", "train a model, adversarially or not, from scratch or from given weights", "best.safetensors" },
+    [JOB_TRAIN] = { "train", "train a model, adversarially or not, from scratch or from given weights",
+                    "best.safetensors" },
     [JOB_MRC] = { "mrc", "measure the robust criticality of every module, or of named ones", NULL },
     [JOB_FINETUNE] = { "finetune", "train only the chosen modules on clean data", "best.safetensors" },
     [JOB_INTERPOLATE] = { "interpolate", "walk between two sets of weights and pick the best point",
                           "interpolated.safetensors" },
     [JOB_EVALUATE] = { "evaluate", "measure accuracy on clean and on attacked examples", NULL },
-    [JOB_RIFT] = { "rift", "the whole method: train, mrc, finetune, interpolate and evaluate, one after the other", NULL },
+    [JOB_RIFT] = { "rift", "the whole method: train, mrc, finetune, interpolate and evaluate, one after the other",
+                   NULL },
 };
 
 int job_kind_find(const char *name)

@@ -22,14 +22,10 @@ static const struct {
     const char *job;  /* {"job": ...}, or NULL */
     const char *from; /* pointer in the rift spec */
 } links[] = {
-    { 1, "/model/weights", "step:0", NULL },
-    { 2, "/model/weights", "step:0", NULL },
-    { 2, "/finetune/mrc_job", "step:1", NULL },
-    { 2, "/optimizer", NULL, "/finetune/optimizer" },
-    { 3, "/interpolate/from", "step:0", NULL },
-    { 3, "/interpolate/to", "step:2", NULL },
-    { 4, "/model/weights", "step:3", NULL },
-    { 4, "/evaluate/baseline", "step:0", NULL },
+    { 1, "/model/weights", "step:0", NULL },    { 2, "/model/weights", "step:0", NULL },
+    { 2, "/finetune/mrc_job", "step:1", NULL }, { 2, "/optimizer", NULL, "/finetune/optimizer" },
+    { 3, "/interpolate/from", "step:0", NULL }, { 3, "/interpolate/to", "step:2", NULL },
+    { 4, "/model/weights", "step:3", NULL },    { 4, "/evaluate/baseline", "step:0", NULL },
 };
 
 /* The spec of one step before it is checked. New reference or NULL. */
@@ -47,7 +43,8 @@ static json_t *step_make(const json_t *rift, int step)
     for (size_t i = 0; spec && i < sizeof(links) / sizeof(links[0]); i++) {
         if (links[i].step != step)
             continue;
-        json_t *value = links[i].job ? json_pack("{s:s}", "job", links[i].job) : json_deep_copy(spec_at(rift, links[i].from));
+        json_t *value =
+            links[i].job ? json_pack("{s:s}", "job", links[i].job) : json_deep_copy(spec_at(rift, links[i].from));
         if (spec_put(spec, links[i].pointer, value) < 0)
             return NULL;
     }
@@ -103,8 +100,10 @@ static json_t *names_joined(const json_t *names)
     json_t *joined = NULL, *name;
     size_t i;
 
-    json_array_foreach((json_t *)names, i, name) {
-        json_t *longer = joined ? json_sprintf("%s, %s", json_string_value(joined), json_string_value(name)) : or_null(name);
+    json_array_foreach((json_t *)names, i, name)
+    {
+        json_t *longer =
+            joined ? json_sprintf("%s, %s", json_string_value(joined), json_string_value(name)) : or_null(name);
         json_decref(joined);
         joined = longer;
     }
@@ -116,8 +115,8 @@ json_t *rift_table(const json_t *const results[RIFT_STEPS], const char *protocol
     const json_t *modules = json_object_get(results[2], "modules"), *evaluated = results[4];
     const json_t *attack = json_array_get(json_object_get(evaluated, "attacks"), 0);
 
-    return json_pack("{s:o, s:o, s:o, s:s?, s:o, s:o, s:o}", "module", names_joined(modules), "modules", or_null(modules),
-                     "alpha", or_null(json_object_get(results[3], "chosen_alpha")), "protocol", protocol, "attack",
-                     or_null(json_object_get(attack, "name")), "before",
+    return json_pack("{s:o, s:o, s:o, s:s?, s:o, s:o, s:o}", "module", names_joined(modules), "modules",
+                     or_null(modules), "alpha", or_null(json_object_get(results[3], "chosen_alpha")), "protocol",
+                     protocol, "attack", or_null(json_object_get(attack, "name")), "before",
                      table_row(json_object_get(evaluated, "baseline")), "after", table_row(evaluated));
 }

@@ -81,18 +81,19 @@ static int entry_shape(const char *path, const char *name, const json_t *entry, 
     if (!dtype)
         return fault_set(why, -EINVAL, "%s: tensor \"%s\" has no dtype", path, name);
     if (found < 0)
-        return fault_set(why, -EINVAL, "%s: tensor \"%s\" has dtype \"%s\", but only U8, I32, I64, F32 and F64 are known",
-                         path, name, dtype);
+        return fault_set(why, -EINVAL,
+                         "%s: tensor \"%s\" has dtype \"%s\", but only U8, I32, I64, F32 and F64 are known", path, name,
+                         dtype);
     if (!json_is_array(shape) || json_array_size(shape) > RANK_MAX)
-        return fault_set(why, -EINVAL, "%s: the shape of tensor \"%s\" isn't a list of at most %d dimensions", path, name,
-                         RANK_MAX);
+        return fault_set(why, -EINVAL, "%s: the shape of tensor \"%s\" isn't a list of at most %d dimensions", path,
+                         name, RANK_MAX);
     tensor->dtype = (enum dtype)found;
     tensor->rank = (int)json_array_size(shape);
     for (int i = 0; i < tensor->rank; i++) {
         const json_t *extent = json_array_get(shape, (size_t)i);
         if (!json_is_integer(extent) || json_integer_value(extent) < 0)
-            return fault_set(why, -EINVAL, "%s: dimension %d of tensor \"%s\" isn't a whole number of 0 or more", path, i,
-                             name);
+            return fault_set(why, -EINVAL, "%s: dimension %d of tensor \"%s\" isn't a whole number of 0 or more", path,
+                             i, name);
         tensor->shape[i] = json_integer_value(extent);
     }
     return 0;
@@ -106,8 +107,9 @@ static int entry_read(const char *path, const char *name, const json_t *entry, c
     const json_t *offsets = json_object_get(entry, "data_offsets");
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     int64_t from = json_integer_value(begin), to = json_integer_value(end), bytes;
-    int r = json_is_object(entry) ? entry_shape(path, name, entry, &tensor, why)
-                                  : fault_set(why, -EINVAL, "%s: the entry of tensor \"%s\" isn't an object", path, name);
+    int r = json_is_object(entry)
+                ? entry_shape(path, name, entry, &tensor, why)
+                : fault_set(why, -EINVAL, "%s: the entry of tensor \"%s\" isn't an object", path, name);
 
     if (r < 0)
         return r;
@@ -120,8 +122,8 @@ static int entry_read(const char *path, const char *name, const json_t *entry, c
     if (bytes < 0)
         return fault_set(why, -EINVAL, "%s: the shape of tensor \"%s\" is too large for any file", path, name);
     if (bytes != to - from)
-        return fault_set(why, -EINVAL, "%s: tensor \"%s\" has %lld bytes, but its shape and dtype need %lld", path, name,
-                         (long long)(to - from), (long long)bytes);
+        return fault_set(why, -EINVAL, "%s: tensor \"%s\" has %lld bytes, but its shape and dtype need %lld", path,
+                         name, (long long)(to - from), (long long)bytes);
     tensor.data = data + from;
     tensor.size = (size_t)bytes;
     *ret = tensor;
@@ -151,8 +153,9 @@ static int check_cover(const char *path, const struct safetensors *file, const c
         int64_t from = (const char *)tensor->data - data;
 
         if (from != covered)
-            return fault_set(why, -EINVAL, "%s: tensor \"%s\" starts at byte %lld of the data, but the one before ends at %lld",
-                             path, tensor->name, (long long)from, (long long)covered);
+            return fault_set(why, -EINVAL,
+                             "%s: tensor \"%s\" starts at byte %lld of the data, but the one before ends at %lld", path,
+                             tensor->name, (long long)from, (long long)covered);
         covered += (int64_t)tensor->size;
     }
     if (covered != data_size)
@@ -168,13 +171,13 @@ static int check_metadata(const char *path, const json_t *metadata, struct fault
 
     if (metadata && !json_is_object(metadata))
         return fault_set(why, -EINVAL, "%s: __metadata__ isn't an object", path);
-    json_object_foreach((json_t *)metadata, key, value)
-        if (!json_is_string(value))
-            return fault_set(why, -EINVAL, "%s: __metadata__ \"%s\" isn't a string", path, key);
+    json_object_foreach((json_t *)metadata, key, value) if (!json_is_string(value)) return fault_set(
+        why, -EINVAL, "%s: __metadata__ \"%s\" isn't a string", path, key);
     return 0;
 }
 
-static int read_table(const char *path, struct safetensors *file, const char *data, int64_t data_size, struct fault *why)
+static int read_table(const char *path, struct safetensors *file, const char *data, int64_t data_size,
+                      struct fault *why)
 {
     json_t *metadata = json_object_get(file->header, "__metadata__"), *entry;
     const char *name;
@@ -185,7 +188,8 @@ static int read_table(const char *path, struct safetensors *file, const char *da
     file->table = calloc(json_object_size(file->header) + 1, sizeof(*file->table));
     if (!file->table)
         return fault_set(why, -ENOMEM, "%s: no memory for its %zu tensors", path, json_object_size(file->header));
-    json_object_foreach(file->header, name, entry) {
+    json_object_foreach(file->header, name, entry)
+    {
         if (entry == metadata)
             continue;
         r = entry_read(path, name, entry, data, data_size, &file->table[file->count], why);
@@ -215,7 +219,8 @@ static int parse(const char *path, struct safetensors *file, struct fault *why)
     file->header = json_loadb(bytes + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &error);
     if (!file->header)
         return fault_set(why, -EINVAL, "%s: its header isn't JSON: %s at byte %d", path, error.text, error.position);
-    return read_table(path, file, bytes + LENGTH_BYTES + length, (int64_t)(file->map_size - LENGTH_BYTES - length), why);
+    return read_table(path, file, bytes + LENGTH_BYTES + length, (int64_t)(file->map_size - LENGTH_BYTES - length),
+                      why);
 }
 
 static int map_file(const char *path, struct safetensors *file, struct fault *why)
@@ -230,7 +235,8 @@ static int map_file(const char *path, struct safetensors *file, struct fault *wh
     } else if (!S_ISREG(st.st_mode)) {
         code = fault_set(why, -EINVAL, "%s: isn't a file", path);
     } else if (st.st_size < LENGTH_BYTES + 2) {
-        code = fault_set(why, -EINVAL, "%s: %lld bytes are too short for a safetensors file", path, (long long)st.st_size);
+        code =
+            fault_set(why, -EINVAL, "%s: %lld bytes are too short for a safetensors file", path, (long long)st.st_size);
     } else {
         file->map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         file->map_size = (size_t)st.st_size;
@@ -304,8 +310,8 @@ static int header_add(json_t *header, const struct safetensor *tensor, int64_t f
 
     for (int i = 0; i < tensor->rank && !bad; i++)
         bad = json_array_append_new(shape, json_integer(tensor->shape[i])) < 0;
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[tensor->dtype].name, "shape", shape, "data_offsets",
-                              (json_int_t)from, (json_int_t)(from + (int64_t)tensor->size));
+    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[tensor->dtype].name, "shape", shape,
+                              "data_offsets", (json_int_t)from, (json_int_t)(from + (int64_t)tensor->size));
     return bad || json_object_set_new(header, tensor->name, entry) < 0 ? -ENOMEM : 0;
 }
 

@@ -38,8 +38,8 @@ static void stir(uint32_t state[8], const uint8_t *block)
     uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
 
     for (int t = 0; t < 16; t++)
-        w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
-               (uint32_t)block[4 * t + 2] << 8 | (uint32_t)block[4 * t + 3];
+        w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 | (uint32_t)block[4 * t + 2] << 8 |
+               (uint32_t)block[4 * t + 3];
     for (int t = 16; t < 64; t++) {
         uint32_t s0 = rotate(w[t - 15], 7) ^ rotate(w[t - 15], 18) ^ w[t - 15] >> 3;
         uint32_t s1 = rotate(w[t - 2], 17) ^ rotate(w[t - 2], 19) ^ w[t - 2] >> 10;
@@ -59,8 +59,8 @@ static void stir(uint32_t state[8], const uint8_t *block)
 
 void sha256_start(struct sha256 *sha)
 {
-    *sha = (struct sha256){ .state = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                                       0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
+    *sha = (struct sha256){ .state = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c,
+                                       0x1f83d9ab, 0x5be0cd19 } };
 }
 
 void sha256_add(struct sha256 *sha, const void *data, size_t size)
@@ -106,12 +106,11 @@ int sha256_file(const char *path, char ret_hex[65], int64_t *ret_size, struct fa
     uint8_t *piece = malloc(PIECE);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct sha256 sha;
-    ssize_t got = fd < 0 || !piece ? -1 : 0;
     int code = !piece ? -ENOMEM : fd < 0 ? -errno : 0;
 
     sha256_start(&sha);
     while (code == 0) {
-        got = read(fd, piece, PIECE);
+        ssize_t got = read(fd, piece, PIECE);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

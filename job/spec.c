@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { POINTER_SIZE = 96, ATTACKS_TOP = 100 };
@@ -89,7 +90,8 @@ static void check_members(const struct reading *reading, const json_t *object, c
     const char *name;
     json_t *value;
 
-    json_object_foreach((json_t *)object, name, value) {
+    json_object_foreach((json_t *)object, name, value)
+    {
         char row[POINTER_SIZE], shown[POINTER_SIZE], given[40];
 
         pointer_join(row_at, name, row, sizeof(row));
@@ -120,7 +122,8 @@ static int take_attacks(const struct reading *reading, const json_t *given, cons
 
     if (!list)
         return -ENOMEM;
-    json_array_foreach((json_t *)given, i, item) {
+    json_array_foreach((json_t *)given, i, item)
+    {
         char shown[POINTER_SIZE], words[40];
         json_t *attack = NULL;
         int r;
@@ -252,6 +255,19 @@ int spec_parse(const char *text, size_t length, struct job_spec *ret, struct spe
     return -EINVAL;
 }
 
+char *spec_text(const json_t *json, size_t flags)
+{
+    for (int digits = 15; digits < 17; digits++) {
+        char *text = json_dumps(json, flags | JSON_REAL_PRECISION(digits));
+        json_auto_t *back = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+
+        if (back && json_equal(json, back))
+            return text;
+        free(text);
+    }
+    return json_dumps(json, flags); /* 17 digits tell all doubles apart */
+}
+
 int spec_refs(json_t *spec, int (*see)(const struct spec_ref *ref, void *user), void *user)
 {
     const char *name = json_string_value(json_object_get(spec, "kind"));
@@ -261,7 +277,8 @@ int spec_refs(json_t *spec, int (*see)(const struct spec_ref *ref, void *user), 
         return -EINVAL;
     for (int i = 0; i < spec_field_count; i++) {
         const struct spec_field *field = &spec_fields[i];
-        const json_t *value = field->type == FIELD_WEIGHTS && (field->kinds & 1u << kind) ? spec_at(spec, field->pointer) : NULL;
+        const json_t *value =
+            field->type == FIELD_WEIGHTS && (field->kinds & 1u << kind) ? spec_at(spec, field->pointer) : NULL;
         const char *key = strrchr(field->pointer, '/') + 1;
         char above[POINTER_SIZE];
         int r;

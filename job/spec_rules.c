@@ -19,7 +19,8 @@ static bool name_taken(const json_t *attacks, const char *name)
     size_t i;
     json_t *attack;
 
-    json_array_foreach((json_t *)attacks, i, attack) {
+    json_array_foreach((json_t *)attacks, i, attack)
+    {
         const char *other = json_string_value(json_object_get(attack, "name"));
         if (other && strcmp(other, name) == 0)
             return true;
@@ -48,14 +49,12 @@ static int fill_attacks(json_t *spec)
     int r = fill_name(attack, NULL);
 
     if (r == 0 && json_is_null(attacks) && attack) {
-        json_t *list = json_array();
+        json_auto_t *list = json_array();
         if (!list || (json_is_object(attack) && json_array_append_new(list, json_deep_copy(attack)) < 0) ||
-            json_object_set_new(json_object_get(spec, "evaluate"), "attacks", list) < 0)
+            json_object_set(json_object_get(spec, "evaluate"), "attacks", list) < 0)
             return -ENOMEM;
     }
-    json_array_foreach(attacks, i, item)
-        if (r == 0)
-            r = fill_name(item, attacks);
+    json_array_foreach(attacks, i, item) if (r == 0) r = fill_name(item, attacks);
     return r;
 }
 
@@ -122,7 +121,8 @@ static void rule_normalize(const json_t *spec, struct spec_errors *errors)
     for (int i = 0; i < 2; i++) {
         const json_t *list = spec_at(spec, pointers[i]);
         if (list && channels && json_array_size(list) != (size_t)channels)
-            spec_wrong(errors, pointers[i], "must have one number for each of the %lld channels of /model/input, has %zu",
+            spec_wrong(errors, pointers[i],
+                       "must have one number for each of the %lld channels of /model/input, has %zu",
                        (long long)channels, json_array_size(list));
     }
 }
@@ -132,14 +132,17 @@ static void rule_mrc_job(const json_t *spec, struct spec_errors *errors)
 {
     const json_t *modules = spec_at(spec, "/finetune/modules");
     const char *word = json_string_value(modules);
-    bool by_criticality = json_is_object(modules) || (word && (strcmp(word, "lowest") == 0 || strcmp(word, "highest") == 0));
+    bool by_criticality =
+        json_is_object(modules) || (word && (strcmp(word, "lowest") == 0 || strcmp(word, "highest") == 0));
     char given[40];
 
     if (!by_criticality || !json_is_null(spec_at(spec, "/finetune/mrc_job")))
         return;
     value_show(modules, given, sizeof(given));
-    spec_wrong(errors, "/finetune/mrc_job", "is required when /finetune/modules is %s: the path of an mrc job's directory "
-               "or {\"job\": ID}", given);
+    spec_wrong(errors, "/finetune/mrc_job",
+               "is required when /finetune/modules is %s: the path of an mrc job's directory "
+               "or {\"job\": ID}",
+               given);
 }
 
 static void rule_crafting(const json_t *spec, struct spec_errors *errors)
@@ -187,8 +190,9 @@ int rules_apply(json_t *spec, enum job_kind kind, struct spec_errors *errors)
 
     for (size_t i = 0; i < sizeof(schedules) / sizeof(schedules[0]) && r == 0; i++)
         if (schedules[i].kinds & MASK(kind))
-            r = fill_schedule(spec_at(spec, schedules[i].schedule), json_integer_value(spec_at(spec, schedules[i].epochs)),
-                              schedules[i].milestones, schedules[i].count);
+            r = fill_schedule(spec_at(spec, schedules[i].schedule),
+                              json_integer_value(spec_at(spec, schedules[i].epochs)), schedules[i].milestones,
+                              schedules[i].count);
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
         if (rules[i].kinds & MASK(kind))
             rules[i].check(spec, errors);

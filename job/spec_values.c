@@ -52,7 +52,11 @@ static void show_values(const char *values, char *ret, size_t size)
         int length = (int)strcspn(at, "|");
         bool last = at[length] == 0;
 
-        used += (size_t)snprintf(ret + used, size - used, "%s%.*s", at == values ? "" : last ? " or " : ", ", length, at);
+        used += (size_t)snprintf(ret + used, size - used, "%s%.*s",
+                                 at == values ? ""
+                                 : last       ? " or "
+                                              : ", ",
+                                 length, at);
         at += last ? length : length + 1;
     }
 }
@@ -239,7 +243,8 @@ static int take_list(const struct spec_field *field, const json_t *value, take_f
         return -EINVAL;
     if (!list)
         return -ENOMEM;
-    json_array_foreach((json_t *)value, i, item) {
+    json_array_foreach((json_t *)value, i, item)
+    {
         json_t *taken;
         int r = take_item(field, item, &taken);
         if (r < 0)
@@ -271,7 +276,8 @@ static int take_string_list(const struct spec_field *field, const json_t *value,
         return -ENOMEM;
     if (json_array_size(value) == 0)
         return -EINVAL;
-    json_array_foreach((json_t *)value, i, item) {
+    json_array_foreach((json_t *)value, i, item)
+    {
         if (!json_is_string(item) || json_object_get(seen, json_string_value(item)))
             return -EINVAL;
         if (json_object_set_new(seen, json_string_value(item), json_true()) < 0)
@@ -309,7 +315,8 @@ static int take_weights(const struct spec_field *field, const json_t *value, jso
     if (json_is_string(value))
         return take_string(field, value, ret);
     valid = json_is_object(value) && json_object_size(value) == known && id_valid(job ? job : model) &&
-            !(model && known > 1) && (!artifact || (json_is_string(artifact) && artifact_name_valid(json_string_value(artifact))));
+            !(model && known > 1) &&
+            (!artifact || (json_is_string(artifact) && artifact_name_valid(json_string_value(artifact))));
     return valid ? give(json_deep_copy(value), ret) : -EINVAL;
 }
 

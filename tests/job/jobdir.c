@@ -124,7 +124,9 @@ static void failed_write(void)
     CHECK_INT(setrlimit(RLIMIT_FSIZE, &small), 0);
     CHECK_INT(file_replace(dir, "a", large, 100000, &why), -EFBIG);
     CHECK_HOLDS(why.message, "/a: cannot be written");
-    struct safetensor tensor = { .name = "x", .dtype = DTYPE_U8, .rank = 1, .shape = { 100000 }, .data = large, .size = 100000 };
+    struct safetensor tensor = {
+        .name = "x", .dtype = DTYPE_U8, .rank = 1, .shape = { 100000 }, .data = large, .size = 100000
+    };
     CHECK_INT(safetensors_write(dir, "a", &tensor, 1, NULL, NULL, NULL, &why), -EFBIG);
     CHECK_INT(setrlimit(RLIMIT_FSIZE, &before), 0);
     CHECK_INT(file_read(at(dir, "a"), 100, &data, NULL, &why), 0);
@@ -183,12 +185,15 @@ static void artifact_names(void)
     CHECK(artifact_name_valid("a/b/c/d/e/f/g/h"));
     CHECK(artifact_name_valid(segment + 1));
     CHECK(!artifact_name_valid(segment));
-    static const char *const bad[] = { "",     "/",    "a/",  "/a",    "a//b",   ".a",      "a/.b",             "..",
-                                       "../a", "a b",  "a\\", "a%2Fb", "\xC3\xA9", "a\nb", "a/b/c/d/e/f/g/h/i", "a/../b" };
+    static const char *const bad[] = { "",      "/",     "a/",       "/a",   "a//b",
+                                       ".a",    "a/.b",  "..",       "../a", "a b",
+                                       "a\\",   "a%2Fb", "\xC3\xA9", "a\nb", "a/b/c/d/e/f/g/h/i",
+                                       "a/../b" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         if (artifact_name_valid(bad[i]))
             CHECK_FAIL("\"%s\" is a valid name", bad[i]);
-    snprintf(deep, sizeof(deep), "%.100s/%.100s/%.100s/%.100s/%.100s/%.7s", segment, segment, segment, segment, segment, segment);
+    snprintf(deep, sizeof(deep), "%.100s/%.100s/%.100s/%.100s/%.100s/%.7s", segment, segment, segment, segment, segment,
+             segment);
     CHECK_INT(strlen(deep), 512);
     CHECK(artifact_name_valid(deep));
     strcat(deep, "s");
@@ -205,10 +210,10 @@ static void clean_messages(void)
         { "\x1B[31mred\n", "?[31mred?" },
         { "\x7F\xC2\x9B", "???" },
         { "\xFF\xFE", "??" },
-        { "\xC0\xAF", "??" },             /* overlong '/' */
-        { "\xED\xA0\x80", "???" },        /* surrogate */
-        { "\xF4\x90\x80\x80", "????" },   /* above U+10FFFF */
-        { "a\xE2\x82", "a" },             /* cut in half at the end */
+        { "\xC0\xAF", "??" },           /* overlong '/' */
+        { "\xED\xA0\x80", "???" },      /* surrogate */
+        { "\xF4\x90\x80\x80", "????" }, /* above U+10FFFF */
+        { "a\xE2\x82", "a" },           /* cut in half at the end */
         { "\xE2\x28\xA1", "?(?" },
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

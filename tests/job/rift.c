@@ -5,13 +5,15 @@
 #include <errno.h>
 
 static const char rift_text[] =
-    "{\"kind\":\"rift\",\"label\":\"paper\",\"priority\":3,\"device\":\"cpu\",\"seed\":9,\"batch_size\":64,\"threads\":2,"
+    "{\"kind\":\"rift\",\"label\":\"paper\",\"priority\":3,\"device\":\"cpu\",\"seed\":9,\"batch_size\":64,\"threads\":"
+    "2,"
     "\"protocol\":\"paper\",\"dataset\":{\"name\":\"fashion-mnist\",\"train_limit\":500},"
     "\"model\":{\"width\":16,\"input\":[1,32,32],\"weights\":\"start.safetensors\"},"
     "\"augment\":\"none\",\"attack\":{\"steps\":7},"
     "\"train\":{\"epochs\":6},\"optimizer\":{\"lr\":0.2},"
     "\"mrc\":{\"steps\":4},\"finetune\":{\"epochs\":8,\"modules\":{\"top\":2},\"optimizer\":{\"lr\":0.002}},"
-    "\"interpolate\":{\"alphas\":[0,0.5,1],\"tolerance\":0.01},\"evaluate\":{\"attacks\":[{\"steps\":20},{\"steps\":30}]}}";
+    "\"interpolate\":{\"alphas\":[0,0.5,1],\"tolerance\":0.01},\"evaluate\":{\"attacks\":[{\"steps\":20},{\"steps\":30}"
+    "]}}";
 
 static int expand(const char *text, json_t *steps[RIFT_STEPS])
 {
@@ -98,9 +100,10 @@ static int count_reference(const struct spec_ref *ref, void *user)
 /* What the API makes dependencies of. */
 static void linked(void)
 {
-    static const char *const expected[RIFT_STEPS] = {
-        "", "/model/weights step:0; ", "/model/weights step:0; /finetune/mrc_job step:1; ",
-        "/interpolate/from step:0; /interpolate/to step:2; ", "/model/weights step:3; /evaluate/baseline step:0; " };
+    static const char *const expected[RIFT_STEPS] = { "", "/model/weights step:0; ",
+                                                      "/model/weights step:0; /finetune/mrc_job step:1; ",
+                                                      "/interpolate/from step:0; /interpolate/to step:2; ",
+                                                      "/model/weights step:3; /evaluate/baseline step:0; " };
     json_t *steps[RIFT_STEPS];
 
     CHECK_INT(expand("{\"kind\":\"rift\",\"dataset\":{\"name\":\"x\"}}", steps), 0);
@@ -125,23 +128,29 @@ static void table(void)
 {
     json_auto_t *tuned = json_pack("{s:[s, s], s:i}", "modules", "layer2.1.conv2", "linear", "epochs", 3);
     json_auto_t *walked = json_pack("{s:f}", "chosen_alpha", 0.7);
-    json_auto_t *judged = json_loads("{\"clean\":{\"loss\":1,\"accuracy\":0.85},\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.5},"
-                                     "{\"name\":\"pgd-20\",\"accuracy\":0.4}],\"baseline\":{\"clean\":{\"accuracy\":0.8},"
-                                     "\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.51}]}}", 0, NULL);
+    json_auto_t *judged =
+        json_loads("{\"clean\":{\"loss\":1,\"accuracy\":0.85},\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.5},"
+                   "{\"name\":\"pgd-20\",\"accuracy\":0.4}],\"baseline\":{\"clean\":{\"accuracy\":0.8},"
+                   "\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.51}]}}",
+                   0, NULL);
     const json_t *results[RIFT_STEPS] = { NULL, NULL, tuned, walked, judged };
     json_auto_t *made = rift_table(results, "paper");
-    json_auto_t *expected = json_loads("{\"module\":\"layer2.1.conv2, linear\",\"modules\":[\"layer2.1.conv2\",\"linear\"],"
-                                       "\"alpha\":0.7,\"protocol\":\"paper\",\"attack\":\"pgd-10\","
-                                       "\"before\":{\"clean_accuracy\":0.8,\"robust_accuracy\":0.51},"
-                                       "\"after\":{\"clean_accuracy\":0.85,\"robust_accuracy\":0.5}}", 0, NULL);
+    json_auto_t *expected =
+        json_loads("{\"module\":\"layer2.1.conv2, linear\",\"modules\":[\"layer2.1.conv2\",\"linear\"],"
+                   "\"alpha\":0.7,\"protocol\":\"paper\",\"attack\":\"pgd-10\","
+                   "\"before\":{\"clean_accuracy\":0.8,\"robust_accuracy\":0.51},"
+                   "\"after\":{\"clean_accuracy\":0.85,\"robust_accuracy\":0.5}}",
+                   0, NULL);
     CHECK(expected && json_equal(made, expected));
 
     /* Before anything has finished; and an evaluation without attacks. */
     const json_t *nothing[RIFT_STEPS] = { NULL };
     json_auto_t *empty = rift_table(nothing, "validation");
-    json_auto_t *nulls = json_loads("{\"module\":null,\"modules\":null,\"alpha\":null,\"protocol\":\"validation\",\"attack\":null,"
-                                    "\"before\":{\"clean_accuracy\":null,\"robust_accuracy\":null},"
-                                    "\"after\":{\"clean_accuracy\":null,\"robust_accuracy\":null}}", 0, NULL);
+    json_auto_t *nulls =
+        json_loads("{\"module\":null,\"modules\":null,\"alpha\":null,\"protocol\":\"validation\",\"attack\":null,"
+                   "\"before\":{\"clean_accuracy\":null,\"robust_accuracy\":null},"
+                   "\"after\":{\"clean_accuracy\":null,\"robust_accuracy\":null}}",
+                   0, NULL);
     CHECK(nulls && json_equal(empty, nulls));
     json_auto_t *clean = json_loads("{\"clean\":{\"accuracy\":0.9},\"attacks\":[]}", 0, NULL);
     results[4] = clean;

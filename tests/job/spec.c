@@ -4,16 +4,16 @@
 
 #include <errno.h>
 
-#define DATA "\"dataset\":{\"format\":\"cifar10\",\"path\":\"data\"}"
-#define WEIGHTS "\"model\":{\"weights\":\"model.safetensors\"}"
-#define TRAIN "{\"kind\":\"train\"," DATA
-#define MRC "{\"kind\":\"mrc\"," DATA "," WEIGHTS
-#define FINETUNE "{\"kind\":\"finetune\"," DATA "," WEIGHTS
+#define DATA        "\"dataset\":{\"format\":\"cifar10\",\"path\":\"data\"}"
+#define WEIGHTS     "\"model\":{\"weights\":\"model.safetensors\"}"
+#define TRAIN       "{\"kind\":\"train\"," DATA
+#define MRC         "{\"kind\":\"mrc\"," DATA "," WEIGHTS
+#define FINETUNE    "{\"kind\":\"finetune\"," DATA "," WEIGHTS
 #define INTERPOLATE "{\"kind\":\"interpolate\"," DATA
-#define EVALUATE "{\"kind\":\"evaluate\"," DATA "," WEIGHTS
-#define RIFT "{\"kind\":\"rift\"," DATA
-#define FROM_TO "\"from\":\"a\",\"to\":\"b\""
-#define UUID "0198c0de-0000-7000-8000-00000000abcd"
+#define EVALUATE    "{\"kind\":\"evaluate\"," DATA "," WEIGHTS
+#define RIFT        "{\"kind\":\"rift\"," DATA
+#define FROM_TO     "\"from\":\"a\",\"to\":\"b\""
+#define UUID        "0198c0de-0000-7000-8000-00000000abcd"
 
 /* ---- mistakes -------------------------------------------------------------------- */
 
@@ -107,7 +107,8 @@ static const struct {
     { TRAIN ",\"label\":\"\"}", "/label", "must be text of 1 to 100 characters or null, is \"\"" },
     { TRAIN ",\"label\":\"a\\nb\"}", "/label", "text of 1 to 100 characters" },
     { TRAIN ",\"label\":\"01234567890123456789012345678901234567890123456789"
-      "012345678901234567890123456789012345678901234567890\"}", "/label", "is \"0123456789" },
+            "012345678901234567890123456789012345678901234567890\"}",
+      "/label", "is \"0123456789" },
     { TRAIN ",\"label\":\"a\\u0000b\"}", "", "isn't JSON" },
     /* the model */
     { TRAIN ",\"model\":{\"input\":[3,28,28]}}", "/model/input", "32x32 or 64x64 pixels, is [3,28,28]" },
@@ -117,11 +118,14 @@ static const struct {
     { TRAIN ",\"model\":{\"input\":[]}}", "/model/input", "is []" },
     { TRAIN ",\"model\":{\"num_classes\":1}}", "/model/num_classes", "from 2 to 10000" },
     { TRAIN ",\"model\":{\"normalize\":5}}", "/model/normalize", "must be an object or null, is 5" },
-    { TRAIN ",\"model\":{\"normalize\":{\"mean\":[0,0,0]}}}", "/model/normalize/std", "is required: a list of numbers" },
+    { TRAIN ",\"model\":{\"normalize\":{\"mean\":[0,0,0]}}}", "/model/normalize/std",
+      "is required: a list of numbers" },
     { TRAIN ",\"model\":{\"normalize\":{\"mean\":[0,0],\"std\":[1,1,1]}}}", "/model/normalize/mean",
       "one number for each of the 3 channels of /model/input, has 2" },
-    { TRAIN ",\"model\":{\"normalize\":{\"mean\":[0,0,0],\"std\":[1,0,1]}}}", "/model/normalize/std", "from 1e-06 to 1000" },
-    { TRAIN ",\"model\":{\"normalize\":{\"mean\":[0,0,0],\"std\":[1,1,1],\"men\":1}}}", "/model/normalize/men", "\"mean\"" },
+    { TRAIN ",\"model\":{\"normalize\":{\"mean\":[0,0,0],\"std\":[1,0,1]}}}", "/model/normalize/std",
+      "from 1e-06 to 1000" },
+    { TRAIN ",\"model\":{\"normalize\":{\"mean\":[0,0,0],\"std\":[1,1,1],\"men\":1}}}", "/model/normalize/men",
+      "\"mean\"" },
     /* weights */
     { "{\"kind\":\"mrc\"," DATA "}", "/model/weights", "is required: a path, {\"job\": ID} or {\"model\": ID}" },
     { "{\"kind\":\"evaluate\"," DATA ",\"model\":{\"weights\":null}}", "/model/weights", "is null" },
@@ -129,16 +133,22 @@ static const struct {
     { TRAIN ",\"model\":{\"weights\":{}}}", "/model/weights", "is {}" },
     { TRAIN ",\"model\":{\"weights\":{\"job\":\"5\"}}}", "/model/weights", "is {\"job\":\"5\"}" },
     { TRAIN ",\"model\":{\"weights\":{\"job\":\"step:5\"}}}", "/model/weights", "{\"job\": ID}" },
-    { TRAIN ",\"model\":{\"weights\":{\"job\":\"0198c0de00000-7000-8000-00000000abcd\"}}}", "/model/weights", "{\"job\": ID}" },
-    { TRAIN ",\"model\":{\"weights\":{\"job\":\"" UUID "\",\"model\":\"" UUID "\"}}}", "/model/weights", "{\"job\": ID}" },
-    { TRAIN ",\"model\":{\"weights\":{\"model\":\"" UUID "\",\"artifact\":\"a\"}}}", "/model/weights", "{\"job\": ID}" },
+    { TRAIN ",\"model\":{\"weights\":{\"job\":\"0198c0de00000-7000-8000-00000000abcd\"}}}", "/model/weights",
+      "{\"job\": ID}" },
+    { TRAIN ",\"model\":{\"weights\":{\"job\":\"" UUID "\",\"model\":\"" UUID "\"}}}", "/model/weights",
+      "{\"job\": ID}" },
+    { TRAIN ",\"model\":{\"weights\":{\"model\":\"" UUID "\",\"artifact\":\"a\"}}}", "/model/weights",
+      "{\"job\": ID}" },
     { TRAIN ",\"model\":{\"weights\":{\"artifact\":\"a\"}}}", "/model/weights", "{\"job\": ID}" },
-    { TRAIN ",\"model\":{\"weights\":{\"job\":\"" UUID "\",\"artifact\":\"../a\"}}}", "/model/weights", "{\"job\": ID}" },
+    { TRAIN ",\"model\":{\"weights\":{\"job\":\"" UUID "\",\"artifact\":\"../a\"}}}", "/model/weights",
+      "{\"job\": ID}" },
     { TRAIN ",\"model\":{\"weights\":{\"job\":\"" UUID "\",\"file\":\"a\"}}}", "/model/weights", "{\"job\": ID}" },
-    { INTERPOLATE "," WEIGHTS ",\"interpolate\":{" FROM_TO "}}", "/model/weights", "isn't a field of interpolate jobs" },
+    { INTERPOLATE "," WEIGHTS ",\"interpolate\":{" FROM_TO "}}", "/model/weights",
+      "isn't a field of interpolate jobs" },
     { INTERPOLATE ",\"interpolate\":{\"from\":\"a\"}}", "/interpolate/to", "is required: a path" },
     /* data */
-    { "{\"kind\":\"train\"}", "/dataset", "either the name of a registered data set, or format and path; has none of them" },
+    { "{\"kind\":\"train\"}", "/dataset",
+      "either the name of a registered data set, or format and path; has none of them" },
     { "{\"kind\":\"train\",\"dataset\":{\"path\":\"d\"}}", "/dataset", "has a path but no format" },
     { "{\"kind\":\"train\",\"dataset\":{\"format\":\"idx\"}}", "/dataset", "has a format but no path" },
     { "{\"kind\":\"train\",\"dataset\":{\"format\":\"png\",\"path\":\"d\"}}", "/dataset/format",
@@ -150,9 +160,12 @@ static const struct {
     { TRAIN ",\"attack\":null}", "/attack", "must be an attack object when /train/method is pgd-at, is null" },
     { TRAIN ",\"attack\":{\"restarts\":0}}", "/attack/restarts", "from 1 to 100 (runs), is 0" },
     { TRAIN ",\"attack\":{\"name\":\"clean\"}}", "/attack/name", "other than \"clean\"" },
-    { EVALUATE ",\"evaluate\":{\"attacks\":{}}}", "/evaluate/attacks", "must be a list of attack objects or null, is {}" },
-    { EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"steps\":0}]}}", "/evaluate/attacks/1/steps", "from 1 to 10000 (steps), is 0" },
-    { EVALUATE ",\"evaluate\":{\"attacks\":[{\"epsilom\":0}]}}", "/evaluate/attacks/0/epsilom", "did you mean \"epsilon\"?" },
+    { EVALUATE ",\"evaluate\":{\"attacks\":{}}}", "/evaluate/attacks",
+      "must be a list of attack objects or null, is {}" },
+    { EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"steps\":0}]}}", "/evaluate/attacks/1/steps",
+      "from 1 to 10000 (steps), is 0" },
+    { EVALUATE ",\"evaluate\":{\"attacks\":[{\"epsilom\":0}]}}", "/evaluate/attacks/0/epsilom",
+      "did you mean \"epsilon\"?" },
     { EVALUATE ",\"evaluate\":{\"attacks\":[null]}}", "/evaluate/attacks/0", "must be an attack object, is null" },
     { EVALUATE ",\"evaluate\":{\"attacks\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"a\"}]}}",
       "/evaluate/attacks/2/name", "must be different from the name of attack 0, is \"a\"" },
@@ -161,8 +174,8 @@ static const struct {
       "must be an ascending list of epochs" },
     { TRAIN ",\"optimizer\":{\"schedule\":{\"milestones\":[0,5]}}}", "/optimizer/schedule/milestones", "is [0,5]" },
     { TRAIN ",\"optimizer\":{\"schedule\":{\"milestones\":5}}}", "/optimizer/schedule/milestones", "is 5" },
-    { RIFT ",\"finetune\":{\"optimizer\":{\"schedule\":{\"milestones\":[2,1]}}}}", "/finetune/optimizer/schedule/milestones",
-      "is [2,1]" },
+    { RIFT ",\"finetune\":{\"optimizer\":{\"schedule\":{\"milestones\":[2,1]}}}}",
+      "/finetune/optimizer/schedule/milestones", "is [2,1]" },
     { INTERPOLATE ",\"interpolate\":{" FROM_TO ",\"alphas\":[]}}", "/interpolate/alphas", "is []" },
     { INTERPOLATE ",\"interpolate\":{" FROM_TO ",\"alphas\":[0,0.5,0.5]}}", "/interpolate/alphas",
       "must be an ascending list of at least one number from 0 to 1, is [0,0.5,0.5]" },
@@ -176,9 +189,12 @@ static const struct {
     { FINETUNE "}", "/finetune/modules", "is required: a list of names, \"lowest\"" },
     { FINETUNE ",\"finetune\":{\"modules\":\"least\"}}", "/finetune/modules", "is \"least\"" },
     { FINETUNE ",\"finetune\":{\"modules\":{\"top\":0}}}", "/finetune/modules", "is {\"top\":0}" },
-    { FINETUNE ",\"finetune\":{\"modules\":{\"top\":3,\"x\":1},\"mrc_job\":\"d\"}}", "/finetune/modules", "{\"top\": NUMBER}" },
-    { FINETUNE ",\"finetune\":{\"modules\":\"lowest\"}}", "/finetune/mrc_job", "is required when /finetune/modules is \"lowest\"" },
-    { FINETUNE ",\"finetune\":{\"modules\":{\"top\":2}}}", "/finetune/mrc_job", "is required when /finetune/modules is {\"top\":2}" },
+    { FINETUNE ",\"finetune\":{\"modules\":{\"top\":3,\"x\":1},\"mrc_job\":\"d\"}}", "/finetune/modules",
+      "{\"top\": NUMBER}" },
+    { FINETUNE ",\"finetune\":{\"modules\":\"lowest\"}}", "/finetune/mrc_job",
+      "is required when /finetune/modules is \"lowest\"" },
+    { FINETUNE ",\"finetune\":{\"modules\":{\"top\":2}}}", "/finetune/mrc_job",
+      "is required when /finetune/modules is {\"top\":2}" },
     { FINETUNE ",\"finetune\":{\"modules\":\"lowest\",\"mrc_job\":{\"model\":\"" UUID "\"}}}", "/finetune/mrc_job",
       "must be the path of an mrc job's directory, {\"job\": ID} or null" },
     { FINETUNE ",\"finetune\":{\"modules\":\"lowest\",\"mrc_job\":{\"job\":\"" UUID "\",\"artifact\":\"a\"}}}",
@@ -195,8 +211,8 @@ static void one_mistake_each(void)
         int r = spec_parse(wrong[i].text, strlen(wrong[i].text), &spec, &errors);
 
         if (r != -EINVAL || errors.total != 1 || errors.count != 1)
-            CHECK_FAIL("%s gives %d with %d errors, first %s: %s", wrong[i].text, r, errors.total, errors.list[0].pointer,
-                       errors.list[0].message);
+            CHECK_FAIL("%s gives %d with %d errors, first %s: %s", wrong[i].text, r, errors.total,
+                       errors.list[0].pointer, errors.list[0].message);
         if (r == 0) {
             spec_done(&spec);
             continue;
@@ -248,7 +264,8 @@ static const char *const good[] = {
     TRAIN "}",
     TRAIN ",\"attack\":null,\"train\":{\"method\":\"standard\",\"epochs\":1},\"seed\":9007199254740992}",
     TRAIN ",\"optimizer\":{\"schedule\":{\"type\":\"cosine\"}},\"label\":\"\xE2\x82\xAC\",\"device\":\"cuda:12\"}",
-    TRAIN ",\"model\":{\"normalize\":{\"mean\":[0.5,0.5,0.5],\"std\":[0.1,0.2,0.3]},\"weights\":{\"model\":\"" UUID "\"}}}",
+    TRAIN ",\"model\":{\"normalize\":{\"mean\":[0.5,0.5,0.5],\"std\":[0.1,0.2,0.3]},\"weights\":{\"model\":\"" UUID
+          "\"}}}",
     MRC "}",
     MRC ",\"attack\":null,\"mrc\":{\"modules\":[\"conv1\",\"linear\"],\"projection\":\"step\"}}",
     FINETUNE ",\"finetune\":{\"modules\":[\"layer2.1.conv2\"]}}",
@@ -256,14 +273,16 @@ static const char *const good[] = {
     FINETUNE ",\"finetune\":{\"modules\":{\"top\":3},\"mrc_job\":\"../mrc\"}}",
     FINETUNE ",\"finetune\":{\"modules\":\"all\",\"epochs\":1}}",
     INTERPOLATE ",\"interpolate\":{" FROM_TO "}}",
-    INTERPOLATE ",\"interpolate\":{\"from\":{\"job\":\"" UUID "\"},\"to\":{\"job\":\"step:2\",\"artifact\":\"last.safetensors\"},"
+    INTERPOLATE ",\"interpolate\":{\"from\":{\"job\":\"" UUID
+                "\"},\"to\":{\"job\":\"step:2\",\"artifact\":\"last.safetensors\"},"
                 "\"alphas\":[0.5]}}",
     EVALUATE "}",
     EVALUATE ",\"evaluate\":{\"attacks\":[]}}",
     EVALUATE ",\"attack\":null,\"evaluate\":{\"baseline\":\"b.safetensors\"}}",
     EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"epsilon\":\"4/255\"},{\"steps\":20,\"restarts\":3}]}}",
     RIFT "}",
-    RIFT ",\"train\":{\"epochs\":5},\"finetune\":{\"epochs\":4,\"modules\":\"last\"},\"model\":{\"width\":16,\"input\":[1,64,64]}}",
+    RIFT ",\"train\":{\"epochs\":5},\"finetune\":{\"epochs\":4,\"modules\":\"last\"},\"model\":{\"width\":16,\"input\":"
+         "[1,64,64]}}",
     "{\"kind\":\"mrc\",\"dataset\":{\"name\":\"fashion-mnist\"}," WEIGHTS "}",
 };
 enum { GOOD = sizeof(good) / sizeof(good[0]) };
@@ -423,10 +442,12 @@ static void given_values(void)
 {
     spec_auto spec = { 0 };
     const char *text =
-        "{\"kind\":\"evaluate\",\"label\":\"mine\",\"priority\":-7,\"device\":\"cuda:1\",\"seed\":12,\"batch_size\":1e2,"
+        "{\"kind\":\"evaluate\",\"label\":\"mine\",\"priority\":-7,\"device\":\"cuda:1\",\"seed\":12,\"batch_size\":"
+        "1e2,"
         "\"threads\":2,\"checkpoint_every_s\":0,\"protocol\":\"paper\",\"shuffle\":false,"
         "\"model\":{\"arch\":\"resnet34\",\"width\":8,\"num_classes\":100,\"input\":[1,64,64],"
-        "\"normalize\":{\"mean\":[0.25],\"std\":[0.5]},\"weights\":{\"job\":\"" UUID "\",\"artifact\":\"last.safetensors\"}},"
+        "\"normalize\":{\"mean\":[0.25],\"std\":[0.5]},\"weights\":{\"job\":\"" UUID
+        "\",\"artifact\":\"last.safetensors\"}},"
         "\"dataset\":{\"format\":\"tensors\",\"path\":\"x\",\"test_path\":\"y\",\"train_limit\":5,\"test_limit\":6,"
         "\"validation\":0.5,\"split\":\"test\"},"
         "\"evaluate\":{\"attacks\":[{\"epsilon\":0.25,\"step_size\":\"0.5/255\",\"steps\":20,\"random_start\":false,"
@@ -499,7 +520,8 @@ static void filled_milestones(void)
 {
     static const struct {
         int epochs, count, first, second;
-    } cases[] = { { 110, 2, 100, 105 }, { 55, 2, 50, 53 }, { 11, 2, 10, 11 }, { 5, 1, 5, 0 }, { 2, 1, 2, 0 }, { 1, 1, 1, 0 } };
+    } cases[] = { { 110, 2, 100, 105 }, { 55, 2, 50, 53 }, { 11, 2, 10, 11 },
+                  { 5, 1, 5, 0 },       { 2, 1, 2, 0 },    { 1, 1, 1, 0 } };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[300];
@@ -533,6 +555,20 @@ static void evaluate_takes_the_attack(void)
     }
 }
 
+/* Numbers keep their value, and as few digits as that takes. */
+static void readable_text(void)
+{
+    json_auto_t *plain = json_pack("{s:f, s:f, s:i}", "a", 0.1, "b", 5e-4, "c", 3);
+    json_auto_t *third = json_pack("[f, f]", 0.1 + 0.2, 1.0 / 3);
+    char *text = spec_text(plain, JSON_COMPACT), *exact = spec_text(third, JSON_COMPACT);
+    json_auto_t *back = json_loads(exact, 0, NULL);
+
+    CHECK_STRING(text, "{\"a\":0.1,\"b\":0.0005,\"c\":3}");
+    CHECK(json_equal(back, third));
+    free(text);
+    free(exact);
+}
+
 /* ---- references -------------------------------------------------------------------- */
 
 struct refs {
@@ -558,7 +594,8 @@ static void references(void)
 
     if (parse(FINETUNE ",\"finetune\":{\"modules\":\"lowest\",\"mrc_job\":{\"job\":\"step:1\"}}}", &spec) < 0)
         return;
-    json_object_set_new(json_object_get(spec.json, "model"), "weights", json_pack("{s:s, s:s}", "job", UUID, "artifact", "a"));
+    json_object_set_new(json_object_get(spec.json, "model"), "weights",
+                        json_pack("{s:s, s:s}", "job", UUID, "artifact", "a"));
     CHECK_INT(spec_refs(spec.json, turn_into_path, &refs), 0);
     CHECK_INT(refs.count, 2);
     CHECK_STRING(refs.pointers[0], "/model/weights=" UUID "/a");
@@ -572,6 +609,54 @@ static void references(void)
         CHECK_INT(spec_refs(model.json, turn_into_path, &refs), -ECANCELED);
     json_auto_t *empty = json_object();
     CHECK_INT(spec_refs(empty, turn_into_path, &refs), -EINVAL);
+}
+
+/* ---- memory --------------------------------------------------------------------------- */
+
+static int allocations_left; /* this many more succeed */
+
+static void *scarce(size_t size)
+{
+    return allocations_left-- > 0 ? malloc(size) : NULL;
+}
+
+/* The n-th allocation of JSON fails, for every n: an error and no leak, then the same spec as ever. */
+static void no_memory(void)
+{
+    static const char *const texts[] = { TRAIN "}", EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"steps\":20}]}}",
+                                         RIFT ",\"mrc\":{\"modules\":[\"a\",\"b\"]}}" };
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        json_t *json = json_loads(texts[i], 0, NULL);
+        int n = 0, r = -ENOMEM, expanded = -ENOMEM;
+
+        json_set_alloc_funcs(scarce, free);
+        for (; n < 20000 && r < 0; n++) {
+            struct spec_errors errors;
+            spec_auto spec = { 0 };
+            allocations_left = n;
+            r = spec_from_json(json, &spec, &errors);
+            if (r < 0 && r != -ENOMEM)
+                CHECK_FAIL("allocation %d gives %d: %s %s", n, r, errors.list[0].pointer, errors.list[0].message);
+        }
+        CHECK_INT(r, 0);
+        CHECK(n > 100);
+        allocations_left = INT32_MAX;
+        spec_auto spec = { 0 };
+        struct spec_errors errors;
+        json_t *steps[RIFT_STEPS] = { NULL };
+        CHECK_INT(spec_from_json(json, &spec, &errors), 0);
+        for (n = 0; spec.kind == JOB_RIFT && n < 20000 && expanded < 0; n += 7) {
+            allocations_left = n;
+            expanded = rift_expand(&spec, steps);
+            CHECK(expanded == 0 || expanded == -ENOMEM);
+        }
+        CHECK(spec.kind != JOB_RIFT || expanded == 0);
+        for (int s = 0; s < RIFT_STEPS; s++)
+            json_decref(steps[s]);
+        json_set_alloc_funcs(malloc, free);
+        json_decref(json);
+    }
 }
 
 /* ---- the table itself ---------------------------------------------------------------- */
@@ -604,8 +689,9 @@ static void enum_words(void)
     spec_auto spec = { 0 };
 
     if (parse(RIFT ",\"augment\":\"none\",\"augment_padding\":\"zero\",\"train\":{\"method\":\"standard\","
-              "\"attack_batch_norm\":\"frozen\"},\"optimizer\":{\"schedule\":{\"type\":\"linear\"}},"
-              "\"mrc\":{\"projection\":\"step\"},\"finetune\":{\"batch_norm\":\"frozen\"}}", &spec) < 0)
+                   "\"attack_batch_norm\":\"frozen\"},\"optimizer\":{\"schedule\":{\"type\":\"linear\"}},"
+                   "\"mrc\":{\"projection\":\"step\"},\"finetune\":{\"batch_norm\":\"frozen\"}}",
+              &spec) < 0)
         return;
     CHECK_INT(spec.augment, AUGMENT_NONE);
     CHECK_INT(spec.augment_padding, PADDING_ZERO);
@@ -628,7 +714,9 @@ static const struct check_case cases[] = {
     { "modules are chosen by names or by rule", module_choices },
     { "milestones are filled from the epochs", filled_milestones },
     { "an evaluation without attacks takes the one under /attack", evaluate_takes_the_attack },
+    { "numbers are shown with the fewest digits that keep them", readable_text },
     { "references are found in order and can be replaced", references },
+    { "any allocation may fail, and nothing leaks", no_memory },
     { "the field table is sane", sane_table },
     { "the words of the table are the enums", enum_words },
 };
