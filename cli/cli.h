@@ -52,7 +52,7 @@ struct cli {
     } given[CLI_ARGUMENTS_MOST];
     int given_count;
     bool json;         /* print the API's JSON */
-    struct http *http; /* server_open's */
+    struct http *http; /* server_open's; NULL until a server is needed */
 };
 
 /* The last value given for an option of this command, or fallback. */
@@ -64,7 +64,8 @@ int cli_error(enum cli_exit code, const char *format, ...) __attribute__((format
 /* ---- server.c: asking riftd ---- */
 
 /* Find the server (--server, $RIFTD_URL, --state DIR, $RIFTD_STATE, the
- * default) and make cli->http; no connection yet. */
+ * default) and make cli->http, unless it is there; no connection yet. What
+ * follows calls it. */
 int server_open(struct cli *cli);
 /* GET without a word on failure: 0 and the JSON; the status (400..) of another
  * answer; -ECONNREFUSED without one. */

@@ -1,6 +1,7 @@
 /* What has riftd got: data sets, devices, a queue, a version? */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,18 +80,22 @@ int command_queue(struct cli *cli)
     return list(cli, "queue", "jobs", columns);
 }
 
+/* Our own version is known, whoever answers. */
 int command_version(struct cli *cli)
 {
     json_auto_t *answer = NULL;
-    int r = server_try(cli->http, "/v1/version", &answer);
 
+    server_look_again(cli);
+    int r = cli->http ? server_try(cli->http, "/v1/version", &answer) : -ENOENT;
     if (cli->json) {
         json_auto_t *both = json_pack("{s:s, s:O?}", "riftctl", RIFT_VERSION, "riftd", answer);
         print_json(both);
-    } else {
-        printf("riftctl %s\n", RIFT_VERSION);
-        printf("riftd   %s%s\n", r == 0 ? text_at(answer, "version", "?") : "not reachable at ",
-               r == 0 ? "" : http_base(cli->http));
+        return CLI_OK;
     }
-    return CLI_OK; /* our own version is known, whoever answers */
+    printf("riftctl %s\n", RIFT_VERSION);
+    if (r == 0)
+        printf("riftd   %s at %s\n", text_at(answer, "version", "?"), http_base(cli->http));
+    else
+        printf("riftd   not reachable%s%s\n", cli->http ? " at " : "", cli->http ? http_base(cli->http) : "");
+    return CLI_OK;
 }

@@ -243,8 +243,7 @@ static int run(struct cli *cli, int argc, char **argv)
     if (cli->argument_count < cli->command->least || cli->argument_count > cli->command->most)
         return cli_error(CLI_USAGE, "usage: riftctl %s %s", cli->command->name, cli->command->arguments);
     cli->json = cli_given(cli, "json");
-    r = server_open(cli);
-    return r == CLI_OK ? cli->command->run(cli) : r;
+    return cli->command->run(cli);
 }
 
 int main(int argc, char **argv)

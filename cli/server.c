@@ -53,8 +53,10 @@ int server_open(struct cli *cli)
 {
     struct fault why = { 0 };
     char *address = NULL;
-    int r = find_address(cli, &address, &why);
 
+    if (cli->http)
+        return CLI_OK;
+    int r = find_address(cli, &address, &why);
     if (r < 0)
         return cli_error(CLI_UNREACHABLE, "no riftd has left its address: %s", why.message);
     r = http_open(address, &cli->http, &why);
@@ -130,12 +132,15 @@ int server_call(struct cli *cli, const char *method, const char *path, const jso
 {
     struct fault why = { 0 };
     http_response_auto response = { 0 };
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    struct http_request request = { method, path, text, text ? strlen(text) : 0, { header } };
+    int r = server_open(cli);
 
+    if (r != CLI_OK)
+        return r;
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     if (body && !text)
         return cli_error(CLI_FAILED, "out of memory");
-    int r = http_ask(cli->http, &request, &response, &why);
+    struct http_request request = { method, path, text, text ? strlen(text) : 0, { header } };
+    r = http_ask(cli->http, &request, &response, &why);
     free(text);
     if (r < 0)
         return cli_error(r == -ECONNREFUSED ? CLI_UNREACHABLE : CLI_FAILED, "%s", why.message);

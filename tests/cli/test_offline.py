@@ -141,6 +141,9 @@ class Unreachable(Case):
         with tempfile.TemporaryDirectory() as state:
             self.assertIn("riftd.address", self.run_ctl(4, "--state", state, "list")[1])
             self.run_ctl(4, "list", env={"RIFTD_STATE": state})
+            self.assertIn("not reachable", self.run_ctl(0, "version", "--state", state)[0])
+            self.run_ctl(0, "fields", "--state", state)
+            self.run_ctl(0, "submit", "--state", state, "--dry-run", *RIFT)
 
     def test_a_proxy_of_the_environment_is_not_asked_for_loopback(self):
         _, err = self.run_ctl(4, "list", *NOBODY, env={"http_proxy": "http://127.0.0.1:2"})
