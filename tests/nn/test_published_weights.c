@@ -30,7 +30,9 @@ static char *golden;
 static const struct {
     const char *folder;
     int channels, side, classes;
-} models[] = { { "resnet18w8-s1", 3, 32, 10 }, { "resnet18w8-gray-s3", 1, 32, 10 }, { "resnet18w8-64-s4", 3, 64, 200 } };
+} models[] = { { "resnet18w8-s1", 3, 32, 10 },
+               { "resnet18w8-gray-s3", 1, 32, 10 },
+               { "resnet18w8-64-s4", 3, 64, 200 } };
 static const char *const files[] = { "model", "after_sgd", "finetuned_train", "finetuned_frozen" };
 
 /* Load, save, and find every tensor of the first file in the second, bit by bit. */
@@ -67,7 +69,8 @@ static void test_round_trip(void)
 
     CHECK_INT(device_open("ref", 1, &dev, NULL), 0);
     for (size_t m = 0; m < sizeof(models) / sizeof(models[0]); m++) {
-        struct model_spec spec = { .arch = "resnet18", .width = 8, .num_classes = models[m].classes, .std = { 1, 1, 1, 1 },
+        struct model_spec spec = { .arch = "resnet18", .width = 8, .num_classes = models[m].classes,
+                                   .std = { 1, 1, 1, 1 },
                                    .input = { models[m].channels, models[m].side, models[m].side } };
         struct model *model;
         struct weights *weights;

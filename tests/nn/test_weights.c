@@ -227,7 +227,8 @@ static struct rows *rows_of(const struct world *w)
     return rows;
 }
 
-static struct safetensor *row_add(struct rows *rows, const char *name, enum dtype dtype, int64_t count, const void *data)
+static struct safetensor *row_add(struct rows *rows, const char *name, enum dtype dtype, int64_t count,
+                                  const void *data)
 {
     struct safetensor *row = &rows->row[rows->count];
 

@@ -9,6 +9,7 @@
 #include "tests/ops/cases.h"
 
 enum { IO_MAX = 10, ALIAS_MAX = 2 };
+enum { CONV_WEIGHT = 8, CONV_SCALE = 9 }; /* inputs of every convolution: what it packs */
 
 enum io_type { IO_NONE, IO_PLAIN, IO_ACTIVATION, IO_INT32, IO_U8, IO_NUMBER /* a host double */ };
 enum io_way { WAY_IN, WAY_OUT, WAY_BOTH };

@@ -51,9 +51,9 @@ static void compare(const struct op_kind *kind, const struct op_case *c, struct 
         double *a = run_output(&is, kind, i, &count), *b = run_output(&wanted, kind, i, &count);
 
         if (a && !(distance(a, b, count) <= tolerance))
-            CHECK_FAIL("%s %s: output %d of %s%s is %g away from ref (first %.9g, ref %.9g), allowed %g: %s", kind->name,
-                       name, i, dev->ops->name, alias_mask ? " in place" : "", distance(a, b, count), a[0], b[0],
-                       tolerance, tolerance > 0 ? kind->reason : "must be the same bits");
+            CHECK_FAIL("%s %s: output %d of %s%s is %g away from ref (first %.9g, ref %.9g), allowed %g: %s",
+                       kind->name, name, i, dev->ops->name, alias_mask ? " in place" : "", distance(a, b, count),
+                       a[0], b[0], tolerance, tolerance > 0 ? kind->reason : "must be the same bits");
         free(a);
         free(b);
     }
@@ -401,6 +401,39 @@ static void test_chain(void)
     }
 }
 
+/* y = 1, 2, 3, 4: mean 2.5, biased variance 5/4 to normalise with, unbiased 5/3 to remember. */
+static void test_bn_by_hand(void)
+{
+    struct shape s = { 1, 1, 2, 2 };
+    static const float y[4] = { 1, 2, 3, 4 }, start[6] = { 2, 0.5f, 0, 0, 10, 20 }; /* gamma, beta, -, -, running */
+
+    for (int b = 0; backends[b]; b++) {
+        struct device *dev = open_backend(backends[b]);
+        struct chain chain = { dev };
+        void *in = chain_activation(&chain, s), *out = chain_activation(&chain, s);
+        float z[4], is[6], *p[6];
+
+        for (int i = 0; i < 6; i++) {
+            p[i] = chain_memory(&chain, sizeof(float));
+            CHECK_INT(dev->ops->write(dev, p[i], &start[i], sizeof(float)), 0);
+        }
+        CHECK_INT(dev->ops->activation_write(dev, s, in, y), 0);
+        CHECK_INT(dev->ops->bn_forward(dev, s, in, p[0], p[1], NULL, false, out, p[2], p[3], p[4], p[5], 0.1f, 0), 0);
+        CHECK_INT(dev->ops->activation_read(dev, s, z, out), 0);
+        for (int i = 0; i < 6; i++)
+            CHECK_INT(dev->ops->read(dev, &is[i], p[i], sizeof(float)), 0);
+        CHECK_NEAR(z[0], 0.5 + 2 * (1 - 2.5) / sqrt(1.25), 1e-6);
+        CHECK_NEAR(z[3], 0.5 + 2 * (4 - 2.5) / sqrt(1.25), 1e-6);
+        CHECK_NEAR(is[2], 2.5, 1e-6);
+        CHECK_NEAR(is[3], 1 / sqrt(1.25), 1e-6);
+        CHECK_NEAR(is[4], 0.9 * 10 + 0.1 * 2.5, 1e-6);
+        CHECK_NEAR(is[5], 0.9 * 20 + 0.1 * 5 / 3, 1e-6);
+        for (int i = 0; i < chain.count; i++)
+            dev->ops->free(dev, chain.owned[i]);
+        device_close(dev);
+    }
+}
+
 /* momentum 0 leaves the running statistics alone. */
 static void test_momentum_zero(void)
 {
@@ -518,6 +551,7 @@ static const struct check_case cases[] = {
     { "gathered rows are examples and scattering puts them back", test_rows },
     { "memory starts as zeros and can be written, copied and read", test_memory },
     { "lanes beyond the last channel never poison the next operation", test_chain },
+    { "batch norm remembers the unbiased variance and uses the biased one", test_bn_by_hand },
     { "momentum 0 leaves the running statistics alone", test_momentum_zero },
     { "devices are opened by name and absent ones say so", test_device_names },
 };

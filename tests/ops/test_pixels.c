@@ -256,7 +256,8 @@ static void step_formula(struct device *dev)
         adv[i] = (float)clamp((double)x[i] + EPSILON * noise(5, i), 0, 1);
         g[i] = i % 5 == 0 ? 0.0f : i % 5 == 1 ? -0.0f : noise(6, i) * 1e-20f; /* the sign counts, not the size */
     }
-    float *dx = on_device(dev, x, sizeof(x)), *dg = on_device(dev, g, sizeof(g)), *da = on_device(dev, adv, sizeof(adv));
+    float *dx = on_device(dev, x, sizeof(x)), *dg = on_device(dev, g, sizeof(g));
+    float *da = on_device(dev, adv, sizeof(adv));
     for (int round = 0; round < 6; round++) { /* six steps of 2/255 leave the ball of 8/255 unless they are held */
         CHECK_INT(dev->ops->pgd_step(dev, batch, dx, dg, STEP, EPSILON, da), 0);
         CHECK_INT(dev->ops->read(dev, is, da, sizeof(is)), 0);
@@ -286,7 +287,8 @@ static void step_zero_gradient(struct device *dev)
     static float x[N * PER], zero[N * PER], is[N * PER];
 
     pixels_fill(x, 7, N * PER);
-    float *dx = on_device(dev, x, sizeof(x)), *dg = on_device(dev, zero, sizeof(zero)), *da = on_device(dev, x, sizeof(x));
+    float *dx = on_device(dev, x, sizeof(x)), *dg = on_device(dev, zero, sizeof(zero));
+    float *da = on_device(dev, x, sizeof(x));
     CHECK_INT(dev->ops->pgd_step(dev, batch, dx, dg, STEP, EPSILON, da), 0);
     CHECK_INT(dev->ops->read(dev, is, da, sizeof(is)), 0);
     CHECK(memcmp(x, is, sizeof(x)) == 0);
