@@ -1,0 +1,133 @@
+/* What does riftd wait for?
+ *
+ *   signals  SIGTERM, SIGINT: stop; workers go on without us
+ *   bell     an eventfd that HTTP threads ring: a job came, or was cancelled
+ *   exits    one pidfd a worker
+ *   time     every TICK_MS while workers run: read their journals, kill the late
+ *
+ * One thread, one epoll, no wake-up while nothing runs. Journals are looked at by the clock and not by inotify:
+ * on the shared file system of a cluster inotify sees nothing. */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TICK_MS = 200, EVENTS = 32 };
+
+int64_t clock_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void signals_ready(struct daemon *daemon, struct source *source)
+{
+    struct signalfd_siginfo info;
+
+    if (read(source->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        log_info("%s: stopping; running workers go on", strsignal((int)info.ssi_signo));
+        daemon->stopping = true;
+    }
+}
+
+static void bell_ready(struct daemon *daemon, struct source *source)
+{
+    uint64_t count;
+    ssize_t got = read(source->fd, &count, sizeof(count)); /* only to empty it */
+
+    (void)got;
+    workers_cancel(daemon);
+}
+
+int loop_add(struct daemon *daemon, struct source *source)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = source };
+
+    return epoll_ctl(daemon->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
+}
+
+void loop_remove(struct daemon *daemon, struct source *source)
+{
+    if (source->fd < 0)
+        return;
+    epoll_ctl(daemon->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+    close(source->fd);
+    source->fd = -1;
+}
+
+int loop_open(struct daemon *daemon)
+{
+    struct source *sources[] = { &daemon->signals, &daemon->bell };
+    sigset_t mask;
+
+    /* Before any thread is made, so that all inherit it. */
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        return -errno;
+    daemon->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    daemon->signals = (struct source){ signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK), signals_ready };
+    daemon->bell = (struct source){ eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), bell_ready };
+    for (int i = 0; i < 2; i++)
+        if (sources[i]->fd < 0 || loop_add(daemon, sources[i]) < 0)
+            return -errno;
+    return 0;
+}
+
+void loop_close(struct daemon *daemon)
+{
+    loop_remove(daemon, &daemon->signals);
+    loop_remove(daemon, &daemon->bell);
+    if (daemon->epoll_fd >= 0)
+        close(daemon->epoll_fd);
+    daemon->epoll_fd = -1;
+}
+
+void loop_bell(struct daemon *daemon)
+{
+    uint64_t one = 1;
+    ssize_t put = write(daemon->bell.fd, &one, sizeof(one));
+
+    (void)put; /* full: it rings already */
+}
+
+/* The time that only goes forward, for intervals. */
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int loop_run(struct daemon *daemon)
+{
+    struct epoll_event events[EVENTS];
+    int64_t ticked_ms = 0;
+
+    while (!daemon->stopping) {
+        schedule(daemon);
+        int count = epoll_wait(daemon->epoll_fd, events, EVENTS, daemon->workers ? TICK_MS : -1);
+        if (count < 0 && errno != EINTR)
+            return -errno;
+        for (int i = 0; i < count; i++) {
+            struct source *source = events[i].data.ptr;
+            source->ready(daemon, source);
+        }
+        if (monotonic_ms() - ticked_ms >= TICK_MS) {
+            journals_tail(daemon);
+            workers_kill_late(daemon);
+            ticked_ms = monotonic_ms();
+        }
+    }
+    return 0;
+}

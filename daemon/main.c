@@ -1,0 +1,210 @@
+/* riftd: one daemon that keeps the queue, starts workers and serves HTTP.
+ *
+ * From the top: options -> state directory and its lock -> database -> slots
+ * and data sets -> the workers that a riftd before us left running -> HTTP ->
+ * the loop. A second riftd on the same state directory is refused. On SIGTERM
+ * everything is put away but the workers: they go on, and the next riftd finds
+ * them again. */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#define ADDRESS_FILE "riftd.address"
+
+/* ---- what api/ asks of us, from its own threads ---- */
+
+static void on_bell(void *user)
+{
+    loop_bell(user);
+}
+
+static void on_cancel(void *user, const char *id)
+{
+    (void)id; /* the wish is in the database; the loop looks there */
+    loop_bell(user);
+}
+
+static json_t *on_devices(void *user)
+{
+    return devices_json(user);
+}
+
+static json_t *on_datasets(void *user)
+{
+    const struct daemon *daemon = user;
+
+    return json_deep_copy(daemon->datasets);
+}
+
+static int64_t on_now_ms(void *user)
+{
+    (void)user;
+    return clock_ms();
+}
+
+/* ---- the start, in order ---- */
+
+static int directory_make(const char *path, struct fault *why)
+{
+    struct stat st;
+
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return fault_set(why, -errno, "%s: %s", path, strerror(errno));
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+        return fault_set(why, -ENOTDIR, "%s: is not a directory", path);
+    return 0;
+}
+
+static int state_open(struct daemon *daemon, struct fault *why)
+{
+    char state[PATH_MAX], path[PATH_MAX + 32];
+    int r = directory_make(daemon->options.state_dir, why);
+
+    if (r < 0)
+        return r;
+    if (!realpath(daemon->options.state_dir, state) || strlen(state) > PATH_MAX - 64)
+        return fault_set(why, -ENAMETOOLONG, "%s: cannot be used", daemon->options.state_dir);
+    snprintf(path, sizeof(path), "%s/riftd.lock", state);
+    daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (daemon->lock_fd < 0)
+        return fault_set(why, -errno, "%s: %s", path, strerror(errno));
+    if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return fault_set(why, -EBUSY, "another riftd is running on %s", state);
+    snprintf(daemon->jobs_dir, sizeof(daemon->jobs_dir), "%.*s/jobs", PATH_MAX - 8, state);
+    return directory_make(daemon->jobs_dir, why);
+}
+
+static int database_open(struct daemon *daemon, struct fault *why)
+{
+    char path[PATH_MAX + 32], message[256];
+
+    snprintf(path, sizeof(path), "%s/riftd.db", daemon->options.state_dir);
+    int r = db_open(path, &daemon->db, message);
+    return r < 0 ? fault_set(why, r, "%s", message) : 0;
+}
+
+/* --worker, or the rift-worker beside us. */
+static int worker_find(struct daemon *daemon, struct fault *why)
+{
+    char beside[PATH_MAX + 16] = "";
+    const char *path = daemon->options.worker;
+
+    if (!path) {
+        ssize_t length = readlink("/proc/self/exe", beside, PATH_MAX - 1);
+        char *slash = length > 0 ? strrchr(beside, '/') : NULL;
+        if (slash)
+            strcpy(slash + 1, "rift-worker");
+        path = beside;
+    }
+    if (!realpath(path, daemon->worker_path) || access(daemon->worker_path, X_OK) < 0)
+        return fault_set(why, -errno, "%s: %s; --worker says where rift-worker is", path, strerror(errno));
+    return 0;
+}
+
+static int http_open(struct daemon *daemon, struct fault *why)
+{
+    struct api_config config = {
+        .address = daemon->options.address,
+        .port = daemon->options.port,
+        .socket_path = daemon->options.socket_path,
+        .jobs_dir = daemon->jobs_dir,
+        .web_dir = daemon->options.web_dir,
+        .openapi_path = daemon->options.openapi,
+        .db = daemon->db,
+        .user = daemon,
+        .bell = on_bell,
+        .cancel = on_cancel,
+        .devices = on_devices,
+        .datasets = on_datasets,
+        .now_ms = on_now_ms,
+    };
+    char message[256];
+    int r = api_start(&config, &daemon->api, message);
+
+    return r < 0 ? fault_set(why, r, "%s", message) : 0;
+}
+
+/* Tell whoever waits for us where we are. */
+static int announce(struct daemon *daemon, struct fault *why)
+{
+    bool six = strchr(daemon->options.address, ':');
+    char url[128], line[130];
+
+    snprintf(url, sizeof(url), "http://%s%s%s:%u", six ? "[" : "", daemon->options.address, six ? "]" : "",
+             (unsigned)api_port(daemon->api));
+    snprintf(line, sizeof(line), "%s\n", url);
+    int r = file_replace(daemon->options.state_dir, ADDRESS_FILE, line, strlen(line), why);
+    if (r < 0)
+        return r;
+    printf("listening on %s\n", url);
+    fflush(stdout);
+    sd_notifyf(0, "READY=1\nSTATUS=Listening on %s", url);
+    return 0;
+}
+
+static int start(struct daemon *daemon, struct fault *why)
+{
+    int r = state_open(daemon, why);
+
+    if (r >= 0)
+        r = database_open(daemon, why);
+    if (r >= 0)
+        r = worker_find(daemon, why);
+    if (r >= 0)
+        r = slots_open(daemon, why);
+    if (r >= 0)
+        r = datasets_open(daemon, why);
+    if (r >= 0 && ((r = boot_id_read(daemon->boot_id)) < 0 || (r = loop_open(daemon)) < 0))
+        fault_set(why, r, "cannot start: %s", strerror(-r));
+    if (r >= 0)
+        r = http_open(daemon, why);
+    if (r >= 0 && (r = attach_all(daemon)) < 0)
+        fault_set(why, r, "running jobs cannot be read: %s", db_errmsg(daemon->db));
+    return r < 0 ? r : announce(daemon, why);
+}
+
+static void stop(struct daemon *daemon)
+{
+    char path[PATH_MAX + 32];
+
+    sd_notify(0, "STOPPING=1");
+    api_stop(daemon->api);
+    while (daemon->workers)
+        worker_remove(daemon, daemon->workers); /* forgets them, nothing more */
+    loop_close(daemon);
+    db_close(daemon->db);
+    json_decref(daemon->device_infos);
+    json_decref(daemon->datasets);
+    if (daemon->lock_fd >= 0) {
+        snprintf(path, sizeof(path), "%s/" ADDRESS_FILE, daemon->options.state_dir);
+        if (daemon->api)
+            unlink(path);
+        close(daemon->lock_fd);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct daemon daemon = { .lock_fd = -1, .epoll_fd = -1, .signals.fd = -1, .bell.fd = -1 };
+    struct fault why = { 0 };
+
+    if (options_read(argc, argv, &daemon.options) < 0)
+        return 2;
+    if (daemon.options.done)
+        return 0;
+    int r = start(&daemon, &why);
+    if (r >= 0 && (r = loop_run(&daemon)) < 0)
+        fault_set(&why, r, "the loop broke: %s", strerror(-r));
+    stop(&daemon);
+    if (r < 0)
+        fprintf(stderr, "riftd: %s\n", why.message);
+    return r < 0;
+}

@@ -1,0 +1,87 @@
+/* Is that process still the one we started?
+ *
+ * A PID alone is not an identity: numbers come back. PID, start time (clock
+ * ticks since boot) and the boot's id together are one. */
+#include "daemon/daemon.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A small file of /proc, at most size-1 bytes. Returns the length. */
+static ssize_t proc_read(const char *path, char *ret, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    size_t length;
+
+    if (!file)
+        return -errno;
+    length = fread(ret, 1, size - 1, file);
+    fclose(file);
+    ret[length] = '\0';
+    return (ssize_t)length;
+}
+
+int boot_id_read(char ret[DB_ID_SIZE])
+{
+    char text[64];
+    ssize_t length = proc_read("/proc/sys/kernel/random/boot_id", text, sizeof(text));
+
+    if (length < 0)
+        return (int)length;
+    text[strcspn(text, "\n")] = '\0';
+    snprintf(ret, DB_ID_SIZE, "%.36s", text);
+    return 0;
+}
+
+int process_start_time(pid_t pid, int64_t *ret)
+{
+    char path[64], text[1024];
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    ssize_t length = proc_read(path, text, sizeof(text));
+    if (length < 0)
+        return length == -ENOENT ? -ESRCH : (int)length;
+    /* The name (field 2) may hold anything, parentheses too: count from its end. */
+    char *at = strrchr(text, ')');
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    if (!at)
+        return -EIO;
+    *ret = strtoll(at, NULL, 10);
+    return 0;
+}
+
+/* True when the command line (NUL-separated) ends in `run DIR`. */
+static bool runs(const char *cmdline, size_t length, const char *dir)
+{
+    size_t tail = strlen(dir) + 1;
+
+    if (length < tail + sizeof("run") || memcmp(cmdline + length - tail, dir, tail) != 0)
+        return false;
+    const char *verb = cmdline + length - tail - sizeof("run");
+    return memcmp(verb, "run", sizeof("run")) == 0 && (verb == cmdline || verb[-1] == '\0');
+}
+
+pid_t process_find(const char *dir)
+{
+    DIR *proc = opendir("/proc");
+    struct dirent *entry;
+    pid_t found = 0;
+    char path[300], text[2 * PATH_MAX];
+
+    while (proc && !found && (entry = readdir(proc))) {
+        if (!isdigit((unsigned char)entry->d_name[0]))
+            continue;
+        snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+        ssize_t length = proc_read(path, text, sizeof(text)); /* of a zombie: 0 */
+        if (length > 0 && runs(text, (size_t)length, dir))
+            found = (pid_t)atoi(entry->d_name);
+    }
+    if (proc)
+        closedir(proc);
+    return found;
+}

@@ -1,0 +1,110 @@
+/* What does a worker need to know that a spec over HTTP says otherwise?
+ *
+ *   {"job": ID [, "artifact": NAME]}  -> "../ID/artifacts/NAME"
+ *   /finetune/mrc_job {"job": ID}     -> "../ID", the job's directory
+ *   dataset {"name": NAME}            -> format and path of the registered set
+ *   device "auto", "cuda"             -> the slot's
+ *
+ * Paths are relative to the job directory, so that a state directory can be
+ * moved, and `rift-worker run DIR` works on it with no daemon. */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct resolver {
+    struct daemon *daemon;
+    struct fault *why;
+};
+
+/* The artifact that a reference to this job's weights means. */
+static int artifact_choose(struct resolver *resolver, const struct spec_ref *ref, char *ret, size_t size)
+{
+    db_job_auto job = { 0 };
+    const char *name = ref->artifact;
+
+    if (db_job_get(resolver->daemon->db, ref->job, &job) < 0)
+        return fault_set(resolver->why, -ENOENT, "%s: there is no job %.36s any more", ref->pointer, ref->job);
+    int kind = job_kind_find(job.kind);
+    if (!name && kind >= 0)
+        name = job_kinds[kind].weights;
+    if (!name)
+        return fault_set(resolver->why, -EINVAL, "%s: a %s job makes no weights", ref->pointer, job.kind);
+    if (!artifact_name_valid(name))
+        return fault_set(resolver->why, -EINVAL, "%s: \"%.80s\" is no name of an artifact", ref->pointer, name);
+    snprintf(ret, size, "../%s/" JOBDIR_ARTIFACTS "/%s", job.id, name);
+    return 0;
+}
+
+static int ref_resolve(const struct spec_ref *ref, void *user)
+{
+    struct resolver *resolver = user;
+    char path[DB_ID_SIZE + 600];
+    int r = 0;
+
+    if (!ref->job)
+        return fault_set(resolver->why, -EINVAL, "%s: models are not kept here", ref->pointer);
+    if (strcmp(ref->pointer, "/finetune/mrc_job") == 0)
+        snprintf(path, sizeof(path), "../%.36s", ref->job);
+    else
+        r = artifact_choose(resolver, ref, path, sizeof(path));
+    if (r >= 0 && json_object_set_new(ref->parent, ref->key, json_string(path)) < 0)
+        r = fault_set(resolver->why, -ENOMEM, "out of memory");
+    return r;
+}
+
+static int dataset_resolve(struct resolver *resolver, json_t *spec)
+{
+    json_t *dataset = json_object_get(spec, "dataset");
+    const char *name = json_string_value(json_object_get(dataset, "name"));
+
+    if (!name)
+        return 0;
+    const json_t *set = datasets_find(resolver->daemon, name);
+    if (!set)
+        return fault_set(resolver->why, -ENOENT, "/dataset/name: no data set is registered as \"%.80s\"", name);
+    if (json_object_set(dataset, "format", json_object_get(set, "format")) < 0 ||
+        json_object_set(dataset, "path", json_object_get(set, "path")) < 0 ||
+        json_object_set_new(dataset, "name", json_null()) < 0)
+        return fault_set(resolver->why, -ENOMEM, "out of memory");
+    return 0;
+}
+
+/* auto, or a family such as cuda: the slot's device. */
+static int device_resolve(struct resolver *resolver, json_t *spec, const char *device)
+{
+    const char *wanted = json_string_value(json_object_get(spec, "device"));
+    size_t length = wanted ? strlen(wanted) : 0;
+
+    if (wanted && !slots_fit(resolver->daemon, wanted))
+        return fault_set(resolver->why, -ENODEV, "/device: there is no slot on \"%.40s\"", wanted);
+    if (wanted && strcmp(wanted, "auto") != 0 && (strncmp(wanted, device, length) != 0 || device[length] != ':'))
+        return 0;
+    return json_object_set_new(spec, "device", json_string(device)) < 0
+               ? fault_set(resolver->why, -ENOMEM, "out of memory")
+               : 0;
+}
+
+int spec_resolve(struct daemon *daemon, const struct db_job *job, const char *device, json_t **ret, struct fault *why)
+{
+    struct resolver resolver = { daemon, why };
+    json_t *spec = json_loads(job->spec, 0, NULL);
+    int r;
+
+    if (!spec)
+        return fault_set(why, -EBADMSG, "its stored spec is damaged");
+    r = spec_refs(spec, ref_resolve, &resolver);
+    if (r >= 0)
+        r = dataset_resolve(&resolver, spec);
+    if (r >= 0)
+        r = device_resolve(&resolver, spec, device);
+    if (r < 0) {
+        if (!why->code)
+            fault_set(why, r, "its stored spec is damaged: %s", strerror(-r));
+        json_decref(spec);
+        return r;
+    }
+    *ret = spec;
+    return 0;
+}

@@ -1,0 +1,86 @@
+/* Who works for us right now, and how is one asked to stop?
+ *
+ *   cancel wanted --SIGTERM--> it writes a checkpoint, says `interrupted`, exits
+ *                   \--grace over--> SIGKILL
+ *
+ * Signals go through pidfds: they can't hit a stranger that got the number. */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+int job_dir(const struct daemon *daemon, const char *id, char ret[PATH_MAX])
+{
+    int length = snprintf(ret, PATH_MAX, "%s/%s", daemon->jobs_dir, id);
+
+    return length >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+int worker_add(struct daemon *daemon, const struct db_job *job, pid_t pid, int pidfd, struct slot *slot)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+    int r = worker ? job_dir(daemon, job->id, worker->dir) : -ENOMEM;
+
+    if (r >= 0) {
+        worker->exit = (struct source){ pidfd, worker_ended };
+        r = loop_add(daemon, &worker->exit);
+    }
+    if (r < 0) {
+        free(worker);
+        close(pidfd);
+        return r;
+    }
+    snprintf(worker->id, sizeof(worker->id), "%s", job->id);
+    worker->pid = pid;
+    worker->offset = job->journal_offset;
+    worker->slot = slot;
+    if (slot)
+        slot->worker = worker;
+    worker->next = daemon->workers;
+    daemon->workers = worker;
+    return 0;
+}
+
+void worker_remove(struct daemon *daemon, struct worker *worker)
+{
+    struct worker **at = &daemon->workers;
+
+    while (*at != worker)
+        at = &(*at)->next;
+    *at = worker->next;
+    if (worker->slot)
+        worker->slot->worker = NULL;
+    loop_remove(daemon, &worker->exit);
+    free(worker);
+}
+
+static void stop(struct daemon *daemon, struct worker *worker)
+{
+    log_info("job %s: cancelled; asking worker %d to stop", worker->id, (int)worker->pid);
+    worker->kill_at_ms = clock_ms() + (int64_t)daemon->options.grace_s * 1000 + 1;
+    pidfd_send_signal(worker->exit.fd, SIGTERM, NULL, 0); /* gone already: its exit tells */
+}
+
+void workers_cancel(struct daemon *daemon)
+{
+    for (struct worker *worker = daemon->workers; worker; worker = worker->next) {
+        db_job_auto job = { 0 };
+        if (!worker->kill_at_ms && db_job_get(daemon->db, worker->id, &job) >= 0 && job.cancel_wanted)
+            stop(daemon, worker);
+    }
+}
+
+void workers_kill_late(struct daemon *daemon)
+{
+    for (struct worker *worker = daemon->workers; worker; worker = worker->next)
+        if (worker->kill_at_ms && clock_ms() >= worker->kill_at_ms) {
+            log_info("job %s: worker %d did not stop in time; killing it", worker->id, (int)worker->pid);
+            worker->kill_at_ms = INT64_MAX;
+            pidfd_send_signal(worker->exit.fd, SIGKILL, NULL, 0);
+        }
+}

@@ -1,0 +1,161 @@
+"""A riftd under test: started on a free port with a state directory of its own, spoken to over HTTP."""
+
+import http.client
+import json
+import os
+import pathlib
+import signal
+import sqlite3
+import subprocess
+import time
+
+RIFTD = os.environ["RIFTD"]
+WORKER = os.environ["SCRIPTED_WORKER"]
+PATIENCE_S = 60  # how long anything may take before the test fails
+
+
+def until(what, condition, patience_s=PATIENCE_S):
+    """Poll until condition() is true and return it."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {patience_s} s still not: {what}")
+        time.sleep(0.01)
+
+
+def alive(pid):
+    """True while the process runs (a zombie doesn't)."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return text.rsplit(")", 1)[1].split()[0] != "Z"
+
+
+class Riftd:
+    def __init__(self, state, *options, environment=None):
+        self.state = pathlib.Path(state)
+        self.options = options
+        self.environment = environment or {}
+        self.process = None
+
+    def command(self):
+        return [RIFTD, "--state", str(self.state), "--listen", "127.0.0.1:0", "--worker", WORKER, *self.options]
+
+    def start(self):
+        self.log = open(self.state.parent / "riftd.log", "ab")
+        self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=self.log, text=True,
+                                        env={**os.environ, **self.environment})
+        line = self.process.stdout.readline()
+        if not line.startswith("listening on http://127.0.0.1:"):
+            raise AssertionError(f"riftd said {line!r}\n{(self.state.parent / 'riftd.log').read_text()}")
+        self.port = int(line.rsplit(":", 1)[1])
+        return self
+
+    def _ended(self):
+        code = self.process.wait(PATIENCE_S)
+        self.process.stdout.close()
+        self.log.close()
+        self.process = None
+        return code
+
+    def stop(self):
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self._ended()
+
+    def kill(self):
+        self.process.kill()
+        self._ended()
+
+    def close(self):
+        """End riftd and every worker that it left running."""
+        for pid in self.workers():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        if self.process:
+            self.stop()
+        for pid in self.workers():
+            os.kill(pid, signal.SIGKILL)
+        until("workers gone", lambda: not self.workers())
+
+    def workers(self):
+        """Live workers of this state directory."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"run" in words and any(word.startswith(str(self.state).encode() + b"/jobs/") for word in words):
+                found.append(int(entry.name))
+        return found
+
+    # ---- HTTP ----
+
+    def ask(self, method, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, json.loads(text) if text else None
+
+    def submit(self, script, kind="train", **more):
+        spec = {"kind": kind, "label": script, "dataset": {"format": "idx", "path": "/nowhere"}, **more}
+        status, job = self.ask("POST", "/v1/jobs", spec)
+        if status != 201:
+            raise AssertionError(f"{status}: {job}")
+        return job["id"]
+
+    def job(self, job):
+        status, body = self.ask("GET", f"/v1/jobs/{job}")
+        if status != 200:
+            raise AssertionError(f"{status}: {body}")
+        return body
+
+    def wait(self, job, state):
+        """Until the job is in that state; another end is an error at once."""
+        def there():
+            body = self.job(job)
+            if body["state"] != state and body["state"] in ("succeeded", "failed", "cancelled"):
+                raise AssertionError(f"job is {body['state']}, not {state}: {body.get('error')}")
+            return body if body["state"] == state else None
+        return until(f"job {job} {state}", there)
+
+    # ---- files ----
+
+    def dir(self, job):
+        return self.state / "jobs" / job
+
+    def journal(self, job):
+        """The events of the journal's whole lines."""
+        path = self.dir(job) / "journal.ndjson"
+        text = path.read_bytes() if path.exists() else b""
+        return [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines()]
+
+    def rows(self, sql, *values):
+        """Straight from the database, past riftd."""
+        database = sqlite3.connect(f"file:{self.state}/riftd.db?mode=ro", uri=True, timeout=PATIENCE_S)
+        try:
+            return database.execute(sql, values).fetchall()
+        finally:
+            database.close()
+
+    def change(self, sql, *values):
+        """Change the database while riftd is down."""
+        assert self.process is None
+        with sqlite3.connect(f"{self.state}/riftd.db") as database:
+            database.execute(sql, values)
+        database.close()
+
+    def worker_pid(self, job):
+        return self.rows("SELECT pid FROM job WHERE id = ?", job)[0][0]
