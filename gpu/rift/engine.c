@@ -1,0 +1,222 @@
+/* How does a job start, end, and go on?
+ *
+ *   journal says finished ------------------------------> nothing
+ *   spec -> checkpoint? -> device, model -> the kind's function -+-> finished      0
+ *                                                                +-> interrupted  75
+ *                                                                +-> failed       65 | 69 | 70
+ *
+ * Exactly one of the three is the journal's last event. The journal is opened
+ * first: its lock is what keeps a second worker out, and a spec that can't be
+ * read is an event too. */
+#include "gpu/gpu.h"
+
+#include "gpu/rift/kinds.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum { SPEC_LIMIT = 1 << 20 };
+
+static int (*const kinds[JOB_KIND_COUNT])(struct run *run, json_t **ret_result) = {
+    [JOB_TRAIN] = adversarial_training, [JOB_MRC] = module_robust_criticality, [JOB_FINETUNE] = finetune,
+    [JOB_INTERPOLATE] = interpolation,  [JOB_EVALUATE] = evaluation,           [JOB_RIFT] = pipeline,
+};
+
+/* failed.code, and what the process says to its parent. */
+static const struct {
+    const char *code;
+    enum worker_exit exit;
+} failures[FAILURE_COUNT] = {
+    [FAILURE_NONE] = { "internal", WORKER_INTERNAL },
+    [FAILURE_BAD_SPEC] = { "bad_spec", WORKER_BAD_INPUT },
+    [FAILURE_BAD_DATA] = { "bad_data", WORKER_BAD_INPUT },
+    [FAILURE_NOT_FINITE] = { "not_finite", WORKER_BAD_INPUT },
+    [FAILURE_OUT_OF_MEMORY] = { "out_of_memory", WORKER_INTERNAL },
+    [FAILURE_DEVICE_LOST] = { "device_lost", WORKER_DEVICE_LOST },
+    [FAILURE_INTERNAL] = { "internal", WORKER_INTERNAL },
+};
+
+static int64_t clock_ms(clockid_t clock)
+{
+    struct timespec now;
+
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int64_t wall_ms(void) { return clock_ms(CLOCK_REALTIME); }
+static int64_t steady_ms(void) { return clock_ms(CLOCK_MONOTONIC); }
+
+/* ---- spec ----------------------------------------------------------------------- */
+
+/* Hash of what decides the numbers. Label, priority and how often to checkpoint
+ * may change between two runs of a job, and so may the device's name. */
+static int spec_hash(struct run *run)
+{
+    static const char *const beside[] = { "label", "priority", "checkpoint_every_s", "threads", "device" };
+    json_auto_t *json = json_copy(run->spec.json);
+    struct sha256 sha;
+
+    for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)
+        json_object_del(json, beside[i]);
+    char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+    if (!text)
+        return fault_set(&run->why, -ENOMEM, "no memory to read the spec");
+    sha256_start(&sha);
+    sha256_add(&sha, text, strlen(text));
+    sha256_finish(&sha, run->spec_sha256);
+    free(text);
+    return 0;
+}
+
+static int spec_read(struct run *run)
+{
+    struct spec_errors *errors = calloc(1, sizeof(*errors));
+    char *path = run_path(run, JOBDIR_SPEC), *text = NULL;
+    size_t size = 0;
+    int r = errors && path ? file_read(path, SPEC_LIMIT, &text, &size, &run->why)
+                           : fault_set(&run->why, -ENOMEM, "no memory to read the spec");
+
+    if (r >= 0) {
+        r = spec_parse(text, size, &run->spec, errors);
+        if (r == -EINVAL && errors->count) {
+            for (int i = 0; i < errors->count; i++)
+                run_log(run, "%s: %s: %s", JOBDIR_SPEC, errors->list[i].pointer, errors->list[i].message);
+            fault_set(&run->why, r, "%s: %s: %s%s", path, errors->list[0].pointer, errors->list[0].message,
+                      errors->total > 1 ? " (and more; see the log)" : "");
+        } else if (r < 0) {
+            fault_set(&run->why, r, "%s: %s", path, strerror(-r));
+        }
+    }
+    if (r >= 0)
+        r = spec_hash(run);
+    free(text);
+    free(path);
+    free(errors);
+    return run_blame(run, FAILURE_BAD_SPEC, r < 0 ? r : 0);
+}
+
+/* ---- running ---------------------------------------------------------------------- */
+
+static int folders_make(struct run *run)
+{
+    static const char *const names[] = { JOBDIR_CHECKPOINT, JOBDIR_ARTIFACTS };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char *path = run_path(run, names[i]);
+
+        if (!path || (mkdir(path, 0777) < 0 && errno != EEXIST)) {
+            int r = -errno;
+
+            fault_set(&run->why, r, "%s/%s: %s", run->dir, names[i], strerror(-r));
+            free(path);
+            return run_blame(run, FAILURE_INTERNAL, r);
+        }
+        free(path);
+    }
+    return 0;
+}
+
+/* Open what the kind needs and hand over to it. */
+static int job_do(struct run *run, json_t **ret_result)
+{
+    int r = checkpoint_open(run->dir, run->spec_sha256, &run->resumed, &run->why);
+
+    if (r < 0)
+        return run_blame(run, FAILURE_BAD_DATA, r);
+    /* The pipeline has no model of its own; its steps have. */
+    r = run->spec.kind == JOB_RIFT ? 0 : run_open(run);
+    return r < 0 ? r : kinds[run->spec.kind](run, ret_result);
+}
+
+/* The last event, and the exit code that goes with it. */
+static enum worker_exit job_end(struct run *run, int r, json_t *result)
+{
+    enum worker_exit code = WORKER_FINISHED;
+
+    if (r == 0) {
+        r = run_event(run, "finished", json_pack("{s:o}", "result", result));
+    } else if (r == -EINTR) {
+        r = run_event(run, "interrupted", NULL);
+        code = WORKER_INTERRUPTED;
+    } else {
+        run_blame(run, FAILURE_INTERNAL, r);
+        if (!*run->why.message)
+            fault_set(&run->why, r, "%s", strerror(-r));
+        run_log(run, "failed: %s", run->why.message);
+        code = failures[run->failure].exit;
+        r = run_event(run, "failed",
+                      json_pack("{s:s, s:s}", "code", failures[run->failure].code, "message", run->why.message));
+    }
+    if (r == 0)
+        r = journal_sync(run->journal);
+    if (r < 0) {
+        run_log(run, "the journal can't be written: %s", strerror(-r));
+        return WORKER_INTERNAL;
+    }
+    if (code == WORKER_FINISHED)
+        checkpoint_remove(run->dir);
+    return code;
+}
+
+int engine_run(const char *dir, const volatile sig_atomic_t *stop, void (*progress)(const json_t *event, void *user),
+               void *user)
+{
+    struct run run = { .dir = dir, .stop = stop, .watch = progress, .watch_user = user, .now_ms = wall_ms,
+                       .steady_ms = steady_ms };
+    json_t *result = NULL;
+    enum worker_exit code;
+    int spec = spec_read(&run), r;
+
+    /* The journal first judges whether there is anything to do; then the spec's error counts. */
+    struct fault spec_why = run.why;
+    run.why = (struct fault){ 0 };
+    r = events_open(&run);
+    if (r == 1) {
+        code = WORKER_FINISHED;
+    } else if (!run.journal) {
+        run_log(&run, "%s", r == -EBUSY ? "another worker is running this job" : run.why.message);
+        code = r == -EBUSY ? WORKER_INTERRUPTED : WORKER_BAD_INPUT;
+    } else {
+        if (r == 0 && spec < 0) {
+            run.why = spec_why;
+            r = spec;
+        }
+        if (r == 0)
+            r = folders_make(&run);
+        if (r == 0)
+            r = job_do(&run, &result);
+        code = job_end(&run, r, result);
+    }
+    run_close(&run);
+    events_close(&run);
+    return (int)code;
+}
+
+int engine_check(const char *dir, struct fault *why)
+{
+    struct run run = { .dir = dir, .check_only = true, .now_ms = wall_ms, .steady_ms = steady_ms };
+    json_t *result = NULL;
+    int r = spec_read(&run);
+
+    if (r == 0)
+        r = job_do(&run, &result);
+    json_decref(result);
+    if (r == -ECANCELED)
+        r = 0;
+    if (r < 0) {
+        run_blame(&run, FAILURE_INTERNAL, r);
+        fault_set(why, r, "%s", *run.why.message ? run.why.message : strerror(-r));
+    }
+    run_close(&run);
+    return r < 0 ? (int)failures[run.failure].exit : WORKER_FINISHED;
+}
+
+json_t *engine_devices(void)
+{
+    return device_list();
+}

@@ -1,0 +1,269 @@
+/* How far from the adversarially trained weights towards the fine-tuned ones?
+ *
+ *     theta(alpha) = (1 - alpha) theta_AT + alpha theta_FT                     (Eq. 9)
+ *
+ * Step 3 of RiFT: each alpha of the grid is measured, clean and attacked, and
+ * the rule of interpolate.h picks one. All tensors walk, running statistics
+ * too; alpha 0 and 1 are exact copies.
+ *
+ * The idea that saves time: the two ends differ from some operation on (all of
+ * them, when batch norm drifted; one module, when it was frozen). What comes
+ * before is computed once for all alphas. Attacks need the whole network.
+ *
+ * Surprising: with attack null the robust measurement is the clean one: the
+ * examples of the data set are taken as they are, adversarial or not. */
+#include "gpu/rift/interpolate.h"
+
+#include "gpu/rift/kinds.h"
+#include "gpu/rift/measure.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Accuracies are k/N; a difference of exactly `tolerance` must not fail by rounding. */
+static const double ROUNDING = 1e-9;
+
+int interpolation_choose(const struct point *points, int count, double tolerance)
+{
+    int chosen = -1;
+    double floor = NAN;
+
+    for (int i = 0; i < count; i++)
+        if (points[i].alpha == 0)
+            floor = points[i].robust_accuracy - tolerance - ROUNDING;
+    assert(!isnan(floor));
+    for (int i = 0; i < count; i++) {
+        const struct point *p = &points[i], *best = chosen < 0 ? NULL : &points[chosen];
+
+        if (!(p->robust_accuracy >= floor))
+            continue;
+        if (!best || p->clean_accuracy > best->clean_accuracy ||
+            (p->clean_accuracy == best->clean_accuracy &&
+             (p->robust_accuracy > best->robust_accuracy ||
+              (p->robust_accuracy == best->robust_accuracy && p->alpha < best->alpha))))
+            chosen = i;
+    }
+    return chosen;
+}
+
+struct interpolating {
+    struct run *run;
+    float *from, *to; /* device, flat */
+    bool *differs;    /* [tensor_count] */
+    int first;        /* op where the frontier is taken, 0: none */
+    struct frontier frontier;
+    struct images images;
+    struct batch batch;
+    struct point *points;
+    int count;
+};
+
+/* ---- the two ends -------------------------------------------------------------------- */
+
+static int end_load(struct interpolating *in, const struct weights_ref *ref, const char *field, float **device, float **host)
+{
+    struct run *run = in->run;
+    size_t bytes = (size_t)run->model->total_count * sizeof(float);
+
+    if (!ref->path && !ref->job && !ref->model)
+        return run_fail(run, FAILURE_BAD_SPEC, "%s: weights are needed", field);
+    int r = run_weights(run, ref, field);
+    if (r < 0)
+        return r;
+    *device = run_alloc(run, bytes, "weights");
+    *host = malloc(bytes);
+    if (!*device || !*host)
+        return run_fail(run, FAILURE_OUT_OF_MEMORY, "no memory for %zu bytes of weights", bytes);
+    r = run_device(run, run->ops->copy(run->dev, *device, run->weights->theta, bytes));
+    return r < 0 ? r : run_device(run, weights_get(run->weights, *host));
+}
+
+/* Which tensors walk, and the first operation that sees one of them. */
+static int ends_compare(const struct model *model, const float *from, const float *to, bool *differs)
+{
+    for (int t = 0; t < model->tensor_count; t++) {
+        const struct tensor_info *info = &model->tensors[t];
+
+        differs[t] = memcmp(from + info->offset, to + info->offset, (size_t)info->count * sizeof(float)) != 0;
+    }
+    for (int i = 0; i < model->op_count; i++) {
+        static const int tensors_of[] = { [OP_CONV] = 1, [OP_BN] = 4, [OP_RELU] = 0, [OP_ADD] = 0, [OP_POOL] = 0, [OP_LINEAR] = 2 };
+
+        for (int k = 0; k < tensors_of[model->ops[i].type]; k++)
+            if (differs[model->ops[i].tensor[k]])
+                return i;
+    }
+    return 0;
+}
+
+static int ends_open(struct interpolating *in)
+{
+    struct run *run = in->run;
+    float *from = NULL, *to = NULL;
+    int r = end_load(in, &run->spec.interpolate.from, "interpolate.from", &in->from, &from);
+
+    if (r == 0)
+        r = end_load(in, &run->spec.interpolate.to, "interpolate.to", &in->to, &to);
+    in->differs = calloc((size_t)run->model->tensor_count, sizeof(*in->differs));
+    if (r == 0 && !in->differs)
+        r = run_fail(run, FAILURE_OUT_OF_MEMORY, "no memory");
+    if (r == 0)
+        in->first = frontier_choose(run, ends_compare(run->model, from, to, in->differs), in->images.count);
+    free(from);
+    free(to);
+    return r;
+}
+
+/* theta <- theta(alpha). */
+static int theta_at(struct interpolating *in, double alpha)
+{
+    struct run *run = in->run;
+    int r = run->ops->interpolate(run->dev, run->model->total_count, in->from, in->to, (float)alpha, run->weights->theta);
+
+    for (int t = 0; t < run->model->tensor_count; t++)
+        if (in->differs[t])
+            weights_touch(run->weights, t);
+    return run_device(run, r);
+}
+
+/* ---- points ---------------------------------------------------------------------------- */
+
+static int point_measure(struct interpolating *in, struct point *p)
+{
+    struct run *run = in->run;
+    const struct attack_spec *attack = attack_given(&run->spec.attack) ? &run->spec.attack : NULL;
+    struct measured clean, robust;
+    char key[64];
+    int r = theta_at(in, p->alpha);
+
+    snprintf(key, sizeof(key), "alpha %.17g clean", p->alpha);
+    if (r == 0)
+        r = measure(&in->batch, key, &in->images, in->first ? &in->frontier : NULL, NULL, &clean);
+    if (r < 0)
+        return r;
+    robust = clean;
+    snprintf(key, sizeof(key), "alpha %.17g robust", p->alpha);
+    if (attack)
+        r = measure(&in->batch, key, &in->images, NULL, attack, &robust);
+    if (r < 0)
+        return r;
+    *p = (struct point){ p->alpha, clean.loss, clean.accuracy, robust.loss, robust.accuracy };
+    return 0;
+}
+
+static json_t *point_json(const struct point *p)
+{
+    return json_pack("{s:f, s:o, s:f, s:o, s:f}", "alpha", p->alpha, "clean_loss", json_number(p->clean_loss),
+                     "clean_accuracy", p->clean_accuracy, "robust_loss", json_number(p->robust_loss), "robust_accuracy",
+                     p->robust_accuracy);
+}
+
+static int walk(struct interpolating *in)
+{
+    struct run *run = in->run;
+    int runs = attack_given(&run->spec.attack) ? 1 + run->spec.attack.restarts : 1, r = 0;
+
+    if (in->first) { /* the common part, at either end */
+        r = theta_at(in, 0);
+        if (r == 0)
+            r = frontier_open(run, &in->images, &in->batch, in->first, &in->frontier);
+    }
+    run->outer = (struct outer){ "interpolate", 0, (int64_t)runs * in->count * in->images.count };
+    for (int i = 0; i < in->count && r == 0; i++) {
+        r = point_measure(in, &in->points[i]);
+        if (r == 0)
+            r = run_event(run, "alpha", point_json(&in->points[i]));
+        if (r == 0)
+            r = checkpoint_end(run);
+    }
+    run->outer = (struct outer){ 0 };
+    return r;
+}
+
+/* Points of the spec's alphas; 0 is what the others are compared with, so it is always there. */
+static int points_make(struct interpolating *in)
+{
+    const struct job_spec *spec = &in->run->spec;
+    bool zero = false;
+
+    for (int i = 0; i < spec->interpolate.alpha_count; i++)
+        zero = zero || spec->interpolate.alphas[i] == 0;
+    in->points = calloc((size_t)spec->interpolate.alpha_count + 1, sizeof(*in->points));
+    if (!in->points)
+        return run_fail(in->run, FAILURE_OUT_OF_MEMORY, "no memory");
+    in->count = !zero;
+    for (int i = 0; i < spec->interpolate.alpha_count; i++)
+        in->points[in->count++].alpha = spec->interpolate.alphas[i];
+    return 0;
+}
+
+static int choose(struct interpolating *in, json_t **ret_result)
+{
+    struct run *run = in->run;
+    const struct point *best = &in->points[interpolation_choose(in->points, in->count, run->spec.interpolate.tolerance)];
+    json_t *points = json_array();
+    int r = theta_at(in, best->alpha);
+
+    if (r == 0)
+        r = run_artifact(run, "interpolated.safetensors");
+    for (int i = 0; i < in->count; i++)
+        json_array_append_new(points, point_json(&in->points[i]));
+    json_t *result = json_pack("{s:o, s:f, s:o}", "points", points, "chosen_alpha", best->alpha, "chosen", point_json(best));
+    if (r == 0)
+        *ret_result = result;
+    else
+        json_decref(result);
+    return r;
+}
+
+static int interpolation_open(struct interpolating *in)
+{
+    struct run *run = in->run;
+    enum dataset_split split = run_split(run, run_judge(run));
+    const struct examples *examples;
+    int r = points_make(in);
+
+    if (r == 0)
+        r = run_dataset(run, split_wants(split));
+    if (r == 0)
+        r = run_examples(run, split, &examples);
+    if (r == 0)
+        r = images_open(run, examples, &in->images);
+    if (r == 0)
+        r = batch_open(run, examples->count, attack_given(&run->spec.attack), &in->batch);
+    if (r == 0)
+        r = ends_open(in);
+    if (r == 0)
+        r = measure_reserve(run, examples->count, in->first, &run->spec.attack);
+    return r;
+}
+
+int interpolation(struct run *run, json_t **ret_result)
+{
+    struct interpolating in = { .run = run };
+    size_t bytes = (size_t)run->model->total_count * sizeof(float);
+    int r = interpolation_open(&in);
+
+    if (r == 0)
+        r = run_ready(run, NULL);
+    if (r == 0)
+        r = measure_resume(run);
+    if (r == 0) {
+        saver_push(run, measure_saver);
+        r = walk(&in);
+        if (r == 0)
+            r = choose(&in, ret_result);
+        saver_pop(run);
+    }
+    frontier_done(&in.frontier);
+    batch_done(&in.batch);
+    images_done(&in.images);
+    run_free(run, in.from, bytes);
+    run_free(run, in.to, bytes);
+    free(in.differs);
+    free(in.points);
+    return r;
+}

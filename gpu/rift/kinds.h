@@ -1,0 +1,18 @@
+/* What can a job be? One function a kind; engine.c has the table.
+ *
+ * Each reads its inputs, plans its memory, calls run_ready (which ends a mere
+ * check), goes on from the checkpoint when there is one, and returns the
+ * `result` of the finished event. */
+#ifndef RIFT_GPU_RIFT_KINDS_H
+#define RIFT_GPU_RIFT_KINDS_H
+
+#include "gpu/rift/run.h"
+
+int adversarial_training(struct run *run, json_t **ret_result);
+int module_robust_criticality(struct run *run, json_t **ret_result);
+int finetune(struct run *run, json_t **ret_result);
+int interpolation(struct run *run, json_t **ret_result);
+int evaluation(struct run *run, json_t **ret_result);
+int pipeline(struct run *run, json_t **ret_result);
+
+#endif

@@ -1,0 +1,200 @@
+/* How does the whole method run without a daemon?
+ *
+ *   DIR/steps/0-train  1-mrc  2-finetune  3-interpolate  4-evaluate
+ *
+ * Each step is an ordinary job directory, run by the same engine; this file
+ * only puts paths where the expanded specs name each other, and makes the
+ * before/after table of the five results. A pipeline needs no checkpoint of its
+ * own: finished steps say so in their journals, and the one that was interrupted
+ * goes on by itself. (The daemon doesn't come here: it queues the five jobs.) */
+#include "gpu/rift/kinds.h"
+
+#include "gpu/gpu.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct step {
+    struct run *run;
+    int number;
+    json_t *specs[RIFT_STEPS];
+};
+
+static const char *step_kind(json_t *spec)
+{
+    return json_string_value(json_object_get(spec, "kind"));
+}
+
+/* {"job": "step:N"} -> the path of that step's artifact, or of its directory
+ * where the whole job is meant. */
+static int reference_resolve(const struct spec_ref *ref, void *user)
+{
+    struct step *step = user;
+    int number, kind;
+
+    if (!ref->job || sscanf(ref->job, "step:%d", &number) != 1 || number < 0 || number >= RIFT_STEPS)
+        return run_fail(step->run, FAILURE_BAD_SPEC, "%s: a worker knows paths only; jobs and models are named over HTTP",
+                        ref->pointer);
+    kind = job_kind_find(step_kind(step->specs[number]));
+    const char *artifact = ref->artifact ? ref->artifact : kind >= 0 ? job_kinds[kind].weights : NULL;
+    bool directory = strcmp(ref->pointer, "/finetune/mrc_job") == 0;
+    json_t *path = directory || !artifact ? json_sprintf("../%d-%s", number, job_kinds[kind].name)
+                                          : json_sprintf("../%d-%s/" JOBDIR_ARTIFACTS "/%s", number, job_kinds[kind].name, artifact);
+    return json_object_set_new(ref->parent, ref->key, path);
+}
+
+/* Paths of the rift spec are seen from DIR; the step lies two folders below. */
+static void path_rebase(json_t *object, const char *key)
+{
+    const char *path = json_string_value(json_object_get(object, key));
+
+    if (path && path[0] != '/')
+        json_object_set_new(object, key, json_sprintf("../../%s", path));
+}
+
+static int step_prepare(struct step *step, char **ret_dir)
+{
+    struct run *run = step->run;
+    json_t *spec = step->specs[step->number];
+    char *dir = NULL;
+    int r;
+
+    path_rebase(json_object_get(spec, "dataset"), "path");
+    path_rebase(json_object_get(spec, "dataset"), "test_path");
+    path_rebase(json_object_get(spec, "model"), "weights");
+    r = spec_refs(spec, reference_resolve, step);
+    if (r < 0)
+        return r;
+    if (asprintf(&dir, "%s/steps/%d-%s", run->dir, step->number, step_kind(spec)) < 0)
+        return fault_set(&run->why, -ENOMEM, "no memory");
+    r = jobdir_create(dir, spec, &run->why);
+    if (r < 0)
+        free(dir);
+    else
+        *ret_dir = dir;
+    return r;
+}
+
+/* The last word of a step's journal. */
+struct ending {
+    json_t *result, *failed;
+};
+
+static int ending_seen(json_t *event, int64_t end_offset, void *user)
+{
+    struct ending *ending = user;
+    const char *type = json_string_value(json_object_get(event, "type"));
+
+    (void)end_offset;
+    if (strcmp(type, "finished") == 0) {
+        json_decref(ending->result);
+        ending->result = json_incref(json_object_get(event, "result"));
+    } else if (strcmp(type, "failed") == 0) {
+        json_decref(ending->failed);
+        ending->failed = json_incref(event);
+    }
+    return 0;
+}
+
+static int ending_read(struct run *run, const char *dir, struct ending *ret)
+{
+    char *path;
+    int64_t offset = 0;
+
+    if (asprintf(&path, "%s/%s", dir, JOBDIR_JOURNAL) < 0)
+        return -ENOMEM;
+    int r = journal_read(path, &offset, ending_seen, ret, &run->why);
+    free(path);
+    return r < 0 ? r : 0;
+}
+
+/* A step has failed: its words are ours. */
+static int step_failed(struct run *run, const char *dir, int code, const struct ending *ending)
+{
+    const char *message = json_string_value(json_object_get(ending->failed, "message"));
+
+    return run_fail(run,
+                    code == WORKER_BAD_INPUT     ? FAILURE_BAD_DATA
+                    : code == WORKER_DEVICE_LOST ? FAILURE_DEVICE_LOST
+                                                 : FAILURE_INTERNAL,
+                    "%s: %s", dir, message ? message : "the step has failed; see its log");
+}
+
+static int step_run(struct step *step, json_t **ret_result)
+{
+    struct run *run = step->run;
+    struct ending ending = { 0 };
+    const char *kind = step_kind(step->specs[step->number]);
+    char *dir = NULL;
+    int r = step_prepare(step, &dir);
+
+    if (r == 0)
+        r = run_event(run, "progress", json_pack("{s:s, s:i, s:i}", "phase", kind, "done", step->number, "total", RIFT_STEPS));
+    if (r == 0) {
+        int code = engine_run(dir, run->stop, run->watch, run->watch_user);
+
+        r = code == WORKER_INTERRUPTED ? -EINTR : ending_read(run, dir, &ending);
+        if (r == 0 && code != WORKER_FINISHED)
+            r = step_failed(run, dir, code, &ending);
+        if (r == 0)
+            *ret_result = json_incref(ending.result);
+    }
+    json_decref(ending.result);
+    json_decref(ending.failed);
+    free(dir);
+    return r;
+}
+
+/* A check sees the first step as it would run; the others need its results. */
+static int first_step_check(struct step *step)
+{
+    char *dir = NULL;
+    int r = step_prepare(step, &dir);
+
+    if (r == 0) {
+        int code = engine_check(dir, &step->run->why);
+
+        if (code != WORKER_FINISHED) {
+            step->run->failure = code == WORKER_BAD_INPUT ? FAILURE_BAD_DATA : FAILURE_INTERNAL;
+            r = -EINVAL;
+        }
+    }
+    free(dir);
+    return r < 0 ? r : -ECANCELED;
+}
+
+int pipeline(struct run *run, json_t **ret_result)
+{
+    struct step step = { .run = run };
+    json_t *results[RIFT_STEPS] = { NULL };
+    char *folder = run_path(run, "steps");
+    int r = rift_expand(&run->spec, step.specs);
+
+    if (r < 0)
+        run_fail(run, FAILURE_BAD_SPEC, "the spec of a step can't be made: %s", strerror(-r));
+    else if (!folder || (mkdir(folder, 0777) < 0 && errno != EEXIST))
+        r = fault_set(&run->why, -errno, "%s/steps: %s", run->dir, strerror(errno));
+    free(folder);
+    if (r == 0 && run->check_only)
+        r = first_step_check(&step);
+    if (r == 0)
+        r = run_event(run, "started", json_pack("{s:s, s:s, s:I, s:s}", "version", RIFT_VERSION, "spec_sha256",
+                                                run->spec_sha256, "seed", (json_int_t)run->spec.seed, "device", run->spec.device));
+    for (step.number = 0; step.number < RIFT_STEPS && r == 0; step.number++)
+        r = step_run(&step, &results[step.number]);
+    if (r == 0) {
+        const json_t *known[RIFT_STEPS];
+
+        memcpy(known, results, sizeof(known));
+        *ret_result = rift_table(known, run->spec.protocol == PROTOCOL_PAPER ? "paper" : "validation");
+        r = run_event(run, "progress", json_pack("{s:s, s:i, s:i}", "phase", "done", "done", RIFT_STEPS, "total", RIFT_STEPS));
+    }
+    for (int i = 0; i < RIFT_STEPS; i++) {
+        json_decref(step.specs[i]);
+        json_decref(results[i]);
+    }
+    return r;
+}

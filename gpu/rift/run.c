@@ -1,0 +1,251 @@
+/* What does every kind of job need before it can begin?
+ *
+ * Device, model, weights, plans; helpers that turn the spec's words (paths,
+ * splits) into things. Opening is in one order, closing in the reverse one. */
+#include "gpu/rift/run.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- failing with words ----------------------------------------------------- */
+
+int run_blame(struct run *run, enum failure failure, int r)
+{
+    if (r < 0 && r != -EINTR && r != -ECANCELED && run->failure == FAILURE_NONE)
+        run->failure = r == -ENOMEM ? FAILURE_OUT_OF_MEMORY : r == -ENODEV ? FAILURE_DEVICE_LOST : failure;
+    return r;
+}
+
+int run_fail(struct run *run, enum failure failure, const char *format, ...)
+{
+    va_list list;
+    char message[sizeof(run->why.message)];
+
+    va_start(list, format);
+    vsnprintf(message, sizeof(message), format, list);
+    va_end(list);
+    run->failure = failure;
+    return fault_set(&run->why, -EINVAL, "%s", message);
+}
+
+int run_device(struct run *run, int r)
+{
+    if (r < 0 && !*run->why.message)
+        fault_set(&run->why, r, "%s: %s", run->spec.device, device_errmsg(run->dev));
+    return run_blame(run, FAILURE_INTERNAL, r);
+}
+
+/* ---- opening and closing ------------------------------------------------------- */
+
+static int device_begin(struct run *run)
+{
+    int threads = run->resumed.threads ? run->resumed.threads : run->spec.threads;
+    int r = device_open(run->spec.device, threads, &run->dev, &run->why);
+
+    if (r < 0)
+        return run_blame(run, FAILURE_DEVICE_LOST, r);
+    run->ops = run->dev->ops;
+
+    json_auto_t *about = run->ops->describe(run->dev);
+    run->threads = (int)json_integer_value(json_object_get(about, "threads"));
+    run->memory_bytes = (size_t)json_integer_value(json_object_get(about, "memory_bytes"));
+    if (run->threads < 1)
+        run->threads = 1; /* a device that has no threads of its own */
+    return 0;
+}
+
+int run_open(struct run *run)
+{
+    int r = device_begin(run);
+
+    if (r == 0)
+        r = run_blame(run, FAILURE_BAD_SPEC, model_open(&run->spec.model, &run->model, &run->why));
+    if (r == 0)
+        r = run_blame(run, FAILURE_INTERNAL, weights_open(run->dev, run->model, &run->weights, &run->why));
+    if (r == 0) {
+        run->own_bytes += (size_t)run->model->total_count * sizeof(float);
+        r = run_blame(run, FAILURE_INTERNAL, plan_cache_open(run->weights, &run->plans));
+    }
+    return r;
+}
+
+void run_close(struct run *run)
+{
+    plan_cache_close(run->plans);
+    weights_close(run->weights);
+    model_close(run->model);
+    dataset_done(&run->dataset);
+    device_close(run->dev);
+    checkpoint_done(&run->resumed);
+    json_decref(run->measured);
+    spec_done(&run->spec);
+}
+
+int run_ready(struct run *run, json_t *extra)
+{
+    size_t bytes = run->own_bytes + plan_cache_bytes(run->plans);
+    json_auto_t *members = extra ? extra : json_object();
+
+    if (run->memory_bytes && bytes > run->memory_bytes) {
+        run->failure = FAILURE_OUT_OF_MEMORY;
+        return fault_set(&run->why, -ENOMEM, "the job needs %zu bytes of memory, the device has %zu; try a smaller batch_size",
+                         bytes, run->memory_bytes);
+    }
+    if (run->check_only)
+        return -ECANCELED;
+    json_t *fields = json_pack("{s:o, s:s, s:I, s:i, s:s, s:b, s:I, s:{s:i, s:i, s:i}}", "device",
+                               run->ops->describe(run->dev), "version", RIFT_VERSION, "seed",
+                               (json_int_t)run->spec.seed, "threads", run->threads, "spec_sha256", run->spec_sha256,
+                               "resumed", run->resumed.state != NULL, "memory_bytes", (json_int_t)bytes, "examples",
+                               "train", run->dataset.train.count, "validation", run->dataset.validation.count, "test",
+                               run->dataset.test.count);
+    json_object_update(fields, members);
+    run->checkpoint_ms = run->steady_ms();
+    return run_event(run, "started", fields);
+}
+
+/* ---- memory ---------------------------------------------------------------------- */
+
+void *run_alloc(struct run *run, size_t bytes, const char *what)
+{
+    size_t known = run->own_bytes + bytes;
+    void *memory = NULL;
+
+    /* Asked beforehand: a system that overcommits would say yes and kill us later. */
+    if (!run->memory_bytes || known <= run->memory_bytes)
+        memory = run->ops->alloc(run->dev, bytes);
+    if (!memory) {
+        fault_set(&run->why, -ENOMEM, "no memory for %zu bytes of %s (%zu in use of %zu)", bytes, what,
+                  run->own_bytes, run->memory_bytes);
+        run->failure = FAILURE_OUT_OF_MEMORY;
+        return NULL;
+    }
+    run->own_bytes = known;
+    return memory;
+}
+
+void run_free(struct run *run, void *memory, size_t bytes)
+{
+    if (!memory)
+        return;
+    run->ops->free(run->dev, memory);
+    run->own_bytes -= bytes;
+}
+
+/* ---- the spec's words -------------------------------------------------------------- */
+
+char *run_path(const struct run *run, const char *path)
+{
+    char *joined;
+
+    if (path[0] == '/')
+        return strdup(path);
+    return asprintf(&joined, "%s/%s", run->dir, path) < 0 ? NULL : joined;
+}
+
+int run_weights(struct run *run, const struct weights_ref *ref, const char *field)
+{
+    if (ref->job || ref->model)
+        return run_fail(run, FAILURE_BAD_SPEC, "%s: a worker knows paths only; jobs and models are named over HTTP", field);
+    if (!ref->path)
+        return run_device(run, weights_init(run->weights, run->spec.seed));
+    char *path = run_path(run, ref->path);
+    if (!path)
+        return run_blame(run, FAILURE_INTERNAL, fault_set(&run->why, -ENOMEM, "no memory for a path"));
+    int r = weights_load(run->weights, path, &run->why);
+    free(path);
+    return run_blame(run, FAILURE_BAD_DATA, r);
+}
+
+int run_dataset(struct run *run, struct dataset_wants wants)
+{
+    struct dataset_spec spec = run->spec.dataset;
+
+    if (!spec.path)
+        return run_fail(run, FAILURE_BAD_SPEC, "dataset.path: a worker needs the path of the data");
+    char *path = run_path(run, spec.path), *test_path = spec.test_path ? run_path(run, spec.test_path) : NULL;
+    spec.path = path;
+    spec.test_path = test_path;
+    int r = dataset_open(&spec, run->spec.protocol, run->model->input, run->model->num_classes, wants, &run->dataset,
+                         &run->why);
+    free(path);
+    free(test_path);
+    return run_blame(run, FAILURE_BAD_DATA, r);
+}
+
+enum dataset_split run_judge(const struct run *run)
+{
+    return run->spec.protocol == PROTOCOL_PAPER ? SPLIT_TEST : SPLIT_VALIDATION;
+}
+
+enum dataset_split run_split(const struct run *run, enum dataset_split fallback)
+{
+    return run->spec.dataset.split == SPLIT_DEFAULT ? fallback : run->spec.dataset.split;
+}
+
+struct dataset_wants split_wants(enum dataset_split split)
+{
+    return (struct dataset_wants){ split == SPLIT_TRAIN, split == SPLIT_VALIDATION, split == SPLIT_TEST };
+}
+
+int run_examples(struct run *run, enum dataset_split split, const struct examples **ret)
+{
+    static const char *const names[] = { [SPLIT_TRAIN] = "training", [SPLIT_VALIDATION] = "validation",
+                                         [SPLIT_TEST] = "test" };
+    const struct examples *examples = split == SPLIT_TRAIN        ? &run->dataset.train
+                                      : split == SPLIT_VALIDATION ? &run->dataset.validation
+                                                                  : &run->dataset.test;
+
+    if (examples->count < 1)
+        return run_fail(run, FAILURE_BAD_DATA, "the data set has no %s examples%s", names[split],
+                        split == SPLIT_VALIDATION && run->spec.protocol == PROTOCOL_PAPER
+                            ? " (protocol \"paper\" holds nothing out)"
+                            : "");
+    *ret = examples;
+    return 0;
+}
+
+/* ---- plans and artifacts ------------------------------------------------------------- */
+
+int run_plan(struct run *run, struct plan_spec spec, struct plan **ret)
+{
+    return run_blame(run, FAILURE_INTERNAL, plan_cache_get(run->plans, &spec, ret, &run->why));
+}
+
+int run_plan_reserve(struct run *run, int count, struct plan_spec spec)
+{
+    int whole = count < run->spec.batch_size ? count : run->spec.batch_size;
+    int batches[2] = { whole, count % whole };
+
+    for (int i = 0; i < 2; i++) {
+        struct plan *plan;
+
+        spec.batch = batches[i];
+        if (!spec.batch)
+            continue;
+        int r = run_plan(run, spec, &plan);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int run_artifact(struct run *run, const char *name)
+{
+    char sha256[65];
+    int64_t size;
+    char *dir = run_path(run, JOBDIR_ARTIFACTS);
+    char *model = json_dumps(json_object_get(run->spec.json, "model"), JSON_COMPACT | JSON_SORT_KEYS);
+    int r = dir && model ? weights_save(run->weights, dir, name, model, sha256, &size, &run->why)
+                         : fault_set(&run->why, -ENOMEM, "no memory to save %s", name);
+
+    free(dir);
+    free(model);
+    if (r < 0)
+        return run_blame(run, FAILURE_INTERNAL, r);
+    return run_event(run, "artifact",
+                     json_pack("{s:s, s:s, s:I}", "name", name, "sha256", sha256, "size", (json_int_t)size));
+}

@@ -1,0 +1,154 @@
+/* What does a running job hold, and how does it speak?
+ *
+ * One `struct run` from start to end: spec, device, model, weights (theta),
+ * plans, data, journal. Everything else in this folder is functions on it.
+ *
+ *   engine.c         which function for which kind; how a job starts and ends
+ *   run.c            opening and closing what every kind needs
+ *   events.c         the journal, without ever saying a thing twice
+ *   checkpoint.c     stopping and going on
+ *   images.c         batches      frontier.c   activations in the middle of the network
+ *   attack.c         x -> x + delta           measure.c   accuracy and loss, clean and attacked
+ *   training.c       epochs       adversarial_training.c, finetune.c   what one step does
+ *   fixed_examples.c D_adv        criticality.c   MRC
+ *   interpolate.c    theta(alpha) evaluate.c      pipeline.c   the whole method
+ *
+ * Functions return 0 or negative errno; words are in run->why, and what kind of
+ * failure it is in run->failure. -EINTR: stopped, a checkpoint is written. */
+#ifndef RIFT_GPU_RIFT_RUN_H
+#define RIFT_GPU_RIFT_RUN_H
+
+#include "gpu/data/dataset.h"
+#include "gpu/nn/plan.h"
+#include "gpu/rift/checkpoint.h"
+
+#include <signal.h>
+
+/* Why a job failed, as `failed.code` says it; names in engine.c. */
+enum failure {
+    FAILURE_NONE,
+    FAILURE_BAD_SPEC,
+    FAILURE_BAD_DATA,
+    FAILURE_NOT_FINITE,
+    FAILURE_OUT_OF_MEMORY,
+    FAILURE_DEVICE_LOST,
+    FAILURE_INTERNAL,
+    FAILURE_COUNT,
+};
+
+/* What progress is measured from. */
+struct pace {
+    char phase[96];
+    int64_t said_ms, since_ms;
+    int64_t since; /* images done then */
+};
+
+/* A phase that holds many measurements, so that progress is of the whole. */
+struct outer {
+    const char *phase; /* NULL: each measurement is a phase of its own */
+    int64_t done, total;
+};
+
+struct measuring;
+
+struct run {
+    const char *dir;
+    struct job_spec spec;
+    char spec_sha256[65]; /* of what decides the numbers: not label, priority, device, threads */
+    bool check_only;      /* plan, don't run */
+
+    const volatile sig_atomic_t *stop;
+    void (*watch)(const json_t *event, void *user); /* or NULL */
+    void *watch_user;
+    int64_t (*now_ms)(void);    /* wall clock, for the journal */
+    int64_t (*steady_ms)(void); /* never goes back, for rates and intervals */
+
+    struct journal *journal;
+    json_t *said; /* events of the journal that must not be said twice, by what identifies them */
+    struct pace pace;
+    struct outer outer;
+
+    struct device *dev;
+    const struct backend *ops;
+    int threads;
+    size_t memory_bytes; /* that the device has */
+    size_t own_bytes;    /* that run_alloc has handed out */
+    struct model *model;
+    struct weights *weights; /* theta */
+    struct plan_cache *plans;
+    struct dataset dataset;
+
+    struct checkpoint resumed; /* read at the start; .state NULL: from the beginning */
+    struct saver savers[4];
+    int saver_count;
+    int64_t checkpoint_ms;
+
+    json_t *measured;            /* finished measurements by key; see measure.c */
+    struct measuring *measuring; /* the one under way */
+
+    struct fault why;
+    enum failure failure;
+};
+
+/* ---- run.c ---- */
+
+/* Device, model, weights (not loaded) and plans, from run->spec. */
+int run_open(struct run *run);
+void run_close(struct run *run);
+/* Everything is planned: say `started`, or fail with the bytes that are missing.
+ * In a check this is where it ends, with -ECANCELED. extra: members of the
+ * event (stolen) or NULL. */
+int run_ready(struct run *run, json_t *extra);
+
+/* Say what kind of failure `r` is unless somebody nearer has; returns r. */
+int run_blame(struct run *run, enum failure failure, int r);
+/* Words and kind at once; returns -EINVAL. */
+int run_fail(struct run *run, enum failure failure, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Pass the result of a device operation on, with the device's words. */
+int run_device(struct run *run, int r);
+
+/* Device memory that lives as long as its holder; zeroed. NULL: -ENOMEM is in run->why. */
+void *run_alloc(struct run *run, size_t bytes, const char *what);
+void run_free(struct run *run, void *memory, size_t bytes);
+
+/* A path of the spec, seen from the job directory; malloc'd. */
+char *run_path(const struct run *run, const char *path);
+/* theta from a reference of the spec; when it names nothing, PyTorch's
+ * initialisation by the job's seed. `field` names it in messages. */
+int run_weights(struct run *run, const struct weights_ref *ref, const char *field);
+int run_dataset(struct run *run, struct dataset_wants wants);
+/* The examples that mrc, interpolate and evaluate look at; `fallback` when the
+ * spec says nothing. The dataset must hold them. */
+enum dataset_split run_split(const struct run *run, enum dataset_split fallback);
+struct dataset_wants split_wants(enum dataset_split split);
+int run_examples(struct run *run, enum dataset_split split, const struct examples **ret);
+/* The split that chooses: validation, or test under the paper's protocol. */
+enum dataset_split run_judge(const struct run *run);
+
+/* The plan for n examples; and both that `count` examples in batches will need,
+ * so that nothing is allocated later. */
+int run_plan(struct run *run, struct plan_spec spec, struct plan **ret);
+int run_plan_reserve(struct run *run, int count, struct plan_spec spec);
+
+/* Save theta as artifacts/name and announce it. */
+int run_artifact(struct run *run, const char *name);
+
+/* ---- events.c ---- */
+
+/* Open the journal and read what it holds. 1: it says `finished`, nothing is
+ * left to do; 0; -EBUSY somebody else writes it. */
+int events_open(struct run *run);
+void events_close(struct run *run);
+/* Append an event (fields stolen) unless the journal holds it already. */
+int run_event(struct run *run, const char *type, json_t *fields);
+int run_metric(struct run *run, const char *name, int64_t step, double epoch, double value);
+/* Images done of a phase; said about once a second, and when the phase ends or pauses. */
+int run_progress(struct run *run, const char *phase, int64_t done, int64_t total, bool end);
+/* A real number, or null when it isn't finite: JSON has no other word for it. */
+json_t *json_number(double value);
+/* And back: null is NaN. */
+double json_double(const json_t *object, const char *key);
+/* A line of the log. */
+void run_log(const struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,126 @@
+/* What does rift-worker do?
+ *
+ * It is one job's process: the daemon starts one for every job, because a
+ * device that has failed can only be left, not repaired, and because files from
+ * strangers are read away from the network. It works as well without a daemon.
+ *
+ * SIGTERM and SIGINT ask the job to write a checkpoint and stop (exit 75). */
+#include "gpu/gpu.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: rift-worker run DIR [--quiet]   run the job in DIR, or go on with it\n"
+    "       rift-worker check DIR           read and plan everything, run nothing\n"
+    "       rift-worker devices             usable devices as JSON\n"
+    "       rift-worker --help | --version\n"
+    "\n"
+    "DIR holds spec.json; the worker writes journal.ndjson, checkpoint/ and artifacts/\n"
+    "there. SIGTERM: write a checkpoint and stop; run DIR again to go on.\n"
+    "Exit: 0 finished, 75 interrupted, 65 bad spec or data, 69 device lost, 70 internal,\n"
+    "64 wrong usage.\n";
+enum { WRONG_USAGE = 64 };
+
+static volatile sig_atomic_t stop;
+
+static void stop_asked(int signal)
+{
+    (void)signal;
+    stop = 1;
+}
+
+/* One line an event, for a terminal and for log.txt. Metrics of every batch are
+ * in the journal and would drown the rest here. */
+static void event_print(const json_t *event, void *user)
+{
+    const char *name = json_string_value(json_object_get(event, "name"));
+
+    (void)user;
+    if (name && strcmp(name, "batch_loss") == 0)
+        return;
+    char *text = json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    if (text)
+        fprintf(stderr, "%s\n", text);
+    free(text);
+}
+
+static int run_command(int count, char **arguments)
+{
+    struct sigaction action = { .sa_handler = stop_asked };
+    bool quiet = count > 1 && strcmp(arguments[1], "--quiet") == 0;
+
+    if (count < 1 || (count > 1 && !quiet) || count > 2) {
+        fputs(usage, stderr);
+        return WRONG_USAGE;
+    }
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    return engine_run(arguments[0], &stop, quiet ? NULL : event_print, NULL);
+}
+
+static int check_command(int count, char **arguments)
+{
+    struct fault why = { 0 };
+
+    if (count != 1) {
+        fputs(usage, stderr);
+        return WRONG_USAGE;
+    }
+    int code = engine_check(arguments[0], &why);
+    if (code != WORKER_FINISHED)
+        fprintf(stderr, "rift-worker: %s\n", why.message);
+    return code;
+}
+
+static int devices_command(int count, char **arguments)
+{
+    (void)arguments;
+    if (count) {
+        fputs(usage, stderr);
+        return WRONG_USAGE;
+    }
+    json_t *devices = engine_devices();
+    char *text = devices ? json_dumps(devices, JSON_INDENT(2)) : NULL;
+    if (text)
+        puts(text);
+    free(text);
+    json_decref(devices);
+    return text ? WORKER_FINISHED : WORKER_INTERNAL;
+}
+
+static int help_command(int count, char **arguments)
+{
+    (void)count;
+    (void)arguments;
+    fputs(usage, stdout);
+    return 0;
+}
+
+static int version_command(int count, char **arguments)
+{
+    (void)count;
+    (void)arguments;
+    puts("rift-worker " RIFT_VERSION);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int count, char **arguments);
+} commands[] = {
+    { "run", run_command },         { "check", check_command }, { "devices", devices_command },
+    { "--help", help_command },     { "-h", help_command },     { "help", help_command },
+    { "--version", version_command },
+};
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 2, argv + 2);
+    fputs(usage, stderr);
+    return WRONG_USAGE;
+}
