@@ -255,6 +255,17 @@ static int tail_take(const char *data, size_t size, int status, void *user)
     return 0;
 }
 
+/* Of a rift job, the step that was started last. NULL: it has no steps. */
+static json_t *newest_step(const json_t *job)
+{
+    json_t *step, *newest = NULL;
+    size_t i;
+
+    json_array_foreach(json_object_get(job, "steps"), i,
+                       step) if (!newest || json_is_string(json_object_get(step, "started_at"))) newest = step;
+    return newest;
+}
+
 /* What was added since. 416 (nothing) and 404 (no log yet) are no errors here. */
 static int tail_more(struct cli *cli, const char *id, struct tail *tail)
 {
@@ -287,6 +298,12 @@ int command_log(struct cli *cli)
 
     if (r != CLI_OK)
         return r;
+    json_t *step = cli_given(cli, "step") ? NULL : newest_step(job);
+    if (step) { /* from here on it is the step that we ask about */
+        json_incref(step);
+        json_decref(job);
+        job = step;
+    }
     char *id = strdup(text_at(job, "id", ""));
     if (!id)
         return cli_error(CLI_FAILED, "out of memory");

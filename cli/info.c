@@ -66,7 +66,9 @@ int command_datasets(struct cli *cli)
 
 int command_devices(struct cli *cli)
 {
-    static const struct column columns[COLUMNS_MOST] = { { "id", 10 }, { "name", 40 }, { "job", 36 } };
+    static const struct column columns[COLUMNS_MOST] = {
+        { "id", 10 }, { "type", 6 }, { "library", 20 }, { "threads", 7 }, { "job", 36 }
+    };
 
     return list(cli, "devices", "devices", columns);
 }

@@ -15,6 +15,7 @@ static char *list_url(const struct cli *cli, const char *cursor)
     char *url = strdup("/v1/jobs");
 
     url_add(&url, "limit", cli_value(cli, "limit", cli_given(cli, "all") ? PAGE_LIMIT : DEFAULT_LIMIT));
+    url_add(&url, "parent", cli_given(cli, "steps") ? NULL : ""); /* "": only jobs that are nobody's step */
     for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++)
         url_add(&url, filters[i], cli_value(cli, filters[i], NULL));
     url_add(&url, "cursor", cursor);

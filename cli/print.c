@@ -73,9 +73,9 @@ void print_jobs(const json_t *jobs)
     const json_t *job;
     size_t i;
 
-    printf("%-36s  %-11s  %-9s  %-20s  %s\n", "ID", "KIND", "STATE", "CREATED", "LABEL");
+    printf("%-36s  %-11s  %-9s  %-19s  %s\n", "ID", "KIND", "STATE", "CREATED (UTC)", "LABEL");
     json_array_foreach(jobs, i, job)
-        printf("%-36s  %-11s  %-9s  %-20.20s  %s\n", text_at(job, "id", "-"), text_at(job, "kind", "-"),
+        printf("%-36s  %-11s  %-9s  %-19.19s  %s\n", text_at(job, "id", "-"), text_at(job, "kind", "-"),
                text_at(job, "state", "-"), text_at(job, "created_at", "-"), text_at(job, "label", ""));
 }
 
@@ -127,7 +127,7 @@ void print_modules(const json_t *modules, const char *lowest)
     const json_t *module;
     size_t i;
 
-    printf("%-24s %10s  %10s  %10s\n", "module", "MRC", "robust -", "parameters");
+    printf("%-24s %10s  %10s  %10s\n", "module", "MRC", "acc. drop", "parameters");
     json_array_foreach(modules, i, module)
     {
         const char *name = text_at(module, "module", "-");

@@ -76,6 +76,7 @@ int command_metrics(struct cli *cli)
     url_add(&what, "name", name);
     url_add(&what, "since", cli_value(cli, "since", NULL));
     url_add(&what, "max_points", cli_value(cli, "max-points", NULL));
+    url_add(&what, "step", cli_value(cli, "step", NULL));
     if (!what)
         return cli_error(CLI_FAILED, "out of memory");
     int r = ask_about_job(cli, what, &answer);

@@ -127,9 +127,10 @@ void screen_draw(struct screen *screen, const struct watch_job *job, int64_t now
 void screen_progress(struct screen *screen, struct watch_step *step, int64_t now_ms)
 {
     char line[LINE_SIZE] = "";
-    bool new_phase = strcmp(step->said_phase, step->phase) != 0;
+    bool new_phase = strcmp(step->said_phase, step->phase) != 0, over = step->total > 0 && step->done >= step->total;
 
-    if (screen->terminal || (!new_phase && now_ms - step->said_ms < PLAIN_PROGRESS_MS))
+    /* What is over already is told by its results. */
+    if (screen->terminal || over || (!new_phase && now_ms - step->said_ms < PLAIN_PROGRESS_MS))
         return;
     add(line, "%-11s  %s", step->kind, step->phase);
     if (step->total > 0)

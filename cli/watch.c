@@ -4,9 +4,11 @@
  *                 |  broken connection, riftd restarted: again from the last
  *                 +--event seen (Last-Event-ID), for as long as PATIENCE_MS
  *
- * Events are news, GET is the truth: whenever a state changes, the job is
- * asked for again (over a second connection, the first being busy with the
- * stream), so that a missed or unknown event can't leave a wrong picture. */
+ * Events are news in the order they happened; GET is the truth, asked for at
+ * the start, after each broken connection and at the end, so that a missed or
+ * unknown event can't leave a wrong picture. The watch ends with the stream's
+ * `end` event, not with the first sign of an end: what was said before is
+ * shown before. */
 #include "cli/watch.h"
 
 #include "cli/cli.h"
@@ -26,7 +28,6 @@
 
 struct watch {
     struct cli *cli;
-    struct http *side; /* for questions while the stream runs */
     struct watch_job job;
     struct screen screen;
     struct sse sse;
@@ -69,17 +70,21 @@ static void take_progress(struct watch_step *step, const json_t *progress)
     step->eta_s = json_number_value(json_object_get(progress, "eta_s"));
 }
 
+static void take_state(struct watch *watch, struct watch_step *step, const char *state)
+{
+    if (strcmp(step->state, state) == 0)
+        return;
+    screen_say(&watch->screen, "%-11s  %s", step->kind, state);
+    copy(step->state, sizeof(step->state), state);
+}
+
 static void take_step(struct watch *watch, int place, const json_t *json)
 {
     struct watch_step *step = &watch->job.steps[place];
-    const char *state = text_at(json, "state", "?");
 
     copy(step->id, sizeof(step->id), text_at(json, "id", ""));
     copy(step->kind, sizeof(step->kind), text_at(json, "kind", ""));
-    if (strcmp(step->state, state) != 0) {
-        screen_say(&watch->screen, "%-11s  %s", step->kind, state);
-        copy(step->state, sizeof(step->state), state);
-    }
+    take_state(watch, step, text_at(json, "state", "?"));
     take_progress(step, json_object_get(json, "progress"));
 }
 
@@ -108,23 +113,26 @@ static void take_job(struct watch *watch, const json_t *json)
 }
 
 /* server_try's result. */
-static int refresh(struct watch *watch, struct http *http, json_t **ret_job)
+static int refresh(struct watch *watch)
 {
     json_auto_t *json = NULL;
     char path[64];
 
     snprintf(path, sizeof(path), "/v1/jobs/%s", watch->job.id);
-    int r = server_try(http, path, &json);
+    int r = server_try(watch->cli->http, path, &json);
     if (r != 0)
         return r;
     watch->heard_ms = now_ms();
     take_job(watch, json);
-    if (ret_job)
-        *ret_job = json_incref(json);
     return 0;
 }
 
 /* ---- the news: events ---- */
+
+static void see_state(struct watch *watch, struct watch_step *step, const json_t *event)
+{
+    take_state(watch, step, text_at(event, "state", step->state));
+}
 
 static void see_progress(struct watch *watch, struct watch_step *step, const json_t *event)
 {
@@ -185,37 +193,33 @@ static struct watch_step *step_of(struct watch *watch, const json_t *event)
     return NULL;
 }
 
-/* -ECANCELED: the job has ended, the stream has done its work. */
+/* -ECANCELED: the stream has said that all was said. */
 static int see_event(const char *type, const char *data, void *user)
 {
     static const struct {
         const char *type;
         void (*see)(struct watch *watch, struct watch_step *step, const json_t *event);
-    } rows[] = { { "progress", see_progress },
-                 { "metric", see_metric },
-                 { "module", see_module },
-                 { "alpha", see_alpha },
-                 { "evaluation", see_evaluation } };
+    } rows[] = {
+        { "state", see_state },   { "progress", see_progress }, { "metric", see_metric },
+        { "module", see_module }, { "alpha", see_alpha },       { "evaluation", see_evaluation },
+    };
     struct watch *watch = user;
     json_auto_t *event = json_loads(data, 0, NULL);
-    bool known = false;
 
     watch->heard_ms = now_ms();
+    if (strcmp(type, "end") == 0)
+        return -ECANCELED;
     if (watch->cli->json) {
         printf("%s\n", data);
         fflush(stdout);
+        return 0;
     }
-    struct watch_step *step = step_of(watch, event);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (strcmp(rows[i].type, type) == 0) {
-            known = true;
-            if (step && event && !watch->cli->json)
-                rows[i].see(watch, step, event);
-        }
-    if (!known) /* a state, or something newer than we are */
-        refresh(watch, watch->side, NULL);
-    screen_draw(&watch->screen, &watch->job, now_ms(), !known);
-    return has_ended(watch->job.state) ? -ECANCELED : 0;
+    struct watch_step *step = step_of(watch, event); /* NULL: the rift job itself, or nonsense */
+    for (size_t i = 0; step && i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (strcmp(rows[i].type, type) == 0)
+            rows[i].see(watch, step, event);
+    screen_draw(&watch->screen, &watch->job, now_ms(), false);
+    return 0;
 }
 
 static int see_bytes(const char *data, size_t size, int status, void *user)
@@ -243,53 +247,59 @@ static int follow_once(struct watch *watch, int *ret_status)
     return r;
 }
 
-/* Follow the stream through broken connections until the job has ended. */
+/* Knock again after a connection ended. CLI_OK: go on. */
+static int come_back(struct watch *watch, bool broken, bool *said)
+{
+    if (now_ms() - watch->heard_ms > PATIENCE_MS)
+        return cli_error(CLI_UNREACHABLE, "watch: riftd has been away for %d s; the job may go on without it",
+                         PATIENCE_MS / 1000);
+    if (broken && !*said) {
+        copy(watch->job.note, sizeof(watch->job.note), "  riftd is away; waiting for it to come back");
+        screen_say(&watch->screen, "%s", watch->job.note + 2);
+        screen_draw(&watch->screen, &watch->job, now_ms(), true);
+    }
+    *said = broken;
+    poll(NULL, 0, RETRY_MS); /* the deadline is PATIENCE_MS */
+    server_look_again(watch->cli);
+    if (refresh(watch) == 404)
+        return cli_error(CLI_NOT_FOUND, "watch: the job was deleted");
+    return CLI_OK;
+}
+
+/* Follow the stream, through broken connections, to its end. */
 static int follow(struct watch *watch)
 {
     bool said = false;
+    int code = CLI_OK;
 
-    while (!has_ended(watch->job.state)) {
+    while (code == CLI_OK) {
         int status = 0, r = follow_once(watch, &status);
-        if (r == -ECANCELED)
-            break;
-        if (r < 0 && r != -ECONNREFUSED && r != -ECONNRESET)
+        bool broken = r == -ECONNREFUSED || r == -ECONNRESET;
+        if (r == -ECANCELED || status == 204)
+            return CLI_OK;
+        if (r < 0 && !broken)
             return cli_error(CLI_FAILED, "watch: the event stream can't be read: %s", strerror(-r));
-        if (now_ms() - watch->heard_ms > PATIENCE_MS)
-            return cli_error(CLI_UNREACHABLE, "watch: riftd has been away for %d s; the job may go on without it",
-                             PATIENCE_MS / 1000);
-        if (r < 0 && !said) {
-            copy(watch->job.note, sizeof(watch->job.note), "  riftd is away; waiting for it to come back");
-            screen_say(&watch->screen, "%s", watch->job.note + 2);
-            screen_draw(&watch->screen, &watch->job, now_ms(), true);
-        }
-        said = r < 0;
-        poll(NULL, 0, RETRY_MS); /* the deadline is PATIENCE_MS */
-        server_look_again(watch->cli);
-        r = refresh(watch, watch->cli->http, NULL);
-        if (r == 404)
-            return cli_error(CLI_NOT_FOUND, "watch: the job was deleted");
+        if (!broken && has_ended(watch->job.state))
+            return CLI_OK;
+        code = come_back(watch, broken, &said);
     }
-    return CLI_OK;
+    return code;
 }
 
 int watch_job(struct cli *cli, const char *id)
 {
     struct watch watch = { .cli = cli, .sse = { .see = see_event }, .heard_ms = now_ms() };
     json_auto_t *job = NULL;
-    struct fault why = { 0 };
 
     watch.sse.user = &watch;
     watch.screen.terminal = isatty(STDOUT_FILENO) && !cli->json;
     watch.screen.silent = cli->json;
     copy(watch.job.id, sizeof(watch.job.id), id);
-    int r = http_open(http_base(cli->http), &watch.side, &why);
-    if (r < 0)
-        return cli_error(CLI_FAILED, "%s", why.message);
-    r = server_get(cli, &job, "/v1/jobs/%s", id);
+    int r = server_get(cli, &job, "/v1/jobs/%s", id);
     if (r == CLI_OK) {
         take_job(&watch, job);
         screen_draw(&watch.screen, &watch.job, now_ms(), true);
-        r = follow(&watch);
+        r = has_ended(watch.job.state) ? CLI_OK : follow(&watch);
     }
     if (r == CLI_OK) {
         json_decref(job);
@@ -305,7 +315,6 @@ int watch_job(struct cli *cli, const char *id)
     for (int i = 0; i < watch.job.step_count; i++)
         json_decref(watch.job.steps[i].numbers);
     sse_done(&watch.sse);
-    http_close(watch.side);
     return r;
 }
 

@@ -31,6 +31,9 @@ def event(number, type, **fields):
     return f"id: {number}\nevent: {type}\ndata: {data}\n\n".encode()
 
 
+END = b'event: end\ndata: {"type":"end"}\n\n'  # what riftd says last
+
+
 class Reading(Case):
     def test_a_unique_beginning_of_an_id_is_enough_and_an_ambiguous_one_is_not(self):
         def answer(http, method, path, body):
@@ -108,7 +111,7 @@ class Reading(Case):
             at = ["--server", server.url]
             out, _ = self.run_ctl(0, "list", "--state", "running", "--label", "a b&c", *at)
             self.assertIn("there are more", out)
-            self.assertEqual(server.seen[0][1], "/v1/jobs?limit=20&state=running&label=a%20b%26c")
+            self.assertEqual(server.seen[0][1], "/v1/jobs?limit=20&parent=&state=running&label=a%20b%26c")
             out, _ = self.run_ctl(0, "list", "--all", "--json", *at)
             self.assertEqual([row["id"] for row in json.loads(out)["jobs"]], [A, B])
 
@@ -195,7 +198,7 @@ class Watching(Case):
 
     def test_the_exit_code_is_the_jobs(self):
         for state, code in (("succeeded", 0), ("failed", 1), ("cancelled", 3)):
-            with self.serve([event(1, "state", job=A, state=state)], ["running", state],
+            with self.serve([event(1, "state", job=A, state=state) + END], ["running", state],
                             error={"code": "x", "message": "no such file"} if state == "failed" else None) as server:
                 _, err = self.run_ctl(code, "watch", A, "--server", server.url)
             if state == "failed":
@@ -209,16 +212,21 @@ class Watching(Case):
     def test_a_broken_stream_goes_on_after_the_last_whole_event(self):
         first = event(7, "metric", job=A, name="clean_accuracy", step=1, epoch=1, value=0.25)
         torn = event(8, "metric", job=A, name="clean_accuracy", step=2, epoch=2, value=0.5)
-        with self.serve([first + torn[:-20], torn + event(9, "state", job=A, state="succeeded")],
+        with self.serve([first + torn[:-20], torn + event(9, "state", job=A, state="succeeded") + END],
                         ["running", "running", "succeeded"]) as server:
             out, _ = self.run_ctl(0, "watch", A, "--server", server.url)
         self.assertEqual(server.opened, [None, "7"])
         self.assertEqual(out.count("25.00 %"), 1)
         self.assertEqual(out.count("50.00 %"), 1)
 
+    def test_what_was_said_before_the_end_is_shown_even_when_the_stream_broke_after_it(self):
+        metric = event(3, "metric", job=A, name="clean_accuracy", step=1, epoch=1, value=0.25)
+        with self.serve([b"", metric + END], ["running", "succeeded"]) as server:
+            self.assertIn("25.00 %", self.run_ctl(0, "watch", A, "--server", server.url)[0])
+
     def test_events_may_come_byte_by_byte_with_crlf_and_comments(self):
         text = (b": heartbeat\r\n\r\nretry: 2000\r\n\r\nid: 3\r\nevent: alpha\r\ndata: {\"alpha\": 0.3,\r\n"
-                b"data: \"clean_accuracy\": 0.5, \"robust_accuracy\": 0.25}\r\n\r\n" + event(4, "state", state="succeeded"))
+                b"data: \"clean_accuracy\": 0.5, \"robust_accuracy\": 0.25}\r\n\r\n" + b"event: end\r\ndata: {}\r\n\r\n")
 
         def answer(http, method, path, body):
             if path.endswith("/events"):
@@ -244,7 +252,7 @@ class Watching(Case):
                     file.write(url + "\n")
                 os.rename(address + ".new", address)
 
-            second = self.serve([event(6, "state", job=A, state="succeeded")], ["running", "succeeded"])
+            second = self.serve([event(6, "state", job=A, state="succeeded") + END], ["running", "succeeded"])
 
             def first_answer(http, method, path, body):
                 if path.endswith("/events"):
@@ -283,7 +291,7 @@ class Watching(Case):
             if path.endswith("/events"):
                 http.start_stream()
                 http.wfile.write(event(1, "progress", job=step_id("1"), phase="epoch 1/2", done=30, total=120,
-                                       images_per_s=512.4, eta_s=75) + event(2, "state", job=A, state="succeeded"))
+                                       images_per_s=512.4, eta_s=75) + event(2, "state", job=step_id("1"), state="succeeded") + END)
             elif path.endswith("/modules"):
                 http.reply(200, {"modules": Tables.MODULES, "lowest": "layer1.0.conv1"})
             elif path.endswith("/interpolation"):
@@ -302,7 +310,8 @@ class Watching(Case):
             self.assertNotIn("\033", out, "no terminal, no control sequences")
 
     def test_json_gives_one_event_a_line_and_then_the_job(self):
-        with self.serve([event(1, "metric", job=A, name="loss", value=1.5) + event(2, "state", job=A, state="succeeded")],
+        with self.serve([event(1, "metric", job=A, name="loss", value=1.5) + event(2, "state", job=A, state="succeeded")
+                         + END],
                         ["running", "succeeded"]) as server:
             out, _ = self.run_ctl(0, "watch", A, "--json", "--server", server.url)
         lines = [json.loads(line) for line in out.splitlines()]
@@ -315,7 +324,7 @@ class Watching(Case):
         import struct
         import termios
         with self.serve([event(1, "progress", job=A, phase="p" * 300, done=1, total=2)
-                         + event(2, "state", job=A, state="succeeded")], ["running", "succeeded"]) as server:
+                         + event(2, "state", job=A, state="succeeded") + END], ["running", "succeeded"]) as server:
             master, slave = pty.openpty()
             fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
             child = subprocess.Popen([program("riftctl"), "watch", A, "--server", server.url], stdout=slave)
