@@ -2,7 +2,7 @@
  *
  *   the JSON given          the field table
  *        |                        |
- *        +---- check_members -----+   every member is a field of this kind
+ *        +---- check_members -----+   every member is a field, of this kind or another
  *        +---- take_scope --------+   every field has a value: given and checked, or its default
  *                   |
  *              rules_apply            what depends on several fields
@@ -71,18 +71,29 @@ static void pointer_join(const char *shown, const char *name, char *ret, size_t 
     ret[used < size ? used : size - 1] = 0;
 }
 
-static void unknown_member(const struct reading *reading, const char *row_at, const char *name, const char *row,
-                           const char *shown)
+static int take_value(const struct reading *reading, const struct spec_field *field, const json_t *given,
+                      const char *shown, json_t **ret);
+
+static void unknown_member(const struct reading *reading, const char *row_at, const char *name, const char *shown)
 {
-    bool elsewhere = field_find(row, ~0u) || field_has_members(row, ~0u);
     char near[64];
 
-    if (elsewhere)
-        spec_wrong(reading->errors, shown, "isn't a field of %s jobs", reading->kind);
-    else if (field_nearest(row_at, name, reading->kinds, near, sizeof(near)))
+    if (field_nearest(row_at, name, reading->kinds, near, sizeof(near)))
         spec_wrong(reading->errors, shown, "isn't a known field; did you mean \"%s\"?", near);
     else
         spec_wrong(reading->errors, shown, "isn't a known field");
+}
+
+/* A field that only other kinds have: one file of settings may serve a train, an
+ * mrc and a finetune job. Its value must be good; then it is left out, so that
+ * the normalised spec holds just what counts. */
+static void check_other_kinds(const struct reading *reading, const char *row, const json_t *value, const char *shown)
+{
+    struct reading any = { ~0u, reading->kind, reading->errors };
+    json_t *checked = NULL;
+
+    if (take_value(&any, field_find(row, ~0u), value, shown, &checked) == 0)
+        json_decref(checked);
 }
 
 static void check_members(const struct reading *reading, const json_t *object, const char *row_at, const char *shown_at)
@@ -98,8 +109,10 @@ static void check_members(const struct reading *reading, const json_t *object, c
         pointer_join(shown_at, name, shown, sizeof(shown));
         if (field_find(row, reading->kinds))
             continue; /* take_scope looks at its value */
-        if (!field_has_members(row, reading->kinds)) {
-            unknown_member(reading, row_at, name, row, shown);
+        if (field_find(row, ~0u)) {
+            check_other_kinds(reading, row, value, shown);
+        } else if (!field_has_members(row, ~0u)) {
+            unknown_member(reading, row_at, name, shown);
         } else if (json_is_object(value)) {
             check_members(reading, value, row, shown);
         } else {

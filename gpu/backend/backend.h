@@ -112,7 +112,7 @@ struct backend {
     size_t (*conv_scratch_bytes)(const struct conv *conv); /* largest scratch of its operations */
     /* packed = layouts of scale[o] * w[o,i,k,k]; scale [O] plain or NULL (ones). */
     int (*conv_pack)(struct conv *conv, const float *w, const float *scale, void *packed, void *scratch);
-    /* y = relu?( x * w + bias? + residual? ); bias plain [O], residual may be y itself. */
+    /* y = relu?( x * w + bias? + residual? ); bias plain [O]; y overlaps nothing. */
     int (*conv_forward)(struct conv *conv, const void *x, const void *packed, const float *bias,
                         const void *residual, void *y, void *scratch);
     /* dx = transposed convolution of dy with the packed weights (overwrites). */

@@ -59,14 +59,31 @@ static int device_open_onednn(const char *id, int threads, struct device **ret, 
     return 0;
 }
 
+/* What the kernel calls the processor, or "cpu". */
+static void processor_name(char *ret, size_t size)
+{
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    char line[256], name[128];
+
+    snprintf(ret, size, "cpu");
+    while (file && fgets(line, sizeof(line), file))
+        if (sscanf(line, "model name : %127[^\n]", name) == 1) {
+            snprintf(ret, size, "%s", name);
+            break;
+        }
+    if (file)
+        fclose(file);
+}
+
 static json_t *describe(struct device *dev)
 {
     struct onednn *d = onednn(dev);
     const dnnl_version_t *version = dnnl_version();
-    char library[64];
+    char library[64], name[128];
 
     snprintf(library, sizeof(library), "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
-    return json_pack("{s:s, s:s, s:s, s:i, s:I}", "id", "cpu", "type", "cpu", "library", library, "threads", d->threads,
+    processor_name(name, sizeof(name));
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "id", "cpu", "name", name, "type", "cpu", "library", library, "threads", d->threads,
                      "memory_bytes", (json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
 }
 

@@ -54,25 +54,32 @@ CPU_CLONES static void tile_moments(const float *y, int pixels, float *sums, int
 INLINE void tile_apply_block(const float *y, const float *residual, const float *a, const float *b, bool relu, float *z,
                              int pixels, int block)
 {
+    float gain[MAX_BLOCK], offset[MAX_BLOCK]; /* copies: z can't alias them, so they stay in registers */
+
+    memcpy(gain, a, (size_t)block * sizeof(float));
+    memcpy(offset, b, (size_t)block * sizeof(float));
     for (int p = 0; p < pixels; p++)
         for (int l = 0; l < block; l++) {
             int64_t i = (int64_t)p * block + l;
-            float v = a[l] * y[i] + b[l];
+            float v = gain[l] * y[i] + offset[l];
             if (residual)
                 v += residual[i];
-            z[i] = relu && !(v > 0) ? 0 : v;
+            z[i] = relu ? (v > 0 ? v : 0) : v;
         }
 }
 
+/* The flags are constants in each call, so that the inner loop is straight vector code. */
 CPU_CLONES static void tile_apply(const float *y, const float *residual, const float *a, const float *b, bool relu,
                                   float *z, int pixels, int block)
 {
     if (block != 16)
         tile_apply_block(y, residual, a, b, relu, z, pixels, 8);
-    else if (residual)
-        tile_apply_block(y, residual, a, b, relu, z, pixels, 16);
+    else if (residual && relu)
+        tile_apply_block(y, residual, a, b, true, z, pixels, 16);
+    else if (relu)
+        tile_apply_block(y, NULL, a, b, true, z, pixels, 16);
     else
-        tile_apply_block(y, NULL, a, b, relu, z, pixels, 16);
+        tile_apply_block(y, residual, a, b, false, z, pixels, 16);
 }
 
 /* Mean and sum of squared deviations of channel c from its tiles. */

@@ -449,9 +449,33 @@ static void enum_words(void)
     CHECK_INT(spec.finetune.batch_norm, BATCH_NORM_FROZEN);
 }
 
+/* One file of settings may serve every kind: what a kind doesn't have is left out. */
+static void settings_for_every_kind(void)
+{
+    static const char settings[] =
+        ",\"seed\":1,\"dataset\":{\"format\":\"cifar10\",\"path\":\"p\"},\"augment\":\"none\",\"shuffle\":false,"
+        "\"model\":{\"weights\":\"w.safetensors\"},\"train\":{\"method\":\"pgd-at\",\"epochs\":3},"
+        "\"optimizer\":{\"lr\":0.1,\"schedule\":{\"type\":\"constant\"}},\"mrc\":{\"steps\":4},"
+        "\"finetune\":{\"modules\":[\"conv1\"]},\"interpolate\":{\"from\":\"a\",\"to\":\"b\"},\"evaluate\":{\"attacks\":[]}}";
+    static const struct {
+        const char *kind, *left_out;
+    } kinds[] = { { "train", "mrc" }, { "mrc", "train" }, { "finetune", "interpolate" }, { "interpolate", "optimizer" },
+                  { "evaluate", "augment" } };
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        spec_auto spec = { 0 };
+        char text[1024];
+
+        snprintf(text, sizeof(text), "{\"kind\":\"%s\"%s", kinds[i].kind, settings);
+        if (parse(text, &spec) == 0)
+            CHECK(!json_object_get(spec.json, kinds[i].left_out));
+    }
+}
+
 static const struct check_case cases[] = {
     { "a normalised spec normalises to itself", round_trip },
     { "a normalised spec has every field of its kind", everything_is_said },
+    { "one file of settings serves every kind", settings_for_every_kind },
     { "train has its defaults", defaults_of_train },
     { "the other kinds have their defaults", defaults_of_the_others },
     { "given values arrive in the struct", given_values },
