@@ -121,6 +121,27 @@ int jobs_read(struct query *query, bool texts, struct db_job **ret_jobs);
 /* The columns job_read expects, in its order. */
 extern const char job_columns[];
 
+/* ---- states (jobs.c); all inside the caller's transaction ---- */
+
+/* Make the move, write its event, carry its consequences. The table must allow it. */
+int job_move(struct connection *on, const struct job_key *job, enum job_state to, const char *result, const char *error,
+             int64_t now_ms);
+/* Move a blocked job on if the jobs it needs have decided. */
+int job_settle(struct connection *on, const struct job_key *job, int64_t now_ms);
+/* The event of a state: {"time_ms","type":"state","state"[,"device"|"error"]}. */
+int job_state_event(struct connection *on, const struct job_key *job, enum job_state state, const char *device,
+                    const char *error, int64_t now_ms);
+
+/* How the jobs that one needs stand; culprit is one that failed or was cancelled. */
+struct job_needs {
+    int64_t open, failed, cancelled;
+    char culprit[DB_ID_SIZE];
+};
+int job_needs_count(struct connection *on, int64_t job, struct job_needs *ret);
+/* All ids of a query's first column, to free(). */
+int ids_collect(struct connection *on, const char *sql, const struct value *values, int count,
+                char (**ret_ids)[DB_ID_SIZE]);
+
 /* ---- events (events.c) ---- */
 int event_store(struct connection *on, int64_t job, int64_t family, int64_t seq, int64_t time_ms, const char *type,
                 const char *fields);

@@ -221,26 +221,6 @@ int db_job_running(struct db *db, struct db_job **ret_jobs)
                        NO_VALUES, true, ret_jobs);
 }
 
-static int ids_select(struct connection *on, const char *sql, const char *id, char (**ret_ids)[DB_ID_SIZE])
-{
-    query_auto query = { 0 };
-    char(*ids)[DB_ID_SIZE] = NULL;
-    int count = 0, capacity = 0;
-    int r = query_start(on, &query, sql, VALUES(V(id)));
-
-    while (r >= 0 && (r = query_next(&query)) > 0) {
-        r = array_room((void **)&ids, count, &capacity, sizeof(*ids));
-        if (r >= 0)
-            query_copy(&query, 0, ids[count++], sizeof(*ids));
-    }
-    if (r < 0) {
-        free(ids);
-        return r;
-    }
-    *ret_ids = ids;
-    return count;
-}
-
 int db_job_after(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE])
 {
     struct connection *on;
@@ -248,10 +228,10 @@ int db_job_after(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE])
 
     if (r < 0)
         return r;
-    r = ids_select(on,
-                   "SELECT other.id FROM job JOIN dependency ON dependency.job = job.number"
-                   " JOIN job AS other ON other.number = dependency.needs WHERE job.id = ?1 ORDER BY dependency.needs",
-                   id, ret_ids);
+    r = ids_collect(on,
+                    "SELECT other.id FROM job JOIN dependency ON dependency.job = job.number"
+                    " JOIN job AS other ON other.number = dependency.needs WHERE job.id = ?1 ORDER BY dependency.needs",
+                    VALUES(V(id)), ret_ids);
     readers_give(db, on);
     return r;
 }
@@ -263,10 +243,10 @@ int db_job_dependents(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE
 
     if (r < 0)
         return r;
-    r = ids_select(on,
-                   "SELECT other.id FROM job JOIN dependency ON dependency.needs = job.number"
-                   " JOIN job AS other ON other.number = dependency.job WHERE job.id = ?1 ORDER BY dependency.job",
-                   id, ret_ids);
+    r = ids_collect(on,
+                    "SELECT other.id FROM job JOIN dependency ON dependency.needs = job.number"
+                    " JOIN job AS other ON other.number = dependency.job WHERE job.id = ?1 ORDER BY dependency.job",
+                    VALUES(V(id)), ret_ids);
     readers_give(db, on);
     return r;
 }

@@ -1,14 +1,15 @@
 /* Which states can a job be in, and who may move it?
  *
- *   insert ---> blocked --> queued --> running --> succeeded
- *                 |  ^       | ^  ^       |
- *                 |  |       | |  '-------+   interrupted or crashed: goes on from its checkpoint
- *                 |  |       | |          |
- *                 |  +-------|-+--retry---|---- failed, cancelled
- *                 |          |            |         ^
- *                 '----------'------------'---------'
+ *                  .-------------------.  interrupted or crashed: goes on from
+ *                  v                   |  its checkpoint
+ *   blocked ---> queued ----------> running ---> succeeded
+ *    |  |          |                 |  |
+ *    |  '----------'--> cancelled <--'  |
+ *    '----------------> failed <--------'
  *
- * One table says which moves are allowed, one function (move) makes them, one
+ *   failed, cancelled ---retry---> queued, or blocked when it must wait again
+ *
+ * One table says which moves are allowed, one function (job_move) makes them, one
  * assert stands in it. A move also writes a `state` event and carries its
  * consequences, all in the same transaction: the last dependency's success
  * unblocks a job, a dependency's failure or cancellation fails or cancels it,
@@ -37,12 +38,9 @@ static const bool allowed[STATE_COUNT][STATE_COUNT] = {
     [STATE_CANCELLED] = { [STATE_QUEUED] = true, [STATE_BLOCKED] = true },
 };
 
-static int move(struct connection *on, const struct job_key *job, enum job_state to, const char *result,
-                const char *error, int64_t now_ms);
-
 /* The daemon's event beside a worker's own: {"time_ms","type":"state","state"[,"device"|"error"]}. */
-static int state_event(struct connection *on, const struct job_key *job, enum job_state state, const char *device,
-                       const char *error, int64_t now_ms)
+int job_state_event(struct connection *on, const struct job_key *job, enum job_state state, const char *device,
+                    const char *error, int64_t now_ms)
 {
     char *fields = NULL;
     int length;
@@ -62,14 +60,7 @@ static int state_event(struct connection *on, const struct job_key *job, enum jo
 
 /* ---- consequences ---- */
 
-/* How many of a job's dependencies stand where: all succeeded, or the newest
- * word of those that ended otherwise. */
-struct needs {
-    int64_t open, failed, cancelled;
-    char culprit[DB_ID_SIZE]; /* one that failed or was cancelled */
-};
-
-static int needs_count(struct connection *on, int64_t job, struct needs *ret)
+int job_needs_count(struct connection *on, int64_t job, struct job_needs *ret)
 {
     query_auto query = { 0 };
     int r =
@@ -85,7 +76,7 @@ static int needs_count(struct connection *on, int64_t job, struct needs *ret)
         r = query_next(&query);
     if (r < 0)
         return r;
-    *ret = (struct needs){ .open = query_int(&query, 0),
+    *ret = (struct job_needs){ .open = query_int(&query, 0),
                            .failed = query_int(&query, 1),
                            .cancelled = query_int(&query, 2) };
     query_copy(&query, 3, ret->culprit, sizeof(ret->culprit));
@@ -93,25 +84,25 @@ static int needs_count(struct connection *on, int64_t job, struct needs *ret)
 }
 
 /* Move a blocked job on if its dependencies have decided. */
-static int settle(struct connection *on, const struct job_key *job, int64_t now_ms)
+int job_settle(struct connection *on, const struct job_key *job, int64_t now_ms)
 {
-    struct needs needs = { 0 };
+    struct job_needs needs = { 0 };
     char error[160];
-    int r = needs_count(on, job->number, &needs);
+    int r = job_needs_count(on, job->number, &needs);
 
     if (r < 0)
         return r;
     if (needs.failed || needs.cancelled) {
         snprintf(error, sizeof(error), "{\"code\":\"dependency_%s\",\"message\":\"job %s, which this one needs, %s\"}",
                  needs.failed ? "failed" : "cancelled", needs.culprit, needs.failed ? "failed" : "was cancelled");
-        return move(on, job, needs.failed ? STATE_FAILED : STATE_CANCELLED, NULL, error, now_ms);
+        return job_move(on, job, needs.failed ? STATE_FAILED : STATE_CANCELLED, NULL, error, now_ms);
     }
-    return needs.open ? 0 : move(on, job, STATE_QUEUED, NULL, NULL, now_ms);
+    return needs.open ? 0 : job_move(on, job, STATE_QUEUED, NULL, NULL, now_ms);
 }
 
 /* Ids first, moves afterwards: a query must not walk rows that its own loop changes. */
-static int ids_collect(struct connection *on, const char *sql, const struct value *values, int count,
-                       char (**ret_ids)[DB_ID_SIZE])
+int ids_collect(struct connection *on, const char *sql, const struct value *values, int count,
+                char (**ret_ids)[DB_ID_SIZE])
 {
     query_auto query = { 0 };
     char(*ids)[DB_ID_SIZE] = NULL;
@@ -144,7 +135,7 @@ static int dependents_settle(struct connection *on, int64_t job, int64_t now_ms)
         struct job_key other;
         r = job_key_find(on, ids[i], &other);
         if (r >= 0 && other.state == STATE_BLOCKED) /* an earlier one's fall may have taken it along */
-            r = settle(on, &other, now_ms);
+            r = job_settle(on, &other, now_ms);
     }
     if (count >= 0)
         free(ids);
@@ -196,7 +187,7 @@ static int parent_follow(struct connection *on, const char *parent, int64_t now_
         enum job_state next = wanted;
         if (!allowed[job.state][wanted])
             next = job.state == STATE_QUEUED ? STATE_RUNNING : STATE_QUEUED;
-        r = move(on, &job, next, NULL, next == STATE_FAILED ? error : NULL, now_ms);
+        r = job_move(on, &job, next, NULL, next == STATE_FAILED ? error : NULL, now_ms);
         job.state = next;
     }
     free(error);
@@ -205,8 +196,8 @@ static int parent_follow(struct connection *on, const char *parent, int64_t now_
 
 /* ---- the move ---- */
 
-static int move(struct connection *on, const struct job_key *job, enum job_state to, const char *result,
-                const char *error, int64_t now_ms)
+int job_move(struct connection *on, const struct job_key *job, enum job_state to, const char *result, const char *error,
+             int64_t now_ms)
 {
     bool ended = job_state_ended(to);
 
@@ -219,7 +210,7 @@ static int move(struct connection *on, const struct job_key *job, enum job_state
                       " pid = 0, pid_start = 0, boot_id = '' WHERE number = ?1",
                       VALUES(V(job->number), V(job_state_names[to]), V(now_ms), V((int)ended), V(result), V(error)));
     if (r >= 0)
-        r = state_event(on, job, to, NULL, ended ? error : NULL, now_ms);
+        r = job_state_event(on, job, to, NULL, ended ? error : NULL, now_ms);
     if (r >= 0 && ended)
         r = dependents_settle(on, job->number, now_ms);
     if (r >= 0 && *job->parent)
@@ -241,7 +232,7 @@ int db_job_move(struct db *db, const char *id, enum job_state to, const char *re
     if (r >= 0 && !allowed[job.state][to])
         r = refuse(-ESTALE, "job %s is %s and can't become %s", id, job_state_names[job.state], job_state_names[to]);
     if (r >= 0)
-        r = move(on, &job, to, result, error, now_ms);
+        r = job_move(on, &job, to, result, error, now_ms);
     return writer_end(db, r);
 }
 
@@ -276,7 +267,7 @@ static int claim(struct connection *on, const char *device, int64_t now_ms, stru
     if (r >= 0)
         r = job_key_find(on, job.id, &key);
     if (r >= 0)
-        r = state_event(on, &key, STATE_RUNNING, device, NULL, now_ms);
+        r = job_state_event(on, &key, STATE_RUNNING, device, NULL, now_ms);
     if (r >= 0 && *key.parent)
         r = parent_follow(on, key.parent, now_ms);
     if (r < 0) {
@@ -338,239 +329,4 @@ int db_job_crashed(struct db *db, const char *id)
     query_done(&query);
     r = writer_end(db, r);
     return r < 0 ? r : crashes;
-}
-
-/* ---- cancel, retry, delete ---- */
-
-static int cancel(struct connection *on, const char *id, int64_t now_ms)
-{
-    struct job_key job;
-    int r = job_key_find(on, id, &job);
-
-    if (r < 0)
-        return r;
-    if (job_state_ended(job.state))
-        return refuse(-ESTALE, "job %s is %s already", id, job_state_names[job.state]);
-    r = query_run(on, "UPDATE job SET cancel_wanted = 1 WHERE number = ?1", VALUES(V(job.number)));
-    if (r >= 0 && !job.is_parent && job.state != STATE_RUNNING)
-        r = move(on, &job, STATE_CANCELLED, NULL, NULL, now_ms);
-    return r;
-}
-
-/* All steps of a parent, in order. */
-static int steps_collect(struct connection *on, const char *parent, char (**ret_ids)[DB_ID_SIZE])
-{
-    return ids_collect(on, "SELECT id FROM job WHERE parent = ?1 ORDER BY step", VALUES(V(parent)), ret_ids);
-}
-
-int db_job_cancel(struct db *db, const char *id, int64_t now_ms)
-{
-    char(*steps)[DB_ID_SIZE] = NULL;
-    struct connection *on;
-    int count = 0;
-    int r = writer_begin(db, &on);
-
-    if (r < 0)
-        return r;
-    r = cancel(on, id, now_ms);
-    if (r >= 0)
-        r = count = steps_collect(on, id, &steps);
-    for (int i = 0; i < count && r >= 0; i++) {
-        r = cancel(on, steps[i], now_ms);
-        if (r == -ESTALE) /* this step has ended, or a neighbour's fall took it along */
-            r = 0;
-    }
-    free(steps);
-    return writer_end(db, r < 0 ? r : 0);
-}
-
-static int retry(struct connection *on, const struct job_key *job, int64_t now_ms)
-{
-    struct needs needs = { 0 };
-    int r = needs_count(on, job->number, &needs);
-
-    if (r >= 0 && (needs.failed || needs.cancelled))
-        r = refuse(-ESTALE, "job %s needs job %s, which did not succeed: retry that one first", job->id, needs.culprit);
-    if (r >= 0)
-        r = query_run(on,
-                      "UPDATE job SET cancel_wanted = 0, started_ms = 0, crashes = 0, result = NULL WHERE number = ?1",
-                      VALUES(V(job->number)));
-    if (r >= 0)
-        r = move(on, job, needs.open ? STATE_BLOCKED : STATE_QUEUED, NULL, NULL, now_ms);
-    return r;
-}
-
-/* Steps in order: when a later one is looked at, those it needs wait again. */
-static int retry_steps(struct connection *on, const struct job_key *parent, int64_t now_ms)
-{
-    char(*steps)[DB_ID_SIZE] = NULL;
-    int count = 0;
-    int r =
-        query_run(on, "UPDATE job SET cancel_wanted = 0, started_ms = 0 WHERE number = ?1", VALUES(V(parent->number)));
-
-    if (r >= 0)
-        r = count = steps_collect(on, parent->id, &steps);
-    for (int i = 0; i < count && r >= 0; i++) {
-        struct job_key step;
-        r = job_key_find(on, steps[i], &step);
-        if (r >= 0 && (step.state == STATE_FAILED || step.state == STATE_CANCELLED))
-            r = retry(on, &step, now_ms);
-    }
-    free(steps);
-    return r < 0 ? r : 0;
-}
-
-int db_job_retry(struct db *db, const char *id, int64_t now_ms)
-{
-    struct connection *on;
-    struct job_key job;
-    int r = writer_begin(db, &on);
-
-    if (r < 0)
-        return r;
-    r = job_key_find(on, id, &job);
-    if (r >= 0 && job.state != STATE_FAILED && job.state != STATE_CANCELLED)
-        r = refuse(-ESTALE, "job %s is %s: only failed or cancelled jobs can be retried", id,
-                   job_state_names[job.state]);
-    if (r >= 0)
-        r = job.is_parent ? retry_steps(on, &job, now_ms) : retry(on, &job, now_ms);
-    return writer_end(db, r);
-}
-
-/* 1 when a job of another family that hasn't ended needs this one or a step of it. */
-static int needed(struct connection *on, const struct job_key *job)
-{
-    query_auto query = { 0 };
-    int r = query_start(on, &query,
-                        "SELECT 1 FROM job AS self JOIN dependency ON dependency.needs = self.number"
-                        " JOIN job AS other ON other.number = dependency.job"
-                        " WHERE (self.number = ?1 OR self.parent = ?2)"
-                        " AND other.state IN ('blocked','queued','running') LIMIT 1",
-                        VALUES(V(job->number), V((const char *)job->id)));
-
-    return r < 0 ? r : query_next(&query);
-}
-
-int db_job_delete(struct db *db, const char *id)
-{
-    struct connection *on;
-    struct job_key job, parent;
-    int r = writer_begin(db, &on);
-
-    if (r < 0)
-        return r;
-    r = job_key_find(on, id, &job);
-    if (r >= 0 && !job_state_ended(job.state))
-        r = refuse(-ESTALE, "job %s is %s: only ended jobs can be deleted", id, job_state_names[job.state]);
-    if (r >= 0 && *job.parent && (r = job_key_find(on, job.parent, &parent)) >= 0 && !job_state_ended(parent.state))
-        r = refuse(-ESTALE, "job %s is a step of %s, which has not ended", id, job.parent);
-    if (r >= 0)
-        r = needed(on, &job);
-    if (r > 0)
-        r = refuse(-ESTALE, "a job that has not ended needs job %s", id);
-    if (r == 0)
-        r = query_run(on, "DELETE FROM job WHERE number = ?1", VALUES(V(job.number)));
-    return writer_end(db, r < 0 ? r : 0);
-}
-
-int db_job_set_result(struct db *db, const char *id, const char *result)
-{
-    struct connection *on;
-    int r = writer_begin(db, &on);
-
-    if (r < 0)
-        return r;
-    r = query_run(on, "UPDATE job SET result = ?2 WHERE id = ?1", VALUES(V(id), V(result)));
-    if (r == 0)
-        r = refuse(-ENOENT, "no job %.36s", id);
-    return writer_end(db, r < 0 ? r : 0);
-}
-
-/* ---- insert ---- */
-
-/* 1: the key was used with this body before; ret_id is its job then. */
-static int idempotency_find(struct connection *on, const char *key, const char *body_sha256, char ret_id[DB_ID_SIZE])
-{
-    query_auto query = { 0 };
-    char sha256[80];
-    int r = query_start(
-        on, &query,
-        "SELECT body_sha256, job.id FROM idempotency JOIN job ON job.number = idempotency.job WHERE key = ?1",
-        VALUES(V(key)));
-
-    if (r >= 0)
-        r = query_next(&query);
-    if (r <= 0)
-        return r;
-    query_copy(&query, 0, sha256, sizeof(sha256));
-    if (strcmp(sha256, body_sha256) != 0)
-        return refuse(-EEXIST, "this Idempotency-Key was used for another request");
-    query_copy(&query, 1, ret_id, DB_ID_SIZE);
-    return 1;
-}
-
-static int insert_row(struct connection *on, const struct db_new_job *job, enum job_state state, int64_t now_ms)
-{
-    int r = query_run(on,
-                      "INSERT INTO job(id, kind, state, label, priority, parent, step, family, created_ms, spec, wants)"
-                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, COALESCE(?10, 'auto'))",
-                      VALUES(V(job->id), V(job->kind), V(job_state_names[state]), V(job->label), V(job->priority),
-                             V(job->parent), V(job->step), V(now_ms), V(job->spec), V(job->device)));
-
-    if (r < 0)
-        return r;
-    return query_run(on,
-                     "UPDATE job SET family = COALESCE((SELECT number FROM job AS p WHERE p.id = job.parent), number)"
-                     " WHERE id = ?1",
-                     VALUES(V(job->id)));
-}
-
-static int insert_one(struct connection *on, const struct db_new_job *job, int64_t now_ms)
-{
-    enum job_state state = job->after_count ? STATE_BLOCKED : STATE_QUEUED;
-    struct job_key key, needed_key;
-    int r = insert_row(on, job, state, now_ms);
-
-    if (r >= 0)
-        r = job_key_find(on, job->id, &key);
-    if (r >= 0)
-        r = state_event(on, &key, state, NULL, NULL, now_ms);
-    for (int i = 0; i < job->after_count && r >= 0; i++) {
-        r = job_key_find(on, job->after[i], &needed_key);
-        if (r >= 0)
-            r = query_run(on, "INSERT INTO dependency(job, needs) VALUES(?1, ?2) ON CONFLICT DO NOTHING",
-                          VALUES(V(key.number), V(needed_key.number)));
-    }
-    if (r >= 0 && state == STATE_BLOCKED)
-        r = settle(on, &key, now_ms); /* they may have ended already */
-    return r;
-}
-
-int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const char *key, const char *body_sha256,
-                  int64_t now_ms, char ret_first_id[DB_ID_SIZE])
-{
-    struct connection *on;
-    char first[DB_ID_SIZE];
-    int r = writer_begin(db, &on);
-
-    assert(count > 0);
-    if (r < 0)
-        return r;
-    snprintf(first, sizeof(first), "%s", jobs[0].id);
-    if (key)
-        r = idempotency_find(on, key, body_sha256, first);
-    if (r == 0) {
-        for (int i = 0; i < count && r >= 0; i++)
-            r = insert_one(on, &jobs[i], now_ms);
-        if (r >= 0 && key)
-            r = query_run(on,
-                          "INSERT INTO idempotency(key, body_sha256, job, created_ms)"
-                          " SELECT ?1, ?2, number, ?4 FROM job WHERE id = ?3",
-                          VALUES(V(key), V(body_sha256), V(jobs[0].id), V(now_ms)));
-        r = r < 0 ? r : 0;
-    }
-    r = writer_end(db, r);
-    if (r >= 0)
-        memcpy(ret_first_id, first, DB_ID_SIZE);
-    return r;
 }

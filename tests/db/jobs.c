@@ -344,7 +344,7 @@ static void claims(const char *device, const char *expected)
 static void claim_by_device(void)
 {
     static const char *const wanted[] = { NULL, "auto", "cpu", "ref", "cuda", "cuda:0", "cuda:1" };
-    char first[DB_ID_SIZE], id[8];
+    char first[DB_ID_SIZE], id[16];
 
     fixture_open();
     for (int i = 0; i < 7; i++) {
