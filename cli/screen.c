@@ -48,6 +48,7 @@ static void add(char line[LINE_SIZE], const char *format, ...)
     va_end(arguments);
 }
 
+/* Accuracies and the loss that is being learned; a line has room for little more. */
 static void add_numbers(char line[LINE_SIZE], json_t *numbers)
 {
     const char *name;
@@ -58,8 +59,10 @@ static void add_numbers(char line[LINE_SIZE], json_t *numbers)
         char text[32];
         if (ends_with(name, "accuracy"))
             print_percent(text, value);
-        else
+        else if (strcmp(name, "train_loss") == 0)
             snprintf(text, sizeof(text), "%.4g", json_number_value(value));
+        else
+            continue;
         add(line, "  %s %s", name, text);
     }
 }
