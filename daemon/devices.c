@@ -61,7 +61,7 @@ static int child_output(char *const argv[], char **ret, struct fault *why)
     return 0;
 }
 
-/* `rift-worker devices`: an array of objects, or an object that has it as "devices". */
+/* `rift-worker devices` prints an array of objects; their "id" is what a spec calls the device. */
 static int infos_read(struct daemon *daemon, struct fault *why)
 {
     char *const argv[] = { daemon->worker_path, "devices", NULL };
@@ -72,26 +72,20 @@ static int infos_read(struct daemon *daemon, struct fault *why)
         return r;
     json_t *said = json_loads(text, 0, NULL);
     free(text);
-    json_t *list = json_is_object(said) ? json_object_get(said, "devices") : said;
-    if (json_is_array(list))
-        daemon->device_infos = json_incref(list);
-    json_decref(said);
-    if (!daemon->device_infos)
+    if (!json_is_array(said)) {
+        json_decref(said);
         return fault_set(why, -EBADMSG, "%s devices: did not print a JSON array", daemon->worker_path);
+    }
+    daemon->device_infos = said;
     return 0;
 }
 
 /* The name a device goes by in specs. */
 static const char *info_device(const json_t *info)
 {
-    static const char *const keys[] = { "device", "id" };
+    const char *device = json_string_value(json_object_get(info, "id"));
 
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        const char *device = json_string_value(json_object_get(info, keys[i]));
-        if (device)
-            return device;
-    }
-    return "";
+    return device ? device : "";
 }
 
 static bool is_gpu(const char *device)

@@ -249,6 +249,49 @@ class Dying(Case):
         self.assertEqual(body["attempts"], 1)
         self.assert_story_whole(riftd, job, 20)
 
+    def test_a_stranger_with_the_workers_number_is_left_alone(self):
+        riftd = self.riftd()
+        job = riftd.submit("to:15 1:hold:never to:30 finish")
+        until("15 steps", lambda: len(riftd.journal(job)) >= 17)
+        pid = until("worker recorded", lambda: riftd.worker_pid(job))
+        riftd.kill()
+        os.kill(pid, signal.SIGKILL)
+        until("worker gone", lambda: not alive(pid))
+        stranger = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+        self.addCleanup(stranger.communicate)
+        # The number came back: another process, started later, of the same boot.
+        riftd.change("UPDATE job SET pid = ?, cancel_wanted = 0 WHERE id = ?", stranger.pid, job)
+        riftd.start()
+        body = riftd.wait(job, "succeeded")
+        self.assertEqual(body["attempts"], 2)
+        self.assertIsNone(stranger.poll())
+        self.assert_story_whole(riftd, job, 30)
+
+    def test_a_journal_that_shrank_fails_its_job_with_a_reason(self):
+        riftd = self.riftd()
+        job = riftd.submit("to:15 hold:never finish")
+        until("15 steps are in", lambda: riftd.rows("SELECT COUNT(*) FROM point")[0][0] == 15)
+        pid = riftd.worker_pid(job)
+        riftd.kill()
+        os.kill(pid, signal.SIGKILL)
+        until("worker gone", lambda: not alive(pid))
+        os.truncate(riftd.dir(job) / "journal.ndjson", 100)
+        riftd.start()
+        body = riftd.wait(job, "failed")
+        self.assertEqual(body["error"]["code"], "journal_damaged")
+        self.assertIn("shorter", body["error"]["message"])
+
+    def test_a_journal_full_of_rubbish_does_not_run_for_ever(self):
+        riftd = self.riftd("--max-attempts", "2")
+        job = riftd.submit("to:15 hold:never finish")
+        until("15 steps are in", lambda: riftd.rows("SELECT COUNT(*) FROM point")[0][0] == 15)
+        with open(riftd.dir(job) / "journal.ndjson", "ab") as journal:
+            journal.write(b"rubbish\nrubbish\n")
+        os.kill(riftd.worker_pid(job), signal.SIGKILL)
+        body = riftd.wait(job, "failed")
+        self.assertEqual(body["error"]["code"], "worker_crashed")
+        self.assertEqual(riftd.ask("GET", "/healthz")[0], 200)
+
     def test_a_claim_without_a_worker_is_queued_again(self):
         riftd = self.riftd()
         job = riftd.submit("to:10 finish")

@@ -78,11 +78,11 @@ class Riftd:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        if self.process:
-            self.stop()
+        code = self.stop() if self.process else 0
         for pid in self.workers():
             os.kill(pid, signal.SIGKILL)
         until("workers gone", lambda: not self.workers())
+        assert code == 0, f"riftd ended with {code}:\n{(self.state.parent / 'riftd.log').read_text()}"
 
     def workers(self):
         """Live workers of this state directory."""

@@ -226,7 +226,7 @@ static int run(const char *dir)
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "devices") == 0) {
-        puts("[{\"device\":\"cpu\",\"name\":\"a processor that follows a script\"}]");
+        puts("[{\"id\":\"cpu\",\"name\":\"a processor that follows a script\"}]");
         return 0;
     }
     return argc == 3 && strcmp(argv[1], "run") == 0 ? run(argv[2]) : WORKER_BAD_INPUT;
