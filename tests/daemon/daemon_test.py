@@ -249,6 +249,20 @@ class Dying(Case):
         self.assertEqual(body["attempts"], 1)
         self.assert_story_whole(riftd, job, 20)
 
+    def test_a_word_of_an_earlier_attempt_does_not_decide_the_next(self):
+        mute = self.folder / "mute"
+        mute.write_text("#!/bin/sh\n[ $1 = devices ] && echo '[{\"id\": \"cpu\"}]' && exit\nkill -9 $$\n")
+        mute.chmod(0o755)
+        riftd = self.riftd()
+        job = riftd.submit("fail:boom")
+        riftd.wait(job, "failed")
+        riftd.stop()
+        riftd.options = ("--worker", str(mute), "--max-attempts", "2")
+        riftd.start()
+        riftd.ask("POST", f"/v1/jobs/{job}/retry")
+        body = until("failed again", lambda: riftd.job(job)["state"] == "failed" and riftd.job(job))
+        self.assertEqual(body["error"]["code"], "worker_crashed")
+
     def test_a_stranger_with_the_workers_number_is_left_alone(self):
         riftd = self.riftd()
         job = riftd.submit("to:15 1:hold:never to:30 finish")
