@@ -201,7 +201,7 @@ static int step_started_last(struct db *db, const char *parent)
     int count = db_job_steps(db, parent, &steps), found = 0;
 
     for (int i = 0; i < count; i++)
-        if (steps[i].attempts > 0)
+        if (steps[i].started_ms)
             found = steps[i].step;
     if (count >= 0)
         db_jobs_free(steps, count);

@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ struct listener {
     struct MHD_Daemon *daemon;
     int fd;
     bool trusted;         /* the unix socket: no browser gets there, so any Host will do */
+    char *message;        /* while starting: 256 bytes for the library's reason not to */
 };
 
 struct api {
@@ -304,6 +306,19 @@ static int stream_admit(struct exchange *exchange)
                           "%d event streams are open", api->config.stream_limit);
 }
 
+/* A 500 says little to the client; what the database said goes to the daemon. */
+static void failure_tell(const struct request *request, int r)
+{
+    const struct api_config *config = request->config;
+    char message[512];
+
+    if (!config->failed)
+        return;
+    snprintf(message, sizeof(message), "request %s to %s: %s (%s)", request->request_id, request->route->path,
+             strerror(-r), db_errmsg(config->db));
+    config->failed(config->user, message);
+}
+
 /* The request is complete: call its handler and send what it says. */
 static enum MHD_Result exchange_finish(struct exchange *exchange)
 {
@@ -320,9 +335,9 @@ static enum MHD_Result exchange_finish(struct exchange *exchange)
         if (r >= 0)
             r = stream_admit(exchange);
     }
-    if (r < 0) {
+    if (r < 0) { /* a handler's, so there is a route */
         answer_done(&exchange->answer);
-        fprintf(stderr, "request %s: %s (%s)\n", request->request_id, strerror(-r), db_errmsg(request->config->db));
+        failure_tell(request, r);
         if (answer_problem(&exchange->answer, request, PROBLEM_INTERNAL, "%s", strerror(-r)) < 0)
             return MHD_NO;
     }
@@ -393,14 +408,26 @@ static size_t unescape_nothing(void *user, struct MHD_Connection *connection, ch
 
 /* ---- life ---- */
 
+/* Why it didn't start is worth hearing; later it only speaks of clients that hang up. */
+static void library_said(void *user, const char *format, va_list arguments)
+{
+    struct listener *listener = user;
+
+    if (listener->message)
+        vsnprintf(listener->message, 256, format, arguments);
+}
+
 static int listener_start(struct api *api, struct listener *listener, unsigned threads, char message[256])
 {
     struct MHD_OptionItem pool[] = { { MHD_OPTION_THREAD_POOL_SIZE, threads, NULL }, { MHD_OPTION_END, 0, NULL } };
 
     listener->api = api;
+    listener->message = message;
+    snprintf(message, 256, "the HTTP library didn't start");
     listener->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
         request_see, listener,
+        MHD_OPTION_EXTERNAL_LOGGER, library_said, listener, /* first, to hear about the others */
         MHD_OPTION_LISTEN_SOCKET, listener->fd,
         MHD_OPTION_ARRAY, threads > 1 ? pool : &pool[1],
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTION_LIMIT,
@@ -410,11 +437,8 @@ static int listener_start(struct api *api, struct listener *listener, unsigned t
         MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL,
         MHD_OPTION_END);
-    if (!listener->daemon) {
-        snprintf(message, 256, "the HTTP library didn't start");
-        return -EIO;
-    }
-    return 0;
+    listener->message = NULL;
+    return listener->daemon ? 0 : -EIO;
 }
 
 int api_start(const struct api_config *config, struct api **ret, char message[256])

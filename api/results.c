@@ -47,7 +47,7 @@ int handle_job_metrics(const struct request *request, struct answer *answer)
     if (!name)
         return series_answer(request, answer, &job);
     int count = db_point_list(request->config->db, job.id, name, since, (int)max_points, &points);
-    if (count < 0)
+    if (count < 0 && count != -ENOENT) /* no such curve, yet: no points */
         return count;
     json_t *list = json_array();
     for (int i = 0; i < count; i++)
@@ -55,7 +55,8 @@ int handle_job_metrics(const struct request *request, struct answer *answer)
                                               "epoch", number_json(points[i].epoch),
                                               "value", number_json(points[i].value),
                                               "time_ms", (json_int_t)points[i].time_ms));
-    free(points);
+    if (count >= 0)
+        free(points);
     return answer_json(answer, 200, json_pack("{s:s, s:s, s:s, s:o}", "job", job.id, "kind", job.kind, "name", name,
                                               "points", list));
 }

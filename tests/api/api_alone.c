@@ -56,6 +56,12 @@ static void on_cancel(void *user, const char *id)
     pthread_mutex_unlock(&alone->lock);
 }
 
+static void on_failed(void *user, const char *message)
+{
+    (void)user;
+    fprintf(stderr, "api_alone: %s\n", message);
+}
+
 static json_t *list_copy(struct alone *alone, const json_t *list)
 {
     pthread_mutex_lock(&alone->lock);
@@ -266,7 +272,7 @@ int main(int argc, char **argv)
         .socket_path = socket_path, .body_limit = argc == 7 ? strtoul(argv[4], NULL, 10) : 0,
         .stream_limit = argc == 7 ? atoi(argv[5]) : 0, .heartbeat_ms = argc == 7 ? atoi(argv[6]) : 0,
         .user = &alone, .bell = on_bell, .cancel = on_cancel, .devices = on_devices, .datasets = on_datasets,
-        .now_ms = now_ms,
+        .now_ms = now_ms, .failed = on_failed,
     };
     int r = db_open(path, &alone.db, message);
     config.db = alone.db;

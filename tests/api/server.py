@@ -1,0 +1,306 @@
+"""What the tests of the HTTP API share: a server, and a client that believes
+nothing.
+
+Every answer is held against openapi.yaml: its status must be documented for
+that operation, and a JSON body must fit its schema. `Alone` is the API with
+the tests in the daemon's place (api_alone.c); `Daemon` is the real riftd."""
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.normpath(os.path.join(HERE, "..", ".."))
+BUILD = os.environ.get("RIFT_BUILD", os.path.join(ROOT, "build"))
+API_ALONE = os.environ.get("API_ALONE", os.path.join(BUILD, "tests", "api", "api_alone"))
+RIFTD = os.environ.get("RIFTD", os.path.join(BUILD, "riftd"))
+DEADLINE_S = 60
+SKIP = 77
+
+try:
+    import yaml
+except ImportError:
+    print("skipped: PyYAML is missing (apt-get install python3-yaml)")
+    sys.exit(SKIP)
+
+with open(os.path.join(ROOT, "openapi.yaml"), encoding="utf-8") as opened:
+    OPENAPI = yaml.safe_load(opened)
+
+# What any route may answer before it is looked at closely.
+EVERYWHERE = {"400", "403", "405", "413", "415", "421"}
+TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+
+
+# ---- the document ----
+
+def resolved(schema):
+    while isinstance(schema, dict) and "$ref" in schema:
+        place = OPENAPI
+        for step in schema["$ref"].split("/")[1:]:
+            place = place[step]
+        schema = place
+    return schema
+
+
+def has_type(value, name):
+    if name == "number":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if name == "integer":
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, TYPES[name])
+
+
+def misfits(value, schema, where="$"):
+    """What keeps `value` from fitting the schema: a list of sentences."""
+    schema = resolved(schema)
+    if schema is True:
+        return []
+    found = []
+    types = schema.get("type", [])
+    types = types if isinstance(types, list) else [types]
+    if types and not any(has_type(value, name) for name in types):
+        return [f"{where}: {value!r} is not {' or '.join(types)}"]
+    if "enum" in schema and value not in schema["enum"]:
+        found.append(f"{where}: {value!r} is none of {schema['enum']}")
+    if "const" in schema and value != schema["const"]:
+        found.append(f"{where}: {value!r} is not {schema['const']!r}")
+    if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
+        found.append(f"{where}: {value!r} doesn't match {schema['pattern']}")
+    if schema.get("format") == "date-time" and isinstance(value, str):
+        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", value):
+            found.append(f"{where}: {value!r} is no time")
+    for part in schema.get("allOf", []):
+        found += misfits(value, part, where)
+    if "oneOf" in schema:
+        tries = [misfits(value, part, where) for part in schema["oneOf"]]
+        if all(tries):
+            found += min(tries, key=len)
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        found += [f"{where}: {name} is missing" for name in schema.get("required", []) if name not in value]
+        for name, part in value.items():
+            if name in known:
+                found += misfits(part, known[name], f"{where}.{name}")
+            elif schema.get("additionalProperties") is False:
+                found.append(f"{where}: {name} is not expected")
+    if isinstance(value, list) and "items" in schema:
+        for index, part in enumerate(value):
+            found += misfits(part, schema["items"], f"{where}[{index}]")
+    return found
+
+
+def operation_find(method, path):
+    path = path.split("?")[0]
+    for template, item in OPENAPI["paths"].items():
+        pattern = re.escape(template).replace(r"\{id\}", "[^/]+").replace(r"\{name\}", ".+")
+        if re.fullmatch(pattern, path):
+            return item.get("get" if method == "HEAD" else method.lower())
+    return None
+
+
+def answer_misfits(method, path, answer):
+    operation = operation_find(method, path)
+    content_type = answer.headers.get("Content-Type", "").split(";")[0]
+    status = str(answer.status)
+    if operation is None or status in EVERYWHERE and status not in operation["responses"]:
+        schema = {"$ref": "#/components/schemas/Problem"}
+    elif status not in operation["responses"]:
+        return [f"{status} is not documented for {method} {path}"]
+    else:
+        content = resolved(operation["responses"][status]).get("content", {})
+        if method == "HEAD" or not answer.body:
+            return []
+        if content_type not in content:
+            return [f"{content_type!r} is not documented for {status} of {method} {path}"]
+        schema = content[content_type].get("schema", True)
+    if not content_type.endswith("json") or method == "HEAD":
+        return []
+    values = [json.loads(line) for line in answer.body.splitlines()] if content_type.endswith("ndjson") else [answer.json]
+    return [wrong for value in values for wrong in misfits(value, schema)]
+
+
+# ---- talking ----
+
+class Answer:
+    def __init__(self, response, body):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+def raw(port, data, enough=None):
+    """Send bytes as they are; return what comes back: `enough` bytes, or all
+    until the server hangs up. 0 is enough for who hangs up himself."""
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as sock:
+        received = b""
+        try:
+            sock.sendall(data)
+            while enough is None or len(received) < enough:
+                piece = sock.recv(65536)
+                if not piece:
+                    break
+                received += piece
+        except ConnectionError:  # it hung up on what we were still sending
+            pass
+        return received
+
+
+class Server:
+    port = None
+
+    def ask(self, method, path, body=None, **headers):
+        """One request on a connection of its own; the answer must fit the document.
+        Header names are given with _ for -."""
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+            names.setdefault("Content-Type", "application/json")
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        try:
+            connection.request(method, path, body, names)
+            response = connection.getresponse()
+            answer = Answer(response, response.read())
+        finally:
+            connection.close()
+        wrong = answer_misfits(method, path, answer)
+        assert not wrong, f"{method} {path} -> {answer.status}: " + "; ".join(wrong)
+        return answer
+
+    def get(self, path, **headers):
+        return self.ask("GET", path, **headers)
+
+
+class Alone(Server):
+    """The API on a database of its own; `do` plays the daemon."""
+
+    def __init__(self, body_limit=65536, stream_limit=4, heartbeat_ms=200):
+        if not os.path.exists(API_ALONE):
+            print(f"skipped: {API_ALONE} isn't built")
+            sys.exit(SKIP)
+        self.dir = tempfile.mkdtemp(prefix="rift-api-")
+        self.offsets, self.seqs = {}, {}
+        self.process = subprocess.Popen(
+            [API_ALONE, self.dir, os.path.join(ROOT, "web"), os.path.join(ROOT, "openapi.yaml"), str(body_limit),
+             str(stream_limit), str(heartbeat_ms)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = json.loads(self.process.stdout.readline())["port"]
+
+    def stop(self):
+        """Ends as a daemon would; a crash or a sanitizer's word is a failure."""
+        self.process.stdin.close()
+        code = self.process.wait(DEADLINE_S)
+        self.process.stdout.close()
+        shutil.rmtree(self.dir)
+        assert code == 0, f"api_alone ended with {code}"
+
+    def do(self, name, **fields):
+        self.process.stdin.write(json.dumps({"do": name, **fields}) + "\n")
+        self.process.stdin.flush()
+        reply = json.loads(self.process.stdout.readline())
+        assert reply.get("code", 0) == 0, f"{name} {fields}: {reply}"
+        return reply
+
+    def event(self, job, kind, **fields):
+        """What a worker would have written to its journal."""
+        seq = self.seqs[job] = self.seqs.get(job, 0) + 1
+        offset = self.offsets.get(job, 0)
+        self.do("event", job=job, offset=offset, fields={"seq": seq, "time_ms": 1000 + seq, "type": kind, **fields})
+        self.offsets[job] = offset + 1
+
+    def job_dir(self, job):
+        path = os.path.join(self.dir, "jobs", job)
+        os.makedirs(os.path.join(path, "artifacts"), exist_ok=True)
+        return path
+
+    def run(self, job, state="succeeded", **fields):
+        """Claim until it is this job's turn, then end it."""
+        self.start(job)
+        self.do("move", job=job, state=state, **fields)
+
+    def start(self, job):
+        claimed = self.do("claim", device="cpu")["job"]
+        assert claimed == job, f"{claimed} was claimed, not {job}"
+
+
+class Daemon(Server):
+    """The real riftd on a state directory of its own."""
+
+    def __init__(self):
+        if not os.path.exists(RIFTD):
+            print(f"skipped: {RIFTD} isn't built")
+            sys.exit(SKIP)
+        self.dir = tempfile.mkdtemp(prefix="rift-api-")
+        self.log = open(os.path.join(self.dir, "test.log"), "w+b")
+        self.process = subprocess.Popen([RIFTD, "--state", self.dir, "--listen", "127.0.0.1:0"], stdout=self.log,
+                                        stderr=subprocess.STDOUT)
+        address = os.path.join(self.dir, "riftd.address")
+        until = time.monotonic() + DEADLINE_S
+        while not (os.path.exists(address) and os.path.getsize(address)):
+            if self.process.poll() is not None or time.monotonic() > until:
+                self.log.seek(0)
+                raise AssertionError("riftd didn't start: " + self.log.read().decode(errors="replace"))
+            time.sleep(0.02)
+        with open(address, encoding="utf-8") as file:
+            self.port = int(file.readline().strip().rsplit(":", 1)[1].rstrip("/"))
+
+    def stop(self):
+        self.process.terminate()
+        code = self.process.wait(DEADLINE_S)
+        self.log.seek(0)
+        log = self.log.read().decode(errors="replace")
+        self.log.close()
+        shutil.rmtree(self.dir)
+        assert code == 0 and "Sanitizer" not in log, f"riftd ended with {code}: {log[-4000:]}"
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+    server = None
+
+    @classmethod
+    def make_server(cls):
+        return Alone()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = cls.make_server()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+
+    def expect(self, answer, status, code=None):
+        self.assertEqual(answer.status, status, answer.body[:500])
+        if code:
+            self.assertEqual(answer.headers["Content-Type"], "application/problem+json")
+            self.assertEqual(answer.json["code"], code)
+            self.assertEqual(answer.json["status"], status)
+            self.assertEqual(answer.json["instance"], answer.headers["X-Request-Id"])
+        return answer
+
+    def submit(self, **spec):
+        return self.expect(self.server.ask("POST", "/v1/jobs", {**TRAIN, **spec}), 201).json
+
+    def drain(self):
+        """Cancel whatever still waits, so that the next test's job is claimed first."""
+        while waiting := self.server.get("/v1/queue").json["jobs"]:
+            for job in waiting:
+                if job["state"] == "running":
+                    self.server.do("move", job=job["id"], state="cancelled")
+                else:
+                    self.server.ask("POST", f"/v1/jobs/{job['id']}/cancel")
+
+
+DATASET = {"format": "idx", "path": "/nowhere/in/particular"}
+TRAIN = {"kind": "train", "dataset": DATASET}
+RIFT = {"kind": "rift", "dataset": DATASET}

@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+"""Jobs over HTTP, from submission to deletion, with the test as the daemon."""
+import json
+import os
+import sqlite3
+import time
+import unittest
+
+import server
+from refusals import Refusals
+from server import DATASET, RIFT, TRAIN
+
+
+class Strangers(Refusals, server.Case):
+    pass
+
+
+class Jobs(server.Case):
+    def setUp(self):
+        self.drain()
+
+    def test_a_job_is_created_with_its_location_and_read_back_whole(self):
+        answer = self.expect(self.server.ask("POST", "/v1/jobs", {**TRAIN, "label": "näme", "priority": 3}), 201)
+        job = answer.json
+        self.assertEqual(answer.headers["Location"], f"/v1/jobs/{job['id']}")
+        self.assertEqual(job["id"][14], "7")
+        self.assertEqual((job["state"], job["label"], job["priority"]), ("queued", "näme", 3))
+        self.assertEqual((job["queue_position"], job["after"], job["steps"], job["parent"]), (1, [], [], None))
+        self.assertEqual(job["spec"]["batch_size"], 128)
+        self.assertEqual(self.server.get(answer.headers["Location"]).json, job)
+        self.assertEqual(self.server.get(f"/v1/jobs/{job['id'].upper()}").json, job)
+
+    def test_everything_wrong_with_a_spec_is_said_at_once(self):
+        wrong = {"kind": "train", "dataset": DATASET, "seed": -1, "attack": {"epsilon": 7}, "colour": 1}
+        errors = self.expect(self.server.ask("POST", "/v1/jobs", wrong), 422, "bad-spec").json["errors"]
+        self.assertEqual({one["pointer"] for one in errors}, {"/seed", "/attack/epsilon", "/colour"})
+
+    def test_a_dry_run_returns_the_normalised_spec_and_stores_nothing(self):
+        before = self.server.get("/v1/jobs").json
+        spec = self.expect(self.server.ask("POST", "/v1/jobs?dry_run=1", TRAIN), 200).json
+        self.assertEqual(spec["train"]["epochs"], 110)
+        self.assertEqual(self.expect(self.server.ask("POST", "/v1/jobs?dry_run=1", spec), 200).json, spec)
+        self.expect(self.server.ask("POST", "/v1/jobs?dry_run=1", {"kind": "train"}), 422, "bad-spec")
+        self.assertEqual(self.server.get("/v1/jobs").json, before)
+
+    def test_an_idempotency_key_makes_repeating_safe(self):
+        key = {"Idempotency_Key": '"the-key"'}
+        first = self.expect(self.server.ask("POST", "/v1/jobs", RIFT, **key), 201)
+        again = self.expect(self.server.ask("POST", "/v1/jobs", RIFT, Idempotency_Key="the-key"), 200)
+        self.assertEqual(again.json["id"], first.json["id"])
+        self.assertEqual(again.headers["Location"], first.headers["Location"])
+        self.assertEqual(again.headers["Idempotency-Replayed"], "true")
+        self.expect(self.server.ask("POST", "/v1/jobs", TRAIN, **key), 422, "key-reused")
+        self.assertEqual(len(self.server.get(f"/v1/jobs?parent={first.json['id']}").json["jobs"]), 5)
+
+    def test_a_rift_job_becomes_five_jobs_that_wait_for_each_other(self):
+        job = self.expect(self.server.ask("POST", "/v1/jobs", {**RIFT, "label": "all"}), 201).json
+        steps = job["steps"]
+        self.assertEqual([one["kind"] for one in steps], ["train", "mrc", "finetune", "interpolate", "evaluate"])
+        self.assertEqual([one["state"] for one in steps], ["queued"] + ["blocked"] * 4)
+        ids = [one["id"] for one in steps]
+        whole = [self.server.get(f"/v1/jobs/{one}").json for one in ids]
+        self.assertEqual([one["step"] for one in whole], [0, 1, 2, 3, 4])
+        self.assertTrue(all(one["parent"] == job["id"] and one["label"] == "all" for one in whole))
+        self.assertEqual(whole[0]["after"], [])
+        self.assertEqual(whole[1]["after"], [ids[0]])
+        self.assertEqual(set(whole[2]["after"]), {ids[0], ids[1]})
+        self.assertEqual(set(whole[3]["after"]), {ids[0], ids[2]})
+        self.assertIn(ids[3], whole[4]["after"])
+        self.assertEqual(whole[1]["spec"]["model"]["weights"]["job"], ids[0])
+        self.assertEqual(whole[2]["spec"]["finetune"]["mrc_job"]["job"], ids[1])
+        self.assertNotIn("step:", json.dumps([one["spec"] for one in whole]))
+
+    def test_a_reference_makes_a_job_wait(self):
+        train = self.submit()
+        mrc = self.submit(kind="mrc", model={"weights": {"job": train["id"]}})
+        self.assertEqual((mrc["state"], mrc["after"]), ("blocked", [train["id"]]))
+        self.server.run(train["id"], result={})
+        self.assertEqual(self.server.get(f"/v1/jobs/{mrc['id']}").json["state"], "queued")
+
+    def test_a_reference_to_a_rift_job_means_the_step_that_has_what_is_wanted(self):
+        rift = self.expect(self.server.ask("POST", "/v1/jobs", RIFT), 201).json
+        ids = [one["id"] for one in rift["steps"]]
+        job = self.submit(kind="finetune", model={"weights": {"job": rift["id"]}},
+                          finetune={"modules": "lowest", "mrc_job": {"job": rift["id"]}})
+        self.assertEqual(job["spec"]["model"]["weights"]["job"], ids[3])
+        self.assertEqual(job["spec"]["finetune"]["mrc_job"]["job"], ids[1])
+        self.assertEqual(set(job["after"]), {ids[1], ids[3]})
+        named = self.submit(kind="mrc", model={"weights": {"job": rift["id"], "artifact": "train/last.safetensors"}})
+        self.assertEqual(named["spec"]["model"]["weights"], {"job": ids[0], "artifact": "last.safetensors"})
+
+    def test_a_reference_that_makes_no_sense_is_refused_at_its_pointer(self):
+        train = self.submit()
+        mrc = self.submit(kind="mrc", model={"weights": {"job": train["id"]}})
+        rift = self.expect(self.server.ask("POST", "/v1/jobs", RIFT), 201).json
+        cases = [
+            ({"kind": "mrc", "model": {"weights": {"job": mrc["id"]}}}, "/model/weights", "no weights"),
+            ({"kind": "finetune", "model": {"weights": {"job": train["id"]}},
+              "finetune": {"modules": "lowest", "mrc_job": {"job": train["id"]}}}, "/finetune/mrc_job", "not an mrc job"),
+            ({"kind": "mrc", "model": {"weights": {"model": train["id"]}}}, "/model/weights", "no model registry"),
+            ({"kind": "mrc", "model": {"weights": {"job": rift["id"], "artifact": "last.safetensors"}}},
+             "/model/weights", "step in front"),
+        ]
+        for spec, pointer, words in cases:
+            with self.subTest(words):
+                answer = self.expect(self.server.ask("POST", "/v1/jobs", {"dataset": DATASET, **spec}), 422, "bad-spec")
+                self.assertEqual([one["pointer"] for one in answer.json["errors"]], [pointer])
+                self.assertIn(words, answer.json["errors"][0]["message"])
+
+    def test_a_registered_data_set_may_be_named(self):
+        self.server.do("set", datasets=[{"name": "fashion", "format": "idx", "path": "/data/fashion"}])
+        self.expect(self.server.ask("POST", "/v1/jobs?dry_run=1", {"kind": "train", "dataset": {"name": "fashion"}}), 200)
+        self.assertEqual(self.server.get("/v1/datasets").json["datasets"][0]["name"], "fashion")
+        self.server.do("set", datasets=[])
+
+    def test_lists_page_by_cursor_and_filter(self):
+        ids = [self.submit(label="paged")["id"] for _ in range(7)]
+        seen, path = [], "/v1/jobs?label=paged&limit=3"
+        while path:
+            answer = self.expect(self.server.get(path), 200)
+            seen += [job["id"] for job in answer.json["jobs"]]
+            link, cursor = answer.headers["Link"], answer.json["next"]
+            self.assertEqual(link is None, cursor is None)
+            path = link and link[1:link.index(">")]
+            self.assertTrue(not path or cursor in path)
+        self.assertEqual(seen, ids[::-1])
+        self.assertEqual(len(self.server.get("/v1/jobs?label=paged&state=queued&kind=train").json["jobs"]), 7)
+        self.assertEqual(self.server.get("/v1/jobs?label=paged&state=failed").json, {"jobs": [], "next": None})
+        self.assertEqual(self.server.get("/v1/jobs?label=no+such%20label%26").json["jobs"], [])
+
+    def test_a_list_can_be_without_steps(self):
+        rift = self.expect(self.server.ask("POST", "/v1/jobs", RIFT), 201).json
+        top = [job["id"] for job in self.server.get("/v1/jobs?parent=&limit=200").json["jobs"]]
+        self.assertIn(rift["id"], top)
+        self.assertFalse(set(top) & {one["id"] for one in rift["steps"]})
+
+    def test_a_waiting_job_is_cancelled_at_once_and_can_be_retried(self):
+        job = self.submit()
+        path = f"/v1/jobs/{job['id']}"
+        bells = self.server.do("calls")["bells"]
+        self.assertEqual(self.expect(self.server.ask("POST", path + "/cancel"), 202).json["state"], "cancelled")
+        self.expect(self.server.ask("POST", path + "/cancel"), 409, "wrong-state")
+        self.assertEqual(self.expect(self.server.ask("POST", path + "/retry", {}), 202).json["state"], "queued")
+        self.expect(self.server.ask("POST", path + "/retry"), 409, "wrong-state")
+        self.assertEqual(self.server.do("calls")["bells"], bells + 2)
+
+    def test_cancelling_a_running_job_asks_the_daemon_to_stop_its_worker(self):
+        job = self.submit()
+        self.server.start(job["id"])
+        answer = self.expect(self.server.ask("POST", f"/v1/jobs/{job['id']}/cancel"), 202).json
+        self.assertEqual((answer["state"], answer["cancel_wanted"], answer["device"]), ("running", True, "cpu"))
+        self.assertIn(job["id"], self.server.do("calls")["cancelled"])
+
+    def test_cancelling_a_rift_job_stops_its_running_step_and_cancels_the_others(self):
+        rift = self.expect(self.server.ask("POST", "/v1/jobs", RIFT), 201).json
+        first = rift["steps"][0]["id"]
+        self.server.start(first)
+        answer = self.expect(self.server.ask("POST", f"/v1/jobs/{rift['id']}/cancel"), 202).json
+        self.assertEqual([one["state"] for one in answer["steps"]], ["running"] + ["cancelled"] * 4)
+        calls = self.server.do("calls")["cancelled"]
+        self.assertIn(first, calls)
+        self.assertNotIn(rift["id"], calls)
+
+    def test_an_ended_job_is_deleted_with_its_files_and_a_live_one_is_not(self):
+        job = self.submit()
+        path = f"/v1/jobs/{job['id']}"
+        self.expect(self.server.ask("DELETE", path), 409, "wrong-state")
+        directory = self.server.job_dir(job["id"])
+        os.symlink("/etc", os.path.join(directory, "artifacts", "link"))
+        self.server.run(job["id"], result={})
+        answer = self.expect(self.server.ask("DELETE", path), 204)
+        self.assertEqual(answer.body, b"")
+        self.assertFalse(os.path.exists(directory))
+        self.assertTrue(os.path.exists("/etc/passwd"))
+        self.expect(self.server.get(path), 404, "no-such-job")
+        self.expect(self.server.ask("DELETE", path), 404, "no-such-job")
+
+    def test_a_failed_job_says_why(self):
+        job = self.submit()
+        self.server.run(job["id"], "failed", error={"code": "bad-data", "message": "no such file"})
+        answer = self.server.get(f"/v1/jobs/{job['id']}").json
+        self.assertEqual((answer["state"], answer["error"]["message"]), ("failed", "no such file"))
+        self.assertIsNotNone(answer["ended_at"])
+
+    def test_the_queue_shows_the_order_and_the_reasons(self):
+        low, high = self.submit(priority=-5), self.submit(priority=5)
+        after = self.submit(kind="mrc", model={"weights": {"job": low["id"]}})
+        running = self.submit(priority=100)
+        self.server.start(running["id"])
+        queue = self.server.get("/v1/queue").json["jobs"]
+        self.assertEqual([one["id"] for one in queue], [running["id"], high["id"], low["id"], after["id"]])
+        self.assertEqual([one["queue_position"] for one in queue], [None, 1, 2, None])
+        self.assertEqual(queue[3]["waiting_for"], [low["id"]])
+        self.assertEqual([one["reason"] for one in queue],
+                         ["runs on cpu", "is next when a device is free", "waits for a device; 1 before it",
+                          "waits for 1 other job to succeed"])
+        self.assertEqual(self.server.get(f"/v1/jobs/{low['id']}").json["queue_position"], 2)
+
+
+class Results(server.Case):
+    def setUp(self):
+        self.drain()
+
+    def test_curves_are_listed_and_read_point_by_point(self):
+        job = self.submit()
+        self.server.start(job["id"])
+        for step in range(10):
+            self.server.event(job["id"], "metric", name="train/loss", step=step, epoch=step / 2, value=10.0 - step)
+        path = f"/v1/jobs/{job['id']}/metrics"
+        series = self.server.get(path).json["series"]
+        self.assertEqual([(one["name"], one["count"], one["last"], one["max"]) for one in series],
+                         [("train/loss", 10, 1.0, 10.0)])
+        points = self.server.get(path + "?name=train%2Floss&since=6").json["points"]
+        self.assertEqual([(one["step"], one["epoch"], one["value"]) for one in points],
+                         [(7, 3.5, 3.0), (8, 4.0, 2.0), (9, 4.5, 1.0)])
+        few = self.server.get(path + "?name=train/loss&max_points=4").json["points"]
+        self.assertLessEqual(len(few), 4)
+        self.assertEqual((few[0]["step"], few[-1]["step"]), (0, 9))
+        self.assertEqual(self.server.get(path + "?name=none").json["points"], [])
+        for wrong in ("?max_points=1", "?max_points=2001", "?since=x", "?step=1"):
+            self.expect(self.server.get(path + wrong), 400, "bad-query")
+
+    def test_a_rift_job_answers_for_its_steps(self):
+        rift = self.expect(self.server.ask("POST", "/v1/jobs", RIFT), 201).json
+        train, mrc, finetune, interpolate, evaluate = [one["id"] for one in rift["steps"]]
+        path = f"/v1/jobs/{rift['id']}"
+        self.server.start(train)
+        self.server.event(train, "metric", name="loss", step=1, value=2.0)
+        self.server.event(train, "progress", phase="train", done=5, total=10)
+        whole = self.server.get(path).json
+        self.assertEqual(whole["steps"][0]["progress"]["done"], 5)
+        self.assertEqual(self.server.get(path + "/metrics").json["job"], train)
+        self.assertEqual(self.server.get(path + "/metrics?step=2").json["job"], finetune)
+        self.server.do("move", job=train, state="succeeded", result={})
+        self.server.start(mrc)
+        for module, value in (("conv1", .5), ("layer1.0.conv1", .1), ("conv1", .7)):
+            self.server.event(mrc, "module", module=module, mrc=value, robust_accuracy_drop=value / 2)
+        found = self.server.get(path + "/modules").json
+        self.assertEqual([(one["module"], one["mrc"]) for one in found["modules"]], [("conv1", .7), ("layer1.0.conv1", .1)])
+        self.assertEqual((found["job"], found["lowest"], found["complete"]), (mrc, "layer1.0.conv1", False))
+        self.server.do("move", job=mrc, state="succeeded", result={"lowest": "conv1"})
+        self.assertEqual(self.server.get(path + "/modules").json["lowest"], "conv1")
+        self.server.run(finetune, result={})
+        self.server.start(interpolate)
+        for alpha in (1.0, 0.5):
+            self.server.event(interpolate, "alpha", alpha=alpha, clean_accuracy=alpha, robust_accuracy=None)
+        found = self.server.get(path + "/interpolation").json
+        self.assertEqual(([one["alpha"] for one in found["points"]], found["chosen_alpha"]), ([.5, 1.0], None))
+        self.server.do("move", job=interpolate, state="succeeded", result={"chosen_alpha": 0.5})
+        self.assertEqual(self.server.get(path + "/interpolation").json["chosen_alpha"], 0.5)
+        self.server.start(evaluate)
+        self.server.event(evaluate, "evaluation", name="clean", loss=1.0, accuracy=.5)
+        self.server.do("move", job=evaluate, state="succeeded", result={})
+        found = self.server.get(path + "/evaluations").json
+        self.assertEqual([(one["name"], one["accuracy"]) for one in found["evaluations"]], [("clean", .5)])
+        self.assertEqual(self.server.get(path).json["state"], "succeeded")
+        self.expect(self.server.get(path + "/modules?step=5"), 400, "bad-query")
+
+    def test_a_job_of_another_kind_has_empty_results(self):
+        job = self.submit()
+        path = f"/v1/jobs/{job['id']}"
+        self.assertEqual(self.server.get(path + "/modules").json["modules"], [])
+        self.assertIsNone(self.server.get(path + "/modules").json["lowest"])
+        self.assertEqual(self.server.get(path + "/interpolation").json["points"], [])
+        self.assertEqual(self.server.get(path + "/evaluations").json["evaluations"], [])
+
+
+class Service(server.Case):
+    def test_health_and_readiness_turn_red_and_green_again(self):
+        self.assertEqual(self.server.get("/healthz").json, {"status": "ok"})
+        self.assertEqual(self.server.get("/readyz").json, {"status": "ok"})
+        self.server.do("set", devices=[])
+        self.expect(self.server.get("/readyz"), 503, "not-ready")
+        self.server.do("set", devices=[{"name": "cpu"}])
+        self.assertEqual(self.server.get("/readyz").status, 200)
+        other = sqlite3.connect(os.path.join(self.server.dir, "riftd.db"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        self.expect(self.server.get("/healthz"), 503, "not-ready")
+        other.execute("ROLLBACK")
+        other.close()
+        self.assertEqual(self.server.get("/healthz").status, 200)
+
+    def test_tables_and_versions_are_served(self):
+        fields = self.server.get("/v1/fields").json
+        self.assertEqual([one["name"] for one in fields["kinds"]],
+                         ["train", "mrc", "finetune", "interpolate", "evaluate", "rift"])
+        self.assertIn("/mrc/epsilon", [one["pointer"] for one in fields["fields"]])
+        self.assertEqual(self.server.get("/v1/version").json["name"], "riftd")
+        self.assertEqual(self.server.get("/v1/devices").json, {"devices": [{"name": "cpu"}]})
+        for code in server.OPENAPI["components"]["schemas"]["ProblemCode"]["enum"]:
+            self.assertEqual(self.server.get(f"/problems/{code}").json["code"], code)
+
+    def test_a_request_id_comes_back_when_it_is_harmless(self):
+        self.assertEqual(self.server.get("/healthz", X_Request_Id="my-id.1").headers["X-Request-Id"], "my-id.1")
+        for bad in ("a b", "x" * 65, "<script>", ""):
+            self.assertRegex(self.server.get("/healthz", X_Request_Id=bad).headers["X-Request-Id"], "^[0-9a-f-]{36}$")
+
+    def test_the_unix_socket_answers_whatever_the_host(self):
+        import socket
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(server.DEADLINE_S)
+            sock.connect(os.path.join(self.server.dir, "riftd.sock"))
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: anything\r\nConnection: close\r\n\r\n")
+            self.assertEqual(sock.recv(65536)[:12], b"HTTP/1.1 200")
+
+    def test_pages_come_with_their_types_and_no_inline_script(self):
+        for path, content_type in (("/", "text/html"), ("/web/app.js", "text/javascript"), ("/web/style.css", "text/css")):
+            answer = self.server.get(path)
+            self.assertEqual(answer.headers["Content-Type"], content_type + "; charset=utf-8")
+            self.assertEqual(self.server.get(path, If_None_Match=answer.headers["ETag"]).status, 304)
+            self.assertIn("script-src 'self'", answer.headers["Content-Security-Policy"])
+        page = self.server.get("/").body.decode()
+        self.assertNotRegex(page, r"<style|style=|\son\w+=|<script(?![^>]*src=)")
+
+
+if __name__ == "__main__":
+    unittest.main()
