@@ -60,8 +60,7 @@ int sender_check(const struct request *request, struct answer *answer, const str
                            host ? host : "a request without a Host header");
     else if (strcmp(method, "GET") && strcmp(method, "HEAD") &&
              !origin_allowed(request_header(request, "Origin"), request_header(request, "Sec-Fetch-Site"), host))
-        r = answer_problem(answer, request, PROBLEM_CROSS_ORIGIN,
-                           "a page of another site can't change anything here");
+        r = answer_problem(answer, request, PROBLEM_CROSS_ORIGIN, "a page of another site can't change anything here");
     else
         return 0;
     return r < 0 ? r : 1;
@@ -77,8 +76,8 @@ static int route_refuse(const struct request *request, struct answer *answer, in
     return r < 0 ? r : answer_problem(answer, request, PROBLEM_METHOD, "this path takes %s", allow);
 }
 
-int route_check(struct request *request, struct answer *answer, const struct framing *framing,
-                const char *method, const char *path)
+int route_check(struct request *request, struct answer *answer, const struct framing *framing, const char *method,
+                const char *path)
 {
     size_t limit = request->config->body_limit;
     char allow[64];

@@ -65,8 +65,8 @@ int answer_json(struct answer *answer, int status, json_t *json)
     return json_answer(answer, status, "application/json", json);
 }
 
-static int problem_answer(struct answer *answer, const struct request *request, enum problem problem,
-                          json_t *errors, const char *format, va_list arguments)
+static int problem_answer(struct answer *answer, const struct request *request, enum problem problem, json_t *errors,
+                          const char *format, va_list arguments)
 {
     const struct problem_info *info = &problems[problem];
     char detail[600], type[64];
@@ -79,13 +79,12 @@ static int problem_answer(struct answer *answer, const struct request *request, 
     if (!words)
         words = json_string(info->meaning);
     return json_answer(answer, info->status, "application/problem+json",
-                       json_pack("{s:s, s:s, s:i, s:O, s:s, s:s, s:o*}", "type", type, "title", info->title,
-                                 "status", info->status, "detail", words,
-                                 "instance", request->request_id, "code", info->code, "errors", errors));
+                       json_pack("{s:s, s:s, s:i, s:O, s:s, s:s, s:o*}", "type", type, "title", info->title, "status",
+                                 info->status, "detail", words, "instance", request->request_id, "code", info->code,
+                                 "errors", errors));
 }
 
-int answer_problem(struct answer *answer, const struct request *request, enum problem problem,
-                   const char *format, ...)
+int answer_problem(struct answer *answer, const struct request *request, enum problem problem, const char *format, ...)
 {
     va_list arguments;
 
@@ -95,8 +94,8 @@ int answer_problem(struct answer *answer, const struct request *request, enum pr
     return r;
 }
 
-int answer_errors(struct answer *answer, const struct request *request, enum problem problem,
-                  json_t *errors, const char *format, ...)
+int answer_errors(struct answer *answer, const struct request *request, enum problem problem, json_t *errors,
+                  const char *format, ...)
 {
     va_list arguments;
 

@@ -14,23 +14,23 @@ struct api;
 
 /* Strings must live until api_stop. */
 struct api_config {
-    const char *address;    /* "127.0.0.1", "::1" */
-    uint16_t port;          /* 0: the kernel chooses */
-    const char *socket_path; /* a unix socket beside it, or NULL */
-    const char *jobs_dir;   /* STATE/jobs: job directories are jobs_dir/ID */
-    const char *web_dir;    /* files of the dashboard, or NULL */
+    const char *address;      /* "127.0.0.1", "::1" */
+    uint16_t port;            /* 0: the kernel chooses */
+    const char *socket_path;  /* a unix socket beside it, or NULL */
+    const char *jobs_dir;     /* STATE/jobs: job directories are jobs_dir/ID */
+    const char *web_dir;      /* files of the dashboard, or NULL */
     const char *openapi_path; /* openapi.yaml to serve, or NULL */
-    size_t body_limit;      /* bytes of a JSON body: more is 413; 0: 1 MiB */
-    int stream_limit;       /* event streams at once: more is 503; 0: 48 */
-    int heartbeat_ms;       /* a comment on silent event streams; 0: 15000 */
+    size_t body_limit;        /* bytes of a JSON body: more is 413; 0: 1 MiB */
+    int stream_limit;         /* event streams at once: more is 503; 0: 48 */
+    int heartbeat_ms;         /* a comment on silent event streams; 0: 15000 */
     struct db *db;
 
     /* The daemon's part; called from HTTP threads. */
     void *user;
-    void (*bell)(void *user);                       /* something changed: run the scheduler */
-    void (*cancel)(void *user, const char *id);     /* stop the worker of this running job */
-    json_t *(*devices)(void *user);                 /* slots with what runs on them; new reference */
-    json_t *(*datasets)(void *user);                /* [{name, format, path, ...}]; new reference */
+    void (*bell)(void *user);                   /* something changed: run the scheduler */
+    void (*cancel)(void *user, const char *id); /* stop the worker of this running job */
+    json_t *(*devices)(void *user);             /* slots with what runs on them; new reference */
+    json_t *(*datasets)(void *user);            /* [{name, format, path, ...}]; new reference */
     int64_t (*now_ms)(void *user);
     void (*failed)(void *user, const char *message); /* why a request became a 500; may be NULL */
 };

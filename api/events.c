@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH 100
+#define BATCH          100
 #define LIST_LIMIT_MAX 1000
-#define LIST_LIMIT 200
+#define LIST_LIMIT     200
 
 struct event_stream {
     struct stream stream; /* first */
@@ -212,8 +212,7 @@ static int events_answer(const struct request *request, struct answer *answer, b
     int64_t after, wait, limit;
     bool reconnect;
 
-    if (!after_read(request, answer, &after, &reconnect) ||
-        request_int(request, answer, "wait", 0, 1, 1, &wait) < 0 ||
+    if (!after_read(request, answer, &after, &reconnect) || request_int(request, answer, "wait", 0, 1, 1, &wait) < 0 ||
         request_int(request, answer, "limit", 1, LIST_LIMIT_MAX, LIST_LIMIT, &limit) < 0)
         return 0;
     bool lines = accepts(request, "application/x-ndjson");

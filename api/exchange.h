@@ -14,23 +14,23 @@
 #include "api/api.h"
 
 #define QUERY_COUNT_MAX 16
-#define NAME_SIZE 520
+#define NAME_SIZE       520
 
 struct request {
     const struct api_config *config;
     const struct route *route;
-    const char *method;            /* "GET" for a HEAD request, too */
+    const char *method; /* "GET" for a HEAD request, too */
     bool head;
-    char id[DB_ID_SIZE];           /* {id}, in lower case */
-    char name[NAME_SIZE];          /* {name...}, decoded */
+    char id[DB_ID_SIZE];  /* {id}, in lower case */
+    char name[NAME_SIZE]; /* {name...}, decoded */
     struct query {
-        char *name, *value;        /* decoded, owned by http.c */
+        char *name, *value; /* decoded, owned by http.c */
     } query[QUERY_COUNT_MAX];
     int query_count;
-    const char *body;              /* NUL after it */
+    const char *body; /* NUL after it */
     size_t body_size;
     char request_id[65];
-    void *connection;              /* http.c's, for request_header */
+    void *connection; /* http.c's, for request_header */
 };
 
 /* A header of the request, or NULL. */
@@ -54,16 +54,16 @@ struct answer_file {
 #define HEADER_COUNT_MAX 12
 struct answer {
     int status;
-    const char *type;       /* Content-Type, static */
-    const char *policy;     /* Content-Security-Policy, NULL: nothing is allowed */
-    char *text;             /* owned; NULL: empty, or file, or stream */
+    const char *type;   /* Content-Type, static */
+    const char *policy; /* Content-Security-Policy, NULL: nothing is allowed */
+    char *text;         /* owned; NULL: empty, or file, or stream */
     size_t size;
     bool has_file;
     struct answer_file file;
-    struct stream *stream;  /* owned */
+    struct stream *stream; /* owned */
     struct {
-        const char *name;   /* static */
-        char *value;        /* owned */
+        const char *name; /* static */
+        char *value;      /* owned */
     } headers[HEADER_COUNT_MAX];
     int header_count;
 };
@@ -73,10 +73,25 @@ void answer_done(struct answer *answer);
 
 /* Every kind of error has one row in problems.c; `code` is what programs read. */
 enum problem {
-    PROBLEM_BAD_REQUEST, PROBLEM_BAD_PATH, PROBLEM_BAD_QUERY, PROBLEM_BAD_JSON, PROBLEM_CROSS_ORIGIN,
-    PROBLEM_NO_ROUTE, PROBLEM_NO_JOB, PROBLEM_NO_FILE, PROBLEM_METHOD, PROBLEM_STATE, PROBLEM_TOO_LARGE,
-    PROBLEM_MEDIA_TYPE, PROBLEM_RANGE, PROBLEM_HOST, PROBLEM_BAD_SPEC, PROBLEM_KEY_REUSED, PROBLEM_INTERNAL,
-    PROBLEM_TOO_MANY_STREAMS, PROBLEM_NOT_READY,
+    PROBLEM_BAD_REQUEST,
+    PROBLEM_BAD_PATH,
+    PROBLEM_BAD_QUERY,
+    PROBLEM_BAD_JSON,
+    PROBLEM_CROSS_ORIGIN,
+    PROBLEM_NO_ROUTE,
+    PROBLEM_NO_JOB,
+    PROBLEM_NO_FILE,
+    PROBLEM_METHOD,
+    PROBLEM_STATE,
+    PROBLEM_TOO_LARGE,
+    PROBLEM_MEDIA_TYPE,
+    PROBLEM_RANGE,
+    PROBLEM_HOST,
+    PROBLEM_BAD_SPEC,
+    PROBLEM_KEY_REUSED,
+    PROBLEM_INTERNAL,
+    PROBLEM_TOO_MANY_STREAMS,
+    PROBLEM_NOT_READY,
     PROBLEM_COUNT,
 };
 struct problem_info {
@@ -91,19 +106,19 @@ int answer_header(struct answer *answer, const char *name, const char *format, .
     __attribute__((format(printf, 3, 4)));
 /* Steals `json`; NULL is -ENOMEM (a json_pack that failed). */
 int answer_json(struct answer *answer, int status, json_t *json);
-int answer_problem(struct answer *answer, const struct request *request, enum problem problem,
-                   const char *format, ...) __attribute__((format(printf, 4, 5)));
+int answer_problem(struct answer *answer, const struct request *request, enum problem problem, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* The same with errors[]: [{pointer, message}]. Steals `errors`. */
-int answer_errors(struct answer *answer, const struct request *request, enum problem problem,
-                  json_t *errors, const char *format, ...) __attribute__((format(printf, 5, 6)));
+int answer_errors(struct answer *answer, const struct request *request, enum problem problem, json_t *errors,
+                  const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* ---- files.c ---- */
 
 struct file_info {
-    int fd;              /* taken over, closed whatever happens */
+    int fd; /* taken over, closed whatever happens */
     int64_t size;
-    const char *type;    /* media type */
-    const char *etag;    /* with its quotes, or NULL */
+    const char *type; /* media type */
+    const char *etag; /* with its quotes, or NULL */
 };
 /* Send a file or the part of it that Range asks for: 200, 206, 304 or 416. */
 int answer_file(struct answer *answer, const struct request *request, const struct file_info *file);
@@ -115,10 +130,10 @@ int file_open_beneath(const char *dir, const char *path, int64_t *ret_size, int6
 
 struct route {
     const char *method;
-    const char *path;    /* with {id} as a segment and {name...} as the rest */
+    const char *path; /* with {id} as a segment and {name...} as the rest */
     int (*handle)(const struct request *request, struct answer *answer);
-    bool body;           /* takes a JSON body */
-    const char *query;   /* allowed query parameters, "a,b" */
+    bool body;         /* takes a JSON body */
+    const char *query; /* allowed query parameters, "a,b" */
     const char *summary;
 };
 
@@ -144,8 +159,8 @@ int framing_check(const struct request *request, struct answer *answer, struct f
 /* address NULL: a socket that no browser reaches, any Host will do. */
 int sender_check(const struct request *request, struct answer *answer, const struct framing *framing,
                  const char *method, const char *address, uint16_t port);
-int route_check(struct request *request, struct answer *answer, const struct framing *framing,
-                const char *method, const char *path);
+int route_check(struct request *request, struct answer *answer, const struct framing *framing, const char *method,
+                const char *path);
 
 /* ---- guard.c: who may speak to us at all ---- */
 
@@ -164,9 +179,9 @@ bool id_valid(const char *text);
 
 /* ---- job_json.c: records as JSON ---- */
 
-json_t *time_json(int64_t ms);           /* RFC 3339 in UTC, null for 0 */
-json_t *number_json(double value);       /* null unless finite */
-json_t *text_json(const char *text);     /* parsed JSON text, null for NULL */
+json_t *time_json(int64_t ms);       /* RFC 3339 in UTC, null for 0 */
+json_t *number_json(double value);   /* null unless finite */
+json_t *text_json(const char *text); /* parsed JSON text, null for NULL */
 json_t *job_summary_json(const struct db_job *job);
 /* The whole job with spec, steps, dependencies and place in the queue. */
 int job_json(const struct request *request, const char *id, json_t **ret);
@@ -177,8 +192,8 @@ int answer_job(const struct request *request, struct answer *answer, int status,
 
 /* The parameter as a whole number within [min, max]; `fallback` when absent.
  * -EINVAL with the 400 already in `answer`. */
-int request_int(const struct request *request, struct answer *answer, const char *name,
-              int64_t min, int64_t max, int64_t fallback, int64_t *ret);
+int request_int(const struct request *request, struct answer *answer, const char *name, int64_t min, int64_t max,
+                int64_t fallback, int64_t *ret);
 /* base64url of a job number, and back (-EINVAL). */
 #define CURSOR_SIZE 32
 void cursor_make(int64_t number, char ret[CURSOR_SIZE]);

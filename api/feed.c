@@ -27,11 +27,11 @@ struct feed {
     struct feeds *feeds;
     void *connection;
     struct stream *stream;
-    char *text;          /* not yet sent: text[at..size) */
+    char *text; /* not yet sent: text[at..size) */
     size_t size, at;
-    int64_t sent_ms;     /* monotonic time of the last piece */
-    bool parked;         /* suspended by us, not yet resumed */
-    struct feed *next;   /* in feeds->list */
+    int64_t sent_ms;   /* monotonic time of the last piece */
+    bool parked;       /* suspended by us, not yet resumed */
+    struct feed *next; /* in feeds->list */
 };
 
 static int64_t monotonic_ms(void)

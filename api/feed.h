@@ -15,7 +15,7 @@ struct feeds {
     struct feed *list;
     int count, limit;
     int heartbeat_ms;
-    uint64_t news;        /* counts feeds_news calls */
+    uint64_t news; /* counts feeds_news calls */
     bool stopping;
     pthread_t heart;
     bool heart_runs;

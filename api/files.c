@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define TAIL_LINES_MAX 100000
-#define BLOCK_BYTES 65536
+#define BLOCK_BYTES    65536
 
 /* Open `path` below `dir`, step by step; the last step is a file. */
 static int walk(int dir, const char *path)
@@ -252,8 +252,8 @@ static int artifacts_add(struct db *db, const char *asked, const char *job, cons
         char name[600], link[700];
         snprintf(name, sizeof(name), "%s%s", prefix, artifacts[i].name);
         snprintf(link, sizeof(link), "/v1/jobs/%s/artifacts/%s", asked, name);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:o, s:s}", "name", name, "job", job,
-                                              "size", (json_int_t)artifacts[i].size, "sha256", artifacts[i].sha256,
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:o, s:s}", "name", name, "job", job, "size",
+                                              (json_int_t)artifacts[i].size, "sha256", artifacts[i].sha256,
                                               "created_at", time_json(artifacts[i].time_ms), "href", link));
     }
     if (count >= 0)

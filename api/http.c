@@ -28,13 +28,13 @@
 #include <strings.h>
 #include <unistd.h>
 
-#define CONNECTION_LIMIT 256
-#define THREAD_COUNT 4
-#define IDLE_TIMEOUT_S 30
+#define CONNECTION_LIMIT        256
+#define THREAD_COUNT            4
+#define IDLE_TIMEOUT_S          30
 #define CONNECTION_MEMORY_BYTES (32 * 1024)
-#define BODY_LIMIT_BYTES (1 << 20)
-#define DRAIN_LIMIT_BYTES (16 << 20)
-#define STREAM_BLOCK_BYTES (16 * 1024)
+#define BODY_LIMIT_BYTES        (1 << 20)
+#define DRAIN_LIMIT_BYTES       (16 << 20)
+#define STREAM_BLOCK_BYTES      (16 * 1024)
 /* Below the connections of one pool thread (256 / 4), so that streams can't fill one up. */
 #define STREAM_LIMIT 48
 #define HEARTBEAT_MS 15000
@@ -43,8 +43,8 @@ struct listener {
     struct api *api;
     struct MHD_Daemon *daemon;
     int fd;
-    bool trusted;         /* the unix socket: no browser gets there, so any Host will do */
-    char *message;        /* while starting: 256 bytes for the library's reason not to */
+    bool trusted;  /* the unix socket: no browser gets there, so any Host will do */
+    char *message; /* while starting: 256 bytes for the library's reason not to */
 };
 
 struct api {
@@ -60,8 +60,8 @@ struct exchange {
     struct listener *listener;
     struct request request;
     struct answer answer;
-    bool answered;        /* decided; a body that still comes is thrown away */
-    bool last;            /* the connection can't be used any more after this */
+    bool answered; /* decided; a body that still comes is thrown away */
+    bool last;     /* the connection can't be used any more after this */
     bool has_body;
     char *body;
     size_t body_size, body_room, drained;
@@ -103,14 +103,14 @@ void api_news(struct api *api)
 
 static struct MHD_Response *stream_response(struct exchange *exchange)
 {
-    struct feed *feed = feed_open(&exchange->listener->api->feeds, exchange->request.connection,
-                                  exchange->answer.stream);
+    struct feed *feed =
+        feed_open(&exchange->listener->api->feeds, exchange->request.connection, exchange->answer.stream);
 
     if (!feed)
         return NULL;
     exchange->answer.stream = NULL; /* the feed's now */
-    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES,
-                                                                      stream_read, feed, stream_close);
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, stream_read, feed, stream_close);
     if (!response)
         feed_close(feed);
     return response;
@@ -186,7 +186,7 @@ static enum MHD_Result answer_send(struct exchange *exchange)
 struct survey {
     struct request *request;
     struct framing framing;
-    const char *wrong;   /* name of the bad parameter */
+    const char *wrong; /* name of the bad parameter */
     bool no_memory;
 };
 
@@ -271,7 +271,8 @@ static enum MHD_Result body_take(struct exchange *exchange, const char *data, si
     size_t limit = request->config->body_limit;
 
     if (!exchange->answered && exchange->body_size + size > limit) {
-        if (answer_problem(&exchange->answer, request, PROBLEM_TOO_LARGE, "the limit of a body is %zu bytes", limit) < 0)
+        if (answer_problem(&exchange->answer, request, PROBLEM_TOO_LARGE, "the limit of a body is %zu bytes", limit) <
+            0)
             return MHD_NO;
         exchange->answered = exchange->last = true;
     }
@@ -302,8 +303,8 @@ static int stream_admit(struct exchange *exchange)
         return 0;
     answer_done(&exchange->answer);
     answer_header(&exchange->answer, "Retry-After", "5");
-    return answer_problem(&exchange->answer, &exchange->request, PROBLEM_TOO_MANY_STREAMS,
-                          "%d event streams are open", api->config.stream_limit);
+    return answer_problem(&exchange->answer, &exchange->request, PROBLEM_TOO_MANY_STREAMS, "%d event streams are open",
+                          api->config.stream_limit);
 }
 
 /* A 500 says little to the client; what the database said goes to the daemon. */
@@ -344,9 +345,8 @@ static enum MHD_Result exchange_finish(struct exchange *exchange)
     return answer_send(exchange);
 }
 
-static enum MHD_Result request_see(void *user, struct MHD_Connection *connection, const char *url,
-                                   const char *method, const char *version, const char *data, size_t *data_size,
-                                   void **state)
+static enum MHD_Result request_see(void *user, struct MHD_Connection *connection, const char *url, const char *method,
+                                   const char *version, const char *data, size_t *data_size, void **state)
 {
     struct listener *listener = user;
     struct exchange *exchange = *state;
@@ -426,17 +426,12 @@ static int listener_start(struct api *api, struct listener *listener, unsigned t
     snprintf(message, 256, "the HTTP library didn't start");
     listener->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-        request_see, listener,
-        MHD_OPTION_EXTERNAL_LOGGER, library_said, listener, /* first, to hear about the others */
-        MHD_OPTION_LISTEN_SOCKET, listener->fd,
-        MHD_OPTION_ARRAY, threads > 1 ? pool : &pool[1],
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTION_LIMIT,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL,
-        MHD_OPTION_END);
+        request_see, listener, MHD_OPTION_EXTERNAL_LOGGER, library_said, listener, /* first, to hear about the others */
+        MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_ARRAY, threads > 1 ? pool : &pool[1],
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTION_LIMIT, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL, MHD_OPTION_END);
     listener->message = NULL;
     return listener->daemon ? 0 : -EIO;
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define LIST_LIMIT_MAX 200
-#define LIST_LIMIT 50
+#define LIST_LIMIT     50
 
 /* Read the filter; false when a problem has been answered. */
 static bool filter_read(const struct request *request, struct answer *answer, struct db_job_filter *ret)
@@ -19,7 +19,8 @@ static bool filter_read(const struct request *request, struct answer *answer, st
     const char *state = request_query(request, "state"), *cursor = request_query(request, "cursor");
     int64_t limit;
 
-    *ret = (struct db_job_filter){ .state = -1, .kind = request_query(request, "kind"),
+    *ret = (struct db_job_filter){ .state = -1,
+                                   .kind = request_query(request, "kind"),
                                    .label = request_query(request, "label"),
                                    .parent = request_query(request, "parent") };
     if (request_int(request, answer, "limit", 1, LIST_LIMIT_MAX, LIST_LIMIT, &limit) < 0)
@@ -101,8 +102,8 @@ int handle_job_list(const struct request *request, struct answer *answer)
     db_jobs_free(jobs, count);
     if (r < 0)
         return r;
-    return answer_json(answer, 200, json_pack("{s:O, s:o}", "jobs", list, "next",
-                                              more ? json_string(cursor) : json_null()));
+    return answer_json(answer, 200,
+                       json_pack("{s:O, s:o}", "jobs", list, "next", more ? json_string(cursor) : json_null()));
 }
 
 int handle_job_get(const struct request *request, struct answer *answer)

@@ -17,9 +17,12 @@ static const char page_policy[] =
 static const struct {
     const char *ending, *type;
 } types[] = {
-    { ".html", "text/html; charset=utf-8" }, { ".js", "text/javascript; charset=utf-8" },
-    { ".css", "text/css; charset=utf-8" },   { ".svg", "image/svg+xml" },
-    { ".png", "image/png" },                 { ".yaml", "application/yaml" },
+    { ".html", "text/html; charset=utf-8" },
+    { ".js", "text/javascript; charset=utf-8" },
+    { ".css", "text/css; charset=utf-8" },
+    { ".svg", "image/svg+xml" },
+    { ".png", "image/png" },
+    { ".yaml", "application/yaml" },
 };
 
 static const char *type_find(const char *name)

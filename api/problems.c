@@ -31,8 +31,7 @@ const struct problem_info problems[PROBLEM_COUNT] = {
     [PROBLEM_TOO_LARGE] = { "too-large", 413, "The body is too large", "The limit is in the detail." },
     [PROBLEM_MEDIA_TYPE] = { "unsupported-type", 415, "The body must be application/json",
                              "Send Content-Type: application/json." },
-    [PROBLEM_RANGE] = { "bad-range", 416, "The range lies outside of the file",
-                        "Content-Range has the file's size." },
+    [PROBLEM_RANGE] = { "bad-range", 416, "The range lies outside of the file", "Content-Range has the file's size." },
     [PROBLEM_HOST] = { "wrong-host", 421, "This is not the host you are looking for",
                        "The Host header must be a loopback name or the address riftd listens on, with its port. "
                        "This keeps web pages from reaching riftd through a DNS name of their own." },

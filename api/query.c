@@ -46,8 +46,8 @@ static int int_parse(const char *text, int64_t *ret)
     return 0;
 }
 
-int request_int(const struct request *request, struct answer *answer, const char *name,
-              int64_t min, int64_t max, int64_t fallback, int64_t *ret)
+int request_int(const struct request *request, struct answer *answer, const char *name, int64_t min, int64_t max,
+                int64_t fallback, int64_t *ret)
 {
     const char *text = request_query(request, name);
     int64_t value;
@@ -57,8 +57,8 @@ int request_int(const struct request *request, struct answer *answer, const char
         return 0;
     }
     if (int_parse(text, &value) < 0 || value < min || value > max) {
-        answer_problem(answer, request, PROBLEM_BAD_QUERY,
-                       "%s must be a whole number from %" PRId64 " to %" PRId64, name, min, max);
+        answer_problem(answer, request, PROBLEM_BAD_QUERY, "%s must be a whole number from %" PRId64 " to %" PRId64,
+                       name, min, max);
         return -EINVAL;
     }
     *ret = value;

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define POINTS_MAX 2000
-#define POINTS 500
+#define POINTS     500
 
 static int series_answer(const struct request *request, struct answer *answer, const struct db_job *job)
 {
@@ -22,9 +22,8 @@ static int series_answer(const struct request *request, struct answer *answer, c
         return count;
     json_t *list = json_array();
     for (int i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "name", series[i].name,
-                                              "count", (json_int_t)series[i].count,
-                                              "last_step", (json_int_t)series[i].last_step,
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "name", series[i].name, "count",
+                                              (json_int_t)series[i].count, "last_step", (json_int_t)series[i].last_step,
                                               "last", number_json(series[i].last), "min", number_json(series[i].min),
                                               "max", number_json(series[i].max)));
     free(series);
@@ -51,14 +50,13 @@ int handle_job_metrics(const struct request *request, struct answer *answer)
         return count;
     json_t *list = json_array();
     for (int i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:I, s:o, s:o, s:I}", "step", (json_int_t)points[i].step,
-                                              "epoch", number_json(points[i].epoch),
-                                              "value", number_json(points[i].value),
+        json_array_append_new(list, json_pack("{s:I, s:o, s:o, s:I}", "step", (json_int_t)points[i].step, "epoch",
+                                              number_json(points[i].epoch), "value", number_json(points[i].value),
                                               "time_ms", (json_int_t)points[i].time_ms));
     if (count >= 0)
         free(points);
-    return answer_json(answer, 200, json_pack("{s:s, s:s, s:s, s:o}", "job", job.id, "kind", job.kind, "name", name,
-                                              "points", list));
+    return answer_json(
+        answer, 200, json_pack("{s:s, s:s, s:s, s:o}", "job", job.id, "kind", job.kind, "name", name, "points", list));
 }
 
 /* Rows of one type as JSON objects, without the journal's own members. */
@@ -110,7 +108,8 @@ static json_t *lowest_so_far(const json_t *rows)
     json_t *row, *lowest = NULL;
     size_t i;
 
-    json_array_foreach(rows, i, row) {
+    json_array_foreach(rows, i, row)
+    {
         json_t *mrc = json_object_get(row, "mrc");
         if (json_is_number(mrc) && json_number_value(mrc) < least) {
             least = json_number_value(mrc);

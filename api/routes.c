@@ -20,9 +20,11 @@ static const struct route routes[] = {
     { "GET", "/v1/jobs/{id}/metrics", handle_job_metrics, false, "name,since,max_points,step",
       "Names of the curves, or the points of one" },
     { "GET", "/v1/jobs/{id}/modules", handle_job_modules, false, "step", "Robust criticality of each module" },
-    { "GET", "/v1/jobs/{id}/interpolation", handle_job_interpolation, false, "step", "Points between two sets of weights" },
+    { "GET", "/v1/jobs/{id}/interpolation", handle_job_interpolation, false, "step",
+      "Points between two sets of weights" },
     { "GET", "/v1/jobs/{id}/evaluations", handle_job_evaluations, false, "step", "Measured losses and accuracies" },
-    { "GET", "/v1/jobs/{id}/events", handle_job_events, false, "after,wait,limit", "A job's events, live or as a list" },
+    { "GET", "/v1/jobs/{id}/events", handle_job_events, false, "after,wait,limit",
+      "A job's events, live or as a list" },
     { "GET", "/v1/jobs/{id}/log", handle_job_log, false, "tail,step", "What the worker wrote to its log" },
     { "GET", "/v1/jobs/{id}/artifacts", handle_job_artifacts, false, "", "Files that a job made" },
     { "GET", "/v1/jobs/{id}/artifacts/{name...}", handle_job_artifact, false, "", "Download a file" },
@@ -171,8 +173,8 @@ int route_find(struct request *request, const char *method, const char *raw_path
             request->route = &routes[i];
             return 0;
         }
-        snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow), "%s%s%s", *allow ? ", " : "",
-                 routes[i].method, strcmp(routes[i].method, "GET") ? "" : ", HEAD");
+        snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow), "%s%s%s", *allow ? ", " : "", routes[i].method,
+                 strcmp(routes[i].method, "GET") ? "" : ", HEAD");
     }
     if (!*allow)
         return -ENOENT;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUEUE_MAX 10000
+#define QUEUE_MAX  10000
 #define QUEUE_PAGE 200
 
 int handle_healthz(const struct request *request, struct answer *answer)
@@ -38,8 +38,9 @@ int handle_version(const struct request *request, struct answer *answer)
 {
     int64_t now_ms = request->config->now_ms(request->config->user);
 
-    return answer_json(answer, 200, json_pack("{s:s, s:s, s:s, s:o}", "name", "riftd", "version", RIFT_VERSION,
-                                              "api", "v1", "time", time_json(now_ms)));
+    return answer_json(answer, 200,
+                       json_pack("{s:s, s:s, s:s, s:o}", "name", "riftd", "version", RIFT_VERSION, "api", "v1", "time",
+                                 time_json(now_ms)));
 }
 
 int handle_devices(const struct request *request, struct answer *answer)
@@ -60,20 +61,29 @@ int handle_problem(const struct request *request, struct answer *answer)
 {
     for (int i = 0; i < PROBLEM_COUNT; i++)
         if (!strcmp(problems[i].code, request->name))
-            return answer_json(answer, 200, json_pack("{s:s, s:i, s:s, s:s}", "code", problems[i].code,
-                                                      "status", problems[i].status, "title", problems[i].title,
-                                                      "meaning", problems[i].meaning));
+            return answer_json(answer, 200,
+                               json_pack("{s:s, s:i, s:s, s:s}", "code", problems[i].code, "status", problems[i].status,
+                                         "title", problems[i].title, "meaning", problems[i].meaning));
     return answer_problem(answer, request, PROBLEM_NO_ROUTE, "there is no error of this code");
 }
 
 /* ---- fields ---- */
 
 static const char *const type_names[] = {
-    [FIELD_BOOL] = "bool",         [FIELD_INT] = "int",         [FIELD_REAL] = "real",
-    [FIELD_PIXEL] = "pixel",       [FIELD_STRING] = "string",   [FIELD_ENUM] = "enum",
-    [FIELD_INT_LIST] = "int-list", [FIELD_REAL_LIST] = "real-list", [FIELD_STRING_LIST] = "string-list",
-    [FIELD_WEIGHTS] = "weights",   [FIELD_MODULES] = "modules", [FIELD_ATTACK] = "attack",
-    [FIELD_ATTACK_LIST] = "attack-list", [FIELD_OBJECT] = "object",
+    [FIELD_BOOL] = "bool",
+    [FIELD_INT] = "int",
+    [FIELD_REAL] = "real",
+    [FIELD_PIXEL] = "pixel",
+    [FIELD_STRING] = "string",
+    [FIELD_ENUM] = "enum",
+    [FIELD_INT_LIST] = "int-list",
+    [FIELD_REAL_LIST] = "real-list",
+    [FIELD_STRING_LIST] = "string-list",
+    [FIELD_WEIGHTS] = "weights",
+    [FIELD_MODULES] = "modules",
+    [FIELD_ATTACK] = "attack",
+    [FIELD_ATTACK_LIST] = "attack-list",
+    [FIELD_OBJECT] = "object",
 };
 
 /* "a|b" -> ["a", "b"]; null for NULL. */
@@ -95,11 +105,11 @@ static json_t *field_json(const struct spec_field *field)
     for (int kind = 0; kind < JOB_KIND_COUNT; kind++)
         if (field->kinds & 1u << kind)
             json_array_append_new(kinds, json_string(job_kinds[kind].name));
-    return json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:b, s:s, s:s}", "pointer", field->pointer,
-                     "type", type_names[field->type], "kinds", kinds, "required", !field->fallback,
-                     "default", text_json(field->fallback), "min", ranged ? number_json(field->min) : json_null(),
-                     "max", ranged ? number_json(field->max) : json_null(), "values", values_json(field->values),
-                     "nullable", field->nullable, "unit", field->unit ? field->unit : "", "meaning", field->meaning);
+    return json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:b, s:s, s:s}", "pointer", field->pointer, "type",
+                     type_names[field->type], "kinds", kinds, "required", !field->fallback, "default",
+                     text_json(field->fallback), "min", ranged ? number_json(field->min) : json_null(), "max",
+                     ranged ? number_json(field->max) : json_null(), "values", values_json(field->values), "nullable",
+                     field->nullable, "unit", field->unit ? field->unit : "", "meaning", field->meaning);
 }
 
 int handle_fields(const struct request *request, struct answer *answer)

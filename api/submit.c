@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AFTER_MAX 64
+#define AFTER_MAX      64
 #define KEY_LENGTH_MAX 255
-#define STEP_PREFIX "step:"
+#define STEP_PREFIX    "step:"
 
 /* The jobs that one new job depends on. */
 struct needs {
@@ -110,7 +110,8 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
         return ref_to_step(resolver, ref, job.id, mrc);
     if (mrc ? kind == JOB_MRC : ref->artifact || (kind >= 0 && job_kinds[kind].weights))
         return ref_point(resolver, ref, job.id, NULL);
-    snprintf(message, sizeof(message), mrc ? "this is a %s job, not an mrc job" : "a %s job makes no weights", job.kind);
+    snprintf(message, sizeof(message), mrc ? "this is a %s job, not an mrc job" : "a %s job makes no weights",
+             job.kind);
     error_add(resolver->errors, ref->pointer, message);
     return 0;
 }
@@ -127,7 +128,8 @@ static int dataset_check(const struct request *request, const struct job_spec *s
     json_auto_t *sets = request->config->datasets(request->config->user);
     if (!sets)
         return -ENOMEM;
-    json_array_foreach(sets, i, set) {
+    json_array_foreach(sets, i, set)
+    {
         const char *name = json_string_value(json_object_get(set, "name"));
         if (name && !strcmp(name, wanted))
             return 0;
@@ -143,7 +145,8 @@ static int spec_refuse(const struct request *request, struct answer *answer, jso
 }
 
 /* Body -> checked spec with resolved references. 1; 0 when answered. */
-static int spec_read(const struct request *request, struct answer *answer, struct job_spec *ret, struct needs *ret_needs)
+static int spec_read(const struct request *request, struct answer *answer, struct job_spec *ret,
+                     struct needs *ret_needs)
 {
     json_error_t where;
     struct spec_errors wrong = { 0 };
@@ -209,9 +212,15 @@ static int draft_add(struct drafts *drafts, const struct job_spec *spec, const j
     for (int i = 0; i < draft->needs.count; i++)
         draft->after[i] = draft->needs.ids[i];
     drafts->jobs[place] = (struct db_new_job){
-        .id = draft->id, .kind = job_kinds[kind].name, .label = spec->label, .spec = draft->spec, .priority = spec->priority,
-        .parent = place ? drafts->list[0].id : NULL, .step = place - 1,
-        .after = draft->after, .after_count = draft->needs.count,
+        .id = draft->id,
+        .kind = job_kinds[kind].name,
+        .label = spec->label,
+        .spec = draft->spec,
+        .priority = spec->priority,
+        .parent = place ? drafts->list[0].id : NULL,
+        .step = place - 1,
+        .after = draft->after,
+        .after_count = draft->needs.count,
     };
     return 0;
 }
@@ -278,7 +287,8 @@ static int drafts_insert(const struct request *request, struct answer *answer, s
     int r = db_job_insert(config->db, drafts->jobs, drafts->count, header ? key : NULL, hash,
                           config->now_ms(config->user), id);
     if (r == -EEXIST)
-        return answer_problem(answer, request, PROBLEM_KEY_REUSED, "this Idempotency-Key came with another body before");
+        return answer_problem(answer, request, PROBLEM_KEY_REUSED,
+                              "this Idempotency-Key came with another body before");
     if (r == -ENOENT)
         return answer_problem(answer, request, PROBLEM_BAD_SPEC, "a job that the spec names was deleted just now");
     if (r < 0)

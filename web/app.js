@@ -146,9 +146,9 @@ async function showArtifacts(job) {
 
 async function showDetail() {
   const id = location.hash.slice(1);
-  byId("detail").hidden = !id;
-  if (!id) return;
+  if (!id) return (byId("detail").hidden = true);
   const job = await ask(`v1/jobs/${encodeURIComponent(id)}`);
+  byId("detail").hidden = false;
   byId("detail-title").replaceChildren(`${job.kind} ${job.label || ""} ${job.id}: `, state(job.state));
   byId("error").hidden = !job.error;
   byId("error").textContent = job.error ? job.error.message : "";

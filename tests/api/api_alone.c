@@ -130,23 +130,29 @@ static json_t *do_event(struct alone *alone, const json_t *command)
         const char *type, *name;
         enum db_row_type row;
     } rows[] = {
-        { "metric", "name", ROW_METRIC }, { "module", "module", ROW_MODULE }, { "alpha", NULL, ROW_ALPHA },
-        { "evaluation", "name", ROW_EVALUATION }, { "artifact", "name", ROW_ARTIFACT }, { "progress", NULL, ROW_PROGRESS },
+        { "metric", "name", ROW_METRIC },     { "module", "module", ROW_MODULE },
+        { "alpha", NULL, ROW_ALPHA },         { "evaluation", "name", ROW_EVALUATION },
+        { "artifact", "name", ROW_ARTIFACT }, { "progress", NULL, ROW_PROGRESS },
     };
     json_t *fields = json_object_get(command, "fields");
     int64_t offset = json_integer_value(json_object_get(command, "offset"));
     const char *type = text_of(fields, "type");
     char *text = json_dumps(fields, JSON_COMPACT);
-    struct db_ingest_event event = { .seq = json_integer_value(json_object_get(fields, "seq")),
-                                     .time_ms = now_ms(NULL), .type = type, .fields = text };
+    struct db_ingest_event event = {
+        .seq = json_integer_value(json_object_get(fields, "seq")), .time_ms = now_ms(NULL), .type = type, .fields = text
+    };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (!strcmp(rows[i].type, type))
             event.row = (struct db_row){
-                .type = rows[i].row, .name = rows[i].name ? text_of(fields, rows[i].name) : NULL,
-                .step = json_integer_value(json_object_get(fields, "step")), .epoch = real_of(fields, "epoch"),
-                .value = real_of(fields, "value"), .alpha = real_of(fields, "alpha"),
-                .size = json_integer_value(json_object_get(fields, "size")), .sha256 = text_of(fields, "sha256"),
+                .type = rows[i].row,
+                .name = rows[i].name ? text_of(fields, rows[i].name) : NULL,
+                .step = json_integer_value(json_object_get(fields, "step")),
+                .epoch = real_of(fields, "epoch"),
+                .value = real_of(fields, "value"),
+                .alpha = real_of(fields, "alpha"),
+                .size = json_integer_value(json_object_get(fields, "size")),
+                .sha256 = text_of(fields, "sha256"),
                 .fields = text,
             };
     int r = db_ingest(alone->db, text_of(command, "job"), offset, offset + 1, &event, 1);
@@ -219,12 +225,12 @@ static int tables_print(void)
     struct answer answer = { 0 };
 
     for (int i = 0; i < count; i++)
-        json_array_append_new(route_list, json_pack("{s:s, s:s, s:s, s:s}", "method", routes[i].method, "path",
-                                                    routes[i].path, "query", routes[i].query, "summary",
-                                                    routes[i].summary));
+        json_array_append_new(route_list,
+                              json_pack("{s:s, s:s, s:s, s:s}", "method", routes[i].method, "path", routes[i].path,
+                                        "query", routes[i].query, "summary", routes[i].summary));
     for (int i = 0; i < PROBLEM_COUNT; i++)
-        json_array_append_new(problem_list, json_pack("{s:s, s:i}", "code", problems[i].code, "status",
-                                                      problems[i].status));
+        json_array_append_new(problem_list,
+                              json_pack("{s:s, s:i}", "code", problems[i].code, "status", problems[i].status));
     if (handle_fields(NULL, &answer) < 0)
         return 1;
     json_auto_t *fields = json_loadb(answer.text, answer.size, 0, NULL);
@@ -268,11 +274,21 @@ int main(int argc, char **argv)
     alone.datasets = json_array();
     alone.cancelled = json_array();
     struct api_config config = {
-        .address = "127.0.0.1", .jobs_dir = jobs, .web_dir = argv[2], .openapi_path = argv[3],
-        .socket_path = socket_path, .body_limit = argc == 7 ? strtoul(argv[4], NULL, 10) : 0,
-        .stream_limit = argc == 7 ? atoi(argv[5]) : 0, .heartbeat_ms = argc == 7 ? atoi(argv[6]) : 0,
-        .user = &alone, .bell = on_bell, .cancel = on_cancel, .devices = on_devices, .datasets = on_datasets,
-        .now_ms = now_ms, .failed = on_failed,
+        .address = "127.0.0.1",
+        .jobs_dir = jobs,
+        .web_dir = argv[2],
+        .openapi_path = argv[3],
+        .socket_path = socket_path,
+        .body_limit = argc == 7 ? strtoul(argv[4], NULL, 10) : 0,
+        .stream_limit = argc == 7 ? atoi(argv[5]) : 0,
+        .heartbeat_ms = argc == 7 ? atoi(argv[6]) : 0,
+        .user = &alone,
+        .bell = on_bell,
+        .cancel = on_cancel,
+        .devices = on_devices,
+        .datasets = on_datasets,
+        .now_ms = now_ms,
+        .failed = on_failed,
     };
     int r = db_open(path, &alone.db, message);
     config.db = alone.db;

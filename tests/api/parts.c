@@ -10,20 +10,32 @@ static void hosts(void)
         const char *host, *bound;
         bool allowed;
     } cases[] = {
-        { "localhost:8080", "127.0.0.1", true },     { "LOCALHOST:8080", "127.0.0.1", true },
-        { "127.0.0.1:8080", "127.0.0.1", true },     { "127.9.9.9:8080", "127.0.0.1", true },
-        { "[::1]:8080", "127.0.0.1", true },         { "[0:0:0:0:0:0:0:1]:8080", "::1", true },
-        { "192.168.1.5:8080", "192.168.1.5", true }, { "192.168.1.6:8080", "192.168.1.5", false },
-        { "192.168.1.6:8080", "0.0.0.0", true },     { "[fe80::1]:8080", "::", true },
-        { "10.0.0.1:8080", "::", true },             { "evil.example:8080", "0.0.0.0", false },
-        { "evil.example:8080", "127.0.0.1", false }, { "localhost", "127.0.0.1", false },
-        { "localhost:8081", "127.0.0.1", false },    { "localhost:8080.", "127.0.0.1", false },
-        { "localhost:08080x", "127.0.0.1", false },  { "localhost:", "127.0.0.1", false },
-        { ":8080", "127.0.0.1", false },             { "", "127.0.0.1", false },
-        { "[::1:8080", "127.0.0.1", false },         { "[::1]8080", "127.0.0.1", false },
+        { "localhost:8080", "127.0.0.1", true },
+        { "LOCALHOST:8080", "127.0.0.1", true },
+        { "127.0.0.1:8080", "127.0.0.1", true },
+        { "127.9.9.9:8080", "127.0.0.1", true },
+        { "[::1]:8080", "127.0.0.1", true },
+        { "[0:0:0:0:0:0:0:1]:8080", "::1", true },
+        { "192.168.1.5:8080", "192.168.1.5", true },
+        { "192.168.1.6:8080", "192.168.1.5", false },
+        { "192.168.1.6:8080", "0.0.0.0", true },
+        { "[fe80::1]:8080", "::", true },
+        { "10.0.0.1:8080", "::", true },
+        { "evil.example:8080", "0.0.0.0", false },
+        { "evil.example:8080", "127.0.0.1", false },
+        { "localhost", "127.0.0.1", false },
+        { "localhost:8081", "127.0.0.1", false },
+        { "localhost:8080.", "127.0.0.1", false },
+        { "localhost:08080x", "127.0.0.1", false },
+        { "localhost:", "127.0.0.1", false },
+        { ":8080", "127.0.0.1", false },
+        { "", "127.0.0.1", false },
+        { "[::1:8080", "127.0.0.1", false },
+        { "[::1]8080", "127.0.0.1", false },
         { "localhost.evil.example:8080", "127.0.0.1", false },
         { "127.0.0.1.evil.example:8080", "127.0.0.1", false },
-        { "127.1:8080", "127.0.0.1", false },        { "user@localhost:8080", "127.0.0.1", false },
+        { "127.1:8080", "127.0.0.1", false },
+        { "user@localhost:8080", "127.0.0.1", false },
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -58,8 +70,8 @@ static void origins(void)
 static void cursors(void)
 {
     static const int64_t numbers[] = { 1, 2, 9, 10, 99, 100, 12345, 9007199254740993, INT64_MAX };
-    static const char *const bad[] = { "", "x", "ag", "!!!!", "ajE=", "ajAx", "LTE", "ajE\n", "AAAA",
-                                       "ajEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNA" };
+    static const char *const bad[] = { "",     "x",   "ag",    "!!!!", "ajE=",
+                                       "ajAx", "LTE", "ajE\n", "AAAA", "ajEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNA" };
     char text[CURSOR_SIZE];
     int64_t number;
 
@@ -96,7 +108,7 @@ static void escapes(void)
     static const struct {
         const char *raw, *plain; /* plain NULL: refused */
     } cases[] = {
-        { "a%20b", "a b" }, { "%41", "A" }, { "a%2fb", NULL }, { "a%2Fb", NULL }, { "%00", NULL }, { "a%", NULL },
+        { "a%20b", "a b" }, { "%41", "A" },  { "a%2fb", NULL }, { "a%2Fb", NULL }, { "%00", NULL },    { "a%", NULL },
         { "a%4", NULL },    { "%zz", NULL }, { "%0a", NULL },   { "%7f", NULL },   { "%252e", "%2e" }, { "", "" },
     };
 

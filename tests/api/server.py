@@ -241,8 +241,9 @@ class Daemon(Server):
             sys.exit(SKIP)
         self.dir = tempfile.mkdtemp(prefix="rift-api-")
         self.log = open(os.path.join(self.dir, "test.log"), "w+b")
-        self.process = subprocess.Popen([RIFTD, "--state", self.dir, "--listen", "127.0.0.1:0"], stdout=self.log,
-                                        stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen([RIFTD, "--state", self.dir, "--listen", "127.0.0.1:0", "--web",
+                                         os.path.join(ROOT, "web"), "--openapi", os.path.join(ROOT, "openapi.yaml")],
+                                        stdout=self.log, stderr=subprocess.STDOUT)
         address = os.path.join(self.dir, "riftd.address")
         until = time.monotonic() + DEADLINE_S
         while not (os.path.exists(address) and os.path.getsize(address)):
