@@ -138,6 +138,36 @@ static int dataset_check(const struct request *request, const struct job_spec *s
     return 0;
 }
 
+/* Does a slot on `device` take a job that asks for `wanted`? As db_job_claim has it. */
+static bool device_serves(const char *device, const char *wanted)
+{
+    size_t family = strcspn(device, ":");
+
+    return !strcmp(wanted, "auto") || !strcmp(wanted, device) ||
+           (strlen(wanted) == family && !strncmp(wanted, device, family)) ||
+           (!strcmp(wanted, "ref") && family == 3 && !strncmp(device, "cpu", family));
+}
+
+/* A job that no slot will ever take would wait for ever: say so now. */
+static int device_check(const struct request *request, const struct job_spec *spec, json_t *errors)
+{
+    json_t *slot;
+    size_t i;
+
+    json_auto_t *slots = request->config->devices(request->config->user);
+    if (!slots)
+        return -ENOMEM;
+    json_array_foreach(slots, i, slot)
+    {
+        const char *device = json_string_value(json_object_get(slot, "id"));
+        if (device && device_serves(device, spec->device))
+            return 0;
+    }
+    if (strcmp(spec->device, "auto") != 0)
+        error_add(errors, "/device", "no slot of this server is on such a device; see GET /v1/devices");
+    return 0;
+}
+
 static int spec_refuse(const struct request *request, struct answer *answer, json_t *errors, int total)
 {
     return answer_errors(answer, request, PROBLEM_BAD_SPEC, json_incref(errors),
@@ -167,6 +197,8 @@ static int spec_read(const struct request *request, struct answer *answer, struc
     }
     if (r >= 0)
         r = dataset_check(request, &first, errors);
+    if (r >= 0)
+        r = device_check(request, &first, errors);
     if (r >= 0)
         r = spec_refs(first.json, ref_resolve, &resolver);
     if (r < 0)
@@ -217,6 +249,7 @@ static int draft_add(struct drafts *drafts, const struct job_spec *spec, const j
         .label = spec->label,
         .spec = draft->spec,
         .priority = spec->priority,
+        .device = spec->device,
         .parent = place ? drafts->list[0].id : NULL,
         .step = place - 1,
         .after = draft->after,

@@ -44,6 +44,12 @@ static json_t *on_datasets(void *user)
     return json_deep_copy(daemon->datasets);
 }
 
+static void on_failed(void *user, const char *message)
+{
+    (void)user;
+    log_error("a request failed: %s", message);
+}
+
 static int64_t on_now_ms(void *user)
 {
     (void)user;
@@ -125,6 +131,7 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .devices = on_devices,
         .datasets = on_datasets,
         .now_ms = on_now_ms,
+        .failed = on_failed,
     };
     char message[256];
     int r = api_start(&config, &daemon->api, message);

@@ -30,6 +30,8 @@ REFUSED = [
                  "model": {"weights": {"model": ID}}}).encode(), 422, "bad-spec"),
     ("a data set nobody registered", "POST", "/v1/jobs", JSON,
      b'{"kind":"train","dataset":{"name":"no such set"}}', 422, "bad-spec"),
+    ("a device without a slot", "POST", "/v1/jobs", JSON,
+     b'{"kind":"train","device":"cuda:7","dataset":{"format":"idx","path":"/x"}}', 422, "bad-spec"),
     ("a form", "POST", "/v1/jobs", {"Content-Type": "application/x-www-form-urlencoded"}, b"kind=mrc", 415,
      "unsupported-type"),
     ("text", "POST", "/v1/jobs", {"Content-Type": "text/plain"}, b"{}", 415, "unsupported-type"),
