@@ -100,8 +100,11 @@ int adversarial_training(struct run *run, json_t **ret_result)
     const struct attack_spec *attack = attack_given(&run->spec.attack) ? &run->spec.attack : NULL;
     struct images train = { 0 }, judge = { 0 };
     struct batch batch = { 0 };
-    struct training t = { .run = run, .batch = &batch, .epochs = run->spec.train.epochs,
-                          .evaluate_every = run->spec.train.evaluate_every, .attack = attack,
+    struct training t = { .run = run,
+                          .batch = &batch,
+                          .epochs = run->spec.train.epochs,
+                          .evaluate_every = run->spec.train.evaluate_every,
+                          .attack = attack,
                           .select_robust = run->spec.train.method != TRAIN_STANDARD && attack,
                           .step = adversarial_step };
     bool *all = calloc((size_t)run->model->tensor_count, sizeof(*all));

@@ -38,8 +38,9 @@ static void *tensor_add(struct checkpoint *into, const char *name, enum dtype dt
     assert(into->count < CHECKPOINT_TENSORS);
     if (!memory)
         return NULL;
-    into->tensors[into->count] = (struct safetensor){ .name = name, .dtype = dtype, .rank = 1, .shape = { count },
-                                                      .data = memory, .size = size };
+    into->tensors[into->count] = (struct safetensor){
+        .name = name, .dtype = dtype, .rank = 1, .shape = { count }, .data = memory, .size = size
+    };
     into->owned[into->count++] = memory;
     return memory;
 }
@@ -101,7 +102,8 @@ static int checkpoint_fill(struct run *run, struct checkpoint *checkpoint)
     for (int i = 0; i < run->saver_count; i++) {
         int r = run->savers[i].save(run, run->savers[i].user, checkpoint);
         if (r < 0)
-            return fault_set(&run->why, r, "%s", *run->why.message ? run->why.message : "no memory to write a checkpoint");
+            return fault_set(&run->why, r, "%s",
+                             *run->why.message ? run->why.message : "no memory to write a checkpoint");
     }
     return 0;
 }

@@ -21,8 +21,8 @@ struct run;
 
 /* Being filled, or read back. Valid as {0}. */
 struct checkpoint {
-    json_t *state;                                  /* {"epoch": 3, ...}: one member a saver */
-    struct safetensor tensors[CHECKPOINT_TENSORS];  /* to be written */
+    json_t *state;                                 /* {"epoch": 3, ...}: one member a saver */
+    struct safetensor tensors[CHECKPOINT_TENSORS]; /* to be written */
     void *owned[CHECKPOINT_TENSORS];
     int count;
     struct safetensors *file; /* read back */

@@ -145,8 +145,9 @@ static int step_up(struct criticality *c, int n)
     struct run *run = c->run;
     const struct tensor_info *info = tensor(c);
     struct plan *plan;
-    int r = run_plan(run, (struct plan_spec){ .batch = n, .mode = PLAN_EVAL, .first = c->frontier.first, .wanted = c->wanted },
-                     &plan);
+    int r = run_plan(
+        run, (struct plan_spec){ .batch = n, .mode = PLAN_EVAL, .first = c->frontier.first, .wanted = c->wanted },
+        &plan);
 
     if (r == 0)
         r = frontier_load(&c->frontier, &c->batch, c->fixed.d_adv, c->order, c->position, n, plan);
@@ -159,8 +160,8 @@ static int step_up(struct criticality *c, int n)
     if (r == 0)
         r = run_device(run, run->ops->copy(run->dev, c->finite, weight(c), (size_t)info->count * sizeof(float)));
     if (r == 0)
-        r = run_device(run, run->ops->axpy(run->dev, info->count, (float)run->spec.mrc.lr, c->gradient + info->offset,
-                                           weight(c)));
+        r = run_device(
+            run, run->ops->axpy(run->dev, info->count, (float)run->spec.mrc.lr, c->gradient + info->offset, weight(c)));
     weights_touch(run->weights, module(c)->weight);
     return r;
 }
@@ -171,7 +172,8 @@ static int step_back(struct criticality *c)
     struct run *run = c->run;
 
     c->non_finite = true;
-    run_log(run, "%s: the ascent has overflowed in pass %d; the last finite point counts", module(c)->name, c->pass + 1);
+    run_log(run, "%s: the ascent has overflowed in pass %d; the last finite point counts", module(c)->name,
+            c->pass + 1);
     weights_touch(run->weights, module(c)->weight);
     return run_device(run, run->ops->copy(run->dev, weight(c), c->finite, (size_t)tensor(c)->count * sizeof(float)));
 }
@@ -248,8 +250,9 @@ static int judge(struct criticality *c)
     c->position = 0;
     c->ascended = false;
     json_t *event = module_row(c);
-    json_object_update_new(event, json_pack("{s:i, s:o, s:f, s:o}", "pass", c->pass, "loss", json_number(now.loss),
-                                            "accuracy", now.accuracy, "relative_norm", json_number(norm / c->theta_norm)));
+    json_object_update_new(event,
+                           json_pack("{s:i, s:o, s:f, s:o}", "pass", c->pass, "loss", json_number(now.loss), "accuracy",
+                                     now.accuracy, "relative_norm", json_number(norm / c->theta_norm)));
     return run_event(run, "module", event);
 }
 
@@ -340,8 +343,8 @@ static int criticality_run(struct criticality *c, json_t **ret_result)
         run_fail(run, FAILURE_NOT_FINITE, "the loss at theta is not finite");
         return -EDOM;
     }
-    r = run_event(run, "evaluation", json_pack("{s:s, s:f, s:f}", "name", "start", "loss", c->start.loss, "accuracy",
-                                               c->start.accuracy));
+    r = run_event(run, "evaluation",
+                  json_pack("{s:s, s:f, s:f}", "name", "start", "loss", c->start.loss, "accuracy", c->start.accuracy));
     run->outer = (struct outer){ "mrc", 0, 2 * (int64_t)c->count * run->spec.mrc.steps * c->fixed.d_adv->count };
     while (r == 0 && c->at < c->count)
         r = module_criticality(c);
@@ -359,7 +362,8 @@ static int modules_choose(struct criticality *c)
 
     for (int i = 0; i < run->spec.mrc.module_count; i++)
         if (model_module(model, run->spec.mrc.modules[i]) < 0)
-            return run_fail(run, FAILURE_BAD_SPEC, "mrc.modules: %s has no module \"%s\"", model->arch, run->spec.mrc.modules[i]);
+            return run_fail(run, FAILURE_BAD_SPEC, "mrc.modules: %s has no module \"%s\"", model->arch,
+                            run->spec.mrc.modules[i]);
     for (int m = 0; m < model->module_count; m++) {
         bool chosen = !run->spec.mrc.modules;
 

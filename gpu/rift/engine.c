@@ -48,8 +48,14 @@ static int64_t clock_ms(clockid_t clock)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int64_t wall_ms(void) { return clock_ms(CLOCK_REALTIME); }
-static int64_t steady_ms(void) { return clock_ms(CLOCK_MONOTONIC); }
+static int64_t wall_ms(void)
+{
+    return clock_ms(CLOCK_REALTIME);
+}
+static int64_t steady_ms(void)
+{
+    return clock_ms(CLOCK_MONOTONIC);
+}
 
 /* ---- spec ----------------------------------------------------------------------- */
 
@@ -166,8 +172,9 @@ static enum worker_exit job_end(struct run *run, int r, json_t *result)
 int engine_run(const char *dir, const volatile sig_atomic_t *stop, void (*progress)(const json_t *event, void *user),
                void *user)
 {
-    struct run run = { .dir = dir, .stop = stop, .watch = progress, .watch_user = user, .now_ms = wall_ms,
-                       .steady_ms = steady_ms };
+    struct run run = {
+        .dir = dir, .stop = stop, .watch = progress, .watch_user = user, .now_ms = wall_ms, .steady_ms = steady_ms
+    };
     json_t *result = NULL;
     enum worker_exit code;
     int spec = spec_read(&run), r;

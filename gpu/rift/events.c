@@ -30,11 +30,8 @@ static const struct identity {
     const char *type;
     const char *members[2];
 } identities[] = {
-    { "metric", { "name", "step" } },
-    { "module", { "module", "pass" } },
-    { "alpha", { "alpha" } },
-    { "evaluation", { "name" } },
-    { "artifact", { "name", "sha256" } },
+    { "metric", { "name", "step" } }, { "module", { "module", "pass" } },   { "alpha", { "alpha" } },
+    { "evaluation", { "name" } },     { "artifact", { "name", "sha256" } },
 };
 enum { IDENTITY_COUNT = sizeof(identities) / sizeof(identities[0]) };
 
@@ -104,9 +101,9 @@ int events_open(struct run *run)
     if (reading.finished)
         return 1;
     if (*run->spec_sha256 && *reading.spec && strcmp(reading.spec, run->spec_sha256) != 0)
-        return run_fail(run, FAILURE_BAD_SPEC,
-                        "%s: the journal here was written for another spec; give the changed job a directory of its own",
-                        run->dir);
+        return run_fail(
+            run, FAILURE_BAD_SPEC,
+            "%s: the journal here was written for another spec; give the changed job a directory of its own", run->dir);
     return 0;
 }
 
@@ -213,8 +210,7 @@ int run_progress(struct run *run, const char *phase, int64_t done, int64_t total
     if (!end && done < total && now - pace->said_ms < SAY_EVERY_MS)
         return 0;
 
-    json_t *fields =
-        json_pack("{s:s, s:I, s:I}", "phase", phase, "done", (json_int_t)done, "total", (json_int_t)total);
+    json_t *fields = json_pack("{s:s, s:I, s:I}", "phase", phase, "done", (json_int_t)done, "total", (json_int_t)total);
     double seconds = (double)(now - pace->since_ms) / 1000;
     if (seconds > 0 && done > pace->since) {
         double rate = (double)(done - pace->since) / seconds;

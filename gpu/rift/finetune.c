@@ -54,7 +54,8 @@ static int mrc_rows(struct run *run, json_t **ret)
     int64_t offset = 0;
 
     if (!job->path)
-        return run_fail(run, FAILURE_BAD_SPEC, "finetune.mrc_job: the path of an mrc job's directory is needed to choose modules by");
+        return run_fail(run, FAILURE_BAD_SPEC,
+                        "finetune.mrc_job: the path of an mrc job's directory is needed to choose modules by");
     char *dir = run_path(run, job->path), *path = NULL;
     int r = dir && asprintf(&path, "%s/%s", dir, JOBDIR_JOURNAL) > 0 ? 0 : -ENOMEM;
 
@@ -79,7 +80,8 @@ static int choose_name(struct finetuning *f, const char *name)
     int m = model_module(f->run->model, name);
 
     if (m < 0)
-        return run_fail(f->run, FAILURE_BAD_SPEC, "finetune.modules: %s has no module \"%s\"", f->run->model->arch, name);
+        return run_fail(f->run, FAILURE_BAD_SPEC, "finetune.modules: %s has no module \"%s\"", f->run->model->arch,
+                        name);
     f->chosen[m] = true;
     return 0;
 }
@@ -98,7 +100,8 @@ static int choose_by_mrc(struct finetuning *f, int count, double sign)
                                                      sign * json_double(json_array_get(rows, best), "mrc"))
                 best = i;
         if (best == json_array_size(rows)) {
-            r = run_fail(f->run, FAILURE_BAD_SPEC, "finetune.modules: %d modules are wanted, the mrc job measured %d", count, taken);
+            r = run_fail(f->run, FAILURE_BAD_SPEC, "finetune.modules: %d modules are wanted, the mrc job measured %d",
+                         count, taken);
             break;
         }
         const char *name = json_string_value(json_object_get(json_array_get(rows, best), "module"));
@@ -173,7 +176,9 @@ static struct plan_spec step_plan(const struct finetuning *f)
 {
     bool frozen = f->run->spec.finetune.batch_norm == BATCH_NORM_FROZEN;
 
-    return (struct plan_spec){ .mode = frozen ? PLAN_EVAL : PLAN_TRAIN, .first = f->cached ? f->first : 0, .wanted = f->wanted };
+    return (struct plan_spec){ .mode = frozen ? PLAN_EVAL : PLAN_TRAIN,
+                               .first = f->cached ? f->first : 0,
+                               .wanted = f->wanted };
 }
 
 static int frontier_prepare(struct training *t)
@@ -248,7 +253,8 @@ static int finetune_open(struct finetuning *f, struct training *t)
     if (r == 0)
         r = images_prepare(f, t);
     if (r == 0)
-        r = batch_open(run, f->train.count > f->judge.count ? f->train.count : f->judge.count, t->attack != NULL, &f->batch);
+        r = batch_open(run, f->train.count > f->judge.count ? f->train.count : f->judge.count, t->attack != NULL,
+                       &f->batch);
     if (r < 0)
         return r;
     f->first = frontier_choose(run, f->first, f->train.count);
@@ -262,10 +268,14 @@ static int finetune_open(struct finetuning *f, struct training *t)
 int finetune(struct run *run, json_t **ret_result)
 {
     struct finetuning f = { .run = run };
-    struct training t = { .run = run, .batch = &f.batch, .epochs = run->spec.finetune.epochs,
+    struct training t = { .run = run,
+                          .batch = &f.batch,
+                          .epochs = run->spec.finetune.epochs,
                           .evaluate_every = run->spec.finetune.evaluate_every,
-                          .attack = attack_given(&run->spec.attack) ? &run->spec.attack : NULL, .step = finetune_step,
-                          .prepare = frontier_prepare, .user = &f };
+                          .attack = attack_given(&run->spec.attack) ? &run->spec.attack : NULL,
+                          .step = finetune_step,
+                          .prepare = frontier_prepare,
+                          .user = &f };
     int r = finetune_open(&f, &t);
 
     if (r == 0)

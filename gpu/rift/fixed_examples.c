@@ -77,7 +77,11 @@ static int stored_write(struct fixed_examples *f)
     size_t bytes = row(f) * sizeof(float) * (size_t)images->count;
     float *host = malloc(bytes);
     char *dir = run_path(run, JOBDIR_CHECKPOINT);
-    struct safetensor x = { .name = "x", .dtype = DTYPE_F32, .rank = 4, .data = host, .size = bytes,
+    struct safetensor x = { .name = "x",
+                            .dtype = DTYPE_F32,
+                            .rank = 4,
+                            .data = host,
+                            .size = bytes,
                             .shape = { images->count, images->one.c, images->one.h, images->one.w } };
     int r = host && dir ? run_device(run, run->ops->read(run->dev, host, images->rows, bytes))
                         : fault_set(&run->why, -ENOMEM, "no memory to store the adversarial examples");

@@ -89,8 +89,8 @@ void frontier_done(struct frontier *f)
     *f = (struct frontier){ 0 };
 }
 
-int frontier_load(struct frontier *f, struct batch *batch, const struct images *images, const int32_t *order,
-                  int first, int n, struct plan *plan)
+int frontier_load(struct frontier *f, struct batch *batch, const struct images *images, const int32_t *order, int first,
+                  int n, struct plan *plan)
 {
     struct run *run = f->run;
 
@@ -103,7 +103,8 @@ int frontier_load(struct frontier *f, struct batch *batch, const struct images *
     int r = batch_label(batch, images, order, first, n);
     for (int i = 0; i < f->count && r == 0; i++) {
         if (order) {
-            r = run_device(run, run->ops->gather_rows(run->dev, f->batch[i], f->rows[i], f->row_bytes[i], order + first, n));
+            r = run_device(run,
+                           run->ops->gather_rows(run->dev, f->batch[i], f->rows[i], f->row_bytes[i], order + first, n));
             plan_bind(plan, f->value[i], f->batch[i]);
         } else {
             plan_bind(plan, f->value[i], f->rows[i] + (size_t)first * f->row_bytes[i]);

@@ -20,8 +20,9 @@ static int labels_open(struct run *run, const struct examples *examples, struct 
 {
     size_t bytes = (size_t)examples->count * sizeof(int32_t);
 
-    *images = (struct images){ .run = run, .count = examples->count,
-                               .one = { 1, examples->c, examples->h, examples->w }, .id = examples->id };
+    *images = (struct images){
+        .run = run, .count = examples->count, .one = { 1, examples->c, examples->h, examples->w }, .id = examples->id
+    };
     images->labels = run_alloc(run, bytes, "labels");
     if (!images->labels)
         return -ENOMEM;
@@ -55,8 +56,8 @@ static int rows_fill(struct images *images, const struct examples *examples)
         int n = images->count - first < FLOAT_ROWS_AT_ONCE ? images->count - first : FLOAT_ROWS_AT_ONCE;
 
         examples_read(examples, first, n, host);
-        r = run_device(run, run->ops->write(run->dev, images->rows + (size_t)first * row, host,
-                                            (size_t)n * row * sizeof(float)));
+        r = run_device(
+            run, run->ops->write(run->dev, images->rows + (size_t)first * row, host, (size_t)n * row * sizeof(float)));
     }
     free(host);
     return r;
@@ -122,7 +123,8 @@ int batch_open(struct run *run, int count, bool attacked, struct batch *ret)
     if (!b.own_x || !b.own_labels || (attacked && (!b.x_adv || !b.gradient)) || !b.id || !b.crops || !b.loss ||
         !b.correct) {
         batch_done(&b);
-        return run_blame(run, FAILURE_INTERNAL, *run->why.message ? -ENOMEM : fault_set(&run->why, -ENOMEM, "no memory for a batch"));
+        return run_blame(run, FAILURE_INTERNAL,
+                         *run->why.message ? -ENOMEM : fault_set(&run->why, -ENOMEM, "no memory for a batch"));
     }
     *ret = b;
     return 0;
@@ -154,7 +156,8 @@ int batch_label(struct batch *b, const struct images *images, const int32_t *ord
     b->labels = order ? b->own_labels : images->labels + first;
     if (!order)
         return 0;
-    return run_device(run, run->ops->gather_rows(run->dev, b->own_labels, images->labels, sizeof(int32_t), order + first, n));
+    return run_device(
+        run, run->ops->gather_rows(run->dev, b->own_labels, images->labels, sizeof(int32_t), order + first, n));
 }
 
 int batch_load(struct batch *b, const struct images *images, const int32_t *order, int first, int n,
@@ -171,8 +174,8 @@ int batch_load(struct batch *b, const struct images *images, const int32_t *orde
         b->x = order ? b->own_x : images->rows + (size_t)first * row_count(images);
         if (!order)
             return 0;
-        return run_device(run, run->ops->gather_rows(run->dev, b->own_x, images->rows, row_count(images) * sizeof(float),
-                                                     order + first, n));
+        return run_device(run, run->ops->gather_rows(run->dev, b->own_x, images->rows,
+                                                     row_count(images) * sizeof(float), order + first, n));
     }
     for (int i = 0; i < n; i++)
         b->crops[i] = augment_crop(cut ? cut->augment : AUGMENT_NONE, run->spec.seed, cut ? cut->epoch : 0,

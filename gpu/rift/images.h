@@ -13,10 +13,10 @@
 struct images {
     struct run *run;
     int count;
-    struct shape one; /* n is 1 */
-    uint8_t *bytes;   /* device [count,C,H,W], or NULL */
-    float *rows;      /* device [count,C,H,W] in [0,1], or NULL; exactly one of the two */
-    int32_t *labels;  /* device [count] */
+    struct shape one;  /* n is 1 */
+    uint8_t *bytes;    /* device [count,C,H,W], or NULL */
+    float *rows;       /* device [count,C,H,W] in [0,1], or NULL; exactly one of the two */
+    int32_t *labels;   /* device [count] */
     const int32_t *id; /* host [count], of the examples */
 };
 

@@ -63,7 +63,8 @@ struct interpolating {
 
 /* ---- the two ends -------------------------------------------------------------------- */
 
-static int end_load(struct interpolating *in, const struct weights_ref *ref, const char *field, float **device, float **host)
+static int end_load(struct interpolating *in, const struct weights_ref *ref, const char *field, float **device,
+                    float **host)
 {
     struct run *run = in->run;
     size_t bytes = (size_t)run->model->total_count * sizeof(float);
@@ -90,7 +91,9 @@ static int ends_compare(const struct model *model, const float *from, const floa
         differs[t] = memcmp(from + info->offset, to + info->offset, (size_t)info->count * sizeof(float)) != 0;
     }
     for (int i = 0; i < model->op_count; i++) {
-        static const int tensors_of[] = { [OP_CONV] = 1, [OP_BN] = 4, [OP_RELU] = 0, [OP_ADD] = 0, [OP_POOL] = 0, [OP_LINEAR] = 2 };
+        static const int tensors_of[] = {
+            [OP_CONV] = 1, [OP_BN] = 4, [OP_RELU] = 0, [OP_ADD] = 0, [OP_POOL] = 0, [OP_LINEAR] = 2
+        };
 
         for (int k = 0; k < tensors_of[model->ops[i].type]; k++)
             if (differs[model->ops[i].tensor[k]])
@@ -121,7 +124,8 @@ static int ends_open(struct interpolating *in)
 static int theta_at(struct interpolating *in, double alpha)
 {
     struct run *run = in->run;
-    int r = run->ops->interpolate(run->dev, run->model->total_count, in->from, in->to, (float)alpha, run->weights->theta);
+    int r =
+        run->ops->interpolate(run->dev, run->model->total_count, in->from, in->to, (float)alpha, run->weights->theta);
 
     for (int t = 0; t < run->model->tensor_count; t++)
         if (in->differs[t])
@@ -203,7 +207,8 @@ static int points_make(struct interpolating *in)
 static int choose(struct interpolating *in, json_t **ret_result)
 {
     struct run *run = in->run;
-    const struct point *best = &in->points[interpolation_choose(in->points, in->count, run->spec.interpolate.tolerance)];
+    const struct point *best =
+        &in->points[interpolation_choose(in->points, in->count, run->spec.interpolate.tolerance)];
     json_t *points = json_array();
     int r = theta_at(in, best->alpha);
 
@@ -211,7 +216,8 @@ static int choose(struct interpolating *in, json_t **ret_result)
         r = run_artifact(run, "interpolated.safetensors");
     for (int i = 0; i < in->count; i++)
         json_array_append_new(points, point_json(&in->points[i]));
-    json_t *result = json_pack("{s:o, s:f, s:o}", "points", points, "chosen_alpha", best->alpha, "chosen", point_json(best));
+    json_t *result =
+        json_pack("{s:o, s:f, s:o}", "points", points, "chosen_alpha", best->alpha, "chosen", point_json(best));
     if (r == 0)
         *ret_result = result;
     else

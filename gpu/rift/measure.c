@@ -22,7 +22,7 @@
 
 struct measuring {
     char key[128];
-    int restart, done; /* done: examples of this run */
+    int restart, done;  /* done: examples of this run */
     struct tally tally; /* of this run */
     json_t *runs;       /* finished runs: [{"loss","accuracy"}] */
     uint8_t *survived;  /* [count] */
@@ -99,8 +99,9 @@ static int batch_measure(const struct pass *pass, struct measuring *m, int n)
     struct batch *b = pass->batch;
     struct run *run = b->run;
     struct plan *plan;
-    struct plan_spec spec = { .batch = n, .mode = PLAN_EVAL, .first = pass->from ? pass->from->first : 0,
-                              .want_input = pass->attack != NULL };
+    struct plan_spec spec = {
+        .batch = n, .mode = PLAN_EVAL, .first = pass->from ? pass->from->first : 0, .want_input = pass->attack != NULL
+    };
     int r = run_plan(run, spec, &plan);
 
     if (r == 0 && pass->from) {
@@ -152,8 +153,8 @@ static int run_measure(const struct pass *pass, struct measuring *m, int runs)
     if (r < 0)
         return r;
     double loss = m->tally.loss / m->count;
-    json_array_append_new(m->runs, json_pack("{s:o, s:f}", "loss", json_number(loss), "accuracy",
-                                             (double)m->tally.correct / m->count));
+    json_array_append_new(
+        m->runs, json_pack("{s:o, s:f}", "loss", json_number(loss), "accuracy", (double)m->tally.correct / m->count));
     m->restart++;
     m->done = 0;
     m->tally = (struct tally){ 0 };
@@ -202,7 +203,8 @@ static void measuring_done(struct run *run)
 static int measure_make(const struct pass *pass, const char *key)
 {
     struct run *run = pass->batch->run;
-    struct measuring m = { .count = pass->images->count, .runs = json_array(),
+    struct measuring m = { .count = pass->images->count,
+                           .runs = json_array(),
                            .survived = malloc((size_t)pass->images->count) };
     int runs = pass->attack ? pass->attack->restarts : 1;
     int r = 0;

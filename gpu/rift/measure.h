@@ -10,10 +10,10 @@
 #include "gpu/rift/frontier.h"
 
 struct measured {
-    double loss;     /* mean cross-entropy; NaN when it isn't finite. Attacked: of the worst run */
-    double accuracy; /* attacked with restarts: of the worst whole run, as in the paper */
+    double loss;                /* mean cross-entropy; NaN when it isn't finite. Attacked: of the worst run */
+    double accuracy;            /* attacked with restarts: of the worst whole run, as in the paper */
     double worst_case_accuracy; /* an example counts only when it is right under every run */
-    json_t *json; /* borrowed: {"loss","accuracy"[,"worst_case_accuracy","runs":[{"loss","accuracy"}]]} */
+    json_t *json;               /* borrowed: {"loss","accuracy"[,"worst_case_accuracy","runs":[{"loss","accuracy"}]]} */
 };
 
 /* On all images in order, in eval mode. from: NULL or the frontier to start at

@@ -36,13 +36,14 @@ static int reference_resolve(const struct spec_ref *ref, void *user)
     int number, kind;
 
     if (!ref->job || sscanf(ref->job, "step:%d", &number) != 1 || number < 0 || number >= RIFT_STEPS)
-        return run_fail(step->run, FAILURE_BAD_SPEC, "%s: a worker knows paths only; jobs and models are named over HTTP",
-                        ref->pointer);
+        return run_fail(step->run, FAILURE_BAD_SPEC,
+                        "%s: a worker knows paths only; jobs and models are named over HTTP", ref->pointer);
     kind = job_kind_find(step_kind(step->specs[number]));
     const char *artifact = ref->artifact ? ref->artifact : kind >= 0 ? job_kinds[kind].weights : NULL;
     bool directory = strcmp(ref->pointer, "/finetune/mrc_job") == 0;
-    json_t *path = directory || !artifact ? json_sprintf("../%d-%s", number, job_kinds[kind].name)
-                                          : json_sprintf("../%d-%s/" JOBDIR_ARTIFACTS "/%s", number, job_kinds[kind].name, artifact);
+    json_t *path = directory || !artifact
+                       ? json_sprintf("../%d-%s", number, job_kinds[kind].name)
+                       : json_sprintf("../%d-%s/" JOBDIR_ARTIFACTS "/%s", number, job_kinds[kind].name, artifact);
     return json_object_set_new(ref->parent, ref->key, path);
 }
 
@@ -132,7 +133,8 @@ static int step_run(struct step *step, json_t **ret_result)
     int r = step_prepare(step, &dir);
 
     if (r == 0)
-        r = run_event(run, "progress", json_pack("{s:s, s:i, s:i}", "phase", kind, "done", step->number, "total", RIFT_STEPS));
+        r = run_event(run, "progress",
+                      json_pack("{s:s, s:i, s:i}", "phase", kind, "done", step->number, "total", RIFT_STEPS));
     if (r == 0) {
         int code = engine_run(dir, run->stop, run->watch, run->watch_user);
 
@@ -181,8 +183,9 @@ int pipeline(struct run *run, json_t **ret_result)
     if (r == 0 && run->check_only)
         r = first_step_check(&step);
     if (r == 0)
-        r = run_event(run, "started", json_pack("{s:s, s:s, s:I, s:s}", "version", RIFT_VERSION, "spec_sha256",
-                                                run->spec_sha256, "seed", (json_int_t)run->spec.seed, "device", run->spec.device));
+        r = run_event(run, "started",
+                      json_pack("{s:s, s:s, s:I, s:s}", "version", RIFT_VERSION, "spec_sha256", run->spec_sha256,
+                                "seed", (json_int_t)run->spec.seed, "device", run->spec.device));
     for (step.number = 0; step.number < RIFT_STEPS && r == 0; step.number++)
         r = step_run(&step, &results[step.number]);
     if (r == 0) {
@@ -190,7 +193,8 @@ int pipeline(struct run *run, json_t **ret_result)
 
         memcpy(known, results, sizeof(known));
         *ret_result = rift_table(known, run->spec.protocol == PROTOCOL_PAPER ? "paper" : "validation");
-        r = run_event(run, "progress", json_pack("{s:s, s:i, s:i}", "phase", "done", "done", RIFT_STEPS, "total", RIFT_STEPS));
+        r = run_event(run, "progress",
+                      json_pack("{s:s, s:i, s:i}", "phase", "done", "done", RIFT_STEPS, "total", RIFT_STEPS));
     }
     for (int i = 0; i < RIFT_STEPS; i++) {
         json_decref(step.specs[i]);

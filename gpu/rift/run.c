@@ -64,9 +64,10 @@ int run_open(struct run *run)
     if (r == 0)
         r = run_blame(run, FAILURE_BAD_SPEC, model_open(&run->spec.model, &run->model, &run->why));
     if (r == 0)
+        r = run_take(run, (size_t)run->model->total_count * sizeof(float), "weights");
+    if (r == 0)
         r = run_blame(run, FAILURE_INTERNAL, weights_open(run->dev, run->model, &run->weights, &run->why));
     if (r == 0) {
-        run->own_bytes += (size_t)run->model->total_count * sizeof(float);
         r = run_blame(run, FAILURE_INTERNAL, plan_cache_open(run->weights, &run->plans));
     }
     return r;
@@ -91,17 +92,17 @@ int run_ready(struct run *run, json_t *extra)
 
     if (run->memory_bytes && bytes > run->memory_bytes) {
         run->failure = FAILURE_OUT_OF_MEMORY;
-        return fault_set(&run->why, -ENOMEM, "the job needs %zu bytes of memory, the device has %zu; try a smaller batch_size",
-                         bytes, run->memory_bytes);
+        return fault_set(&run->why, -ENOMEM,
+                         "the job needs %zu bytes of memory, the device has %zu; try a smaller batch_size", bytes,
+                         run->memory_bytes);
     }
     if (run->check_only)
         return -ECANCELED;
-    json_t *fields = json_pack("{s:o, s:s, s:I, s:i, s:s, s:b, s:I, s:{s:i, s:i, s:i}}", "device",
-                               run->ops->describe(run->dev), "version", RIFT_VERSION, "seed",
-                               (json_int_t)run->spec.seed, "threads", run->threads, "spec_sha256", run->spec_sha256,
-                               "resumed", run->resumed.state != NULL, "memory_bytes", (json_int_t)bytes, "examples",
-                               "train", run->dataset.train.count, "validation", run->dataset.validation.count, "test",
-                               run->dataset.test.count);
+    json_t *fields = json_pack(
+        "{s:o, s:s, s:I, s:i, s:s, s:b, s:I, s:{s:i, s:i, s:i}}", "device", run->ops->describe(run->dev), "version",
+        RIFT_VERSION, "seed", (json_int_t)run->spec.seed, "threads", run->threads, "spec_sha256", run->spec_sha256,
+        "resumed", run->resumed.state != NULL, "memory_bytes", (json_int_t)bytes, "examples", "train",
+        run->dataset.train.count, "validation", run->dataset.validation.count, "test", run->dataset.test.count);
     json_object_update(fields, members);
     run->checkpoint_ms = run->steady_ms();
     return run_event(run, "started", fields);
@@ -109,21 +110,27 @@ int run_ready(struct run *run, json_t *extra)
 
 /* ---- memory ---------------------------------------------------------------------- */
 
+int run_take(struct run *run, size_t bytes, const char *what)
+{
+    if (run->memory_bytes && run->own_bytes + bytes > run->memory_bytes) {
+        run->failure = FAILURE_OUT_OF_MEMORY;
+        return fault_set(&run->why, -ENOMEM, "no memory for %zu bytes of %s: the device has %zu, and %zu are taken",
+                         bytes, what, run->memory_bytes, run->own_bytes);
+    }
+    run->own_bytes += bytes;
+    return 0;
+}
+
 void *run_alloc(struct run *run, size_t bytes, const char *what)
 {
-    size_t known = run->own_bytes + bytes;
-    void *memory = NULL;
-
-    /* Asked beforehand: a system that overcommits would say yes and kill us later. */
-    if (!run->memory_bytes || known <= run->memory_bytes)
-        memory = run->ops->alloc(run->dev, bytes);
-    if (!memory) {
-        fault_set(&run->why, -ENOMEM, "no memory for %zu bytes of %s (%zu in use of %zu)", bytes, what,
-                  run->own_bytes, run->memory_bytes);
-        run->failure = FAILURE_OUT_OF_MEMORY;
+    if (run_take(run, bytes, what) < 0)
         return NULL;
+    void *memory = run->ops->alloc(run->dev, bytes);
+    if (!memory) {
+        run->own_bytes -= bytes;
+        run->failure = FAILURE_OUT_OF_MEMORY;
+        fault_set(&run->why, -ENOMEM, "no memory for %zu bytes of %s", bytes, what);
     }
-    run->own_bytes = known;
     return memory;
 }
 
@@ -149,7 +156,8 @@ char *run_path(const struct run *run, const char *path)
 int run_weights(struct run *run, const struct weights_ref *ref, const char *field)
 {
     if (ref->job || ref->model)
-        return run_fail(run, FAILURE_BAD_SPEC, "%s: a worker knows paths only; jobs and models are named over HTTP", field);
+        return run_fail(run, FAILURE_BAD_SPEC, "%s: a worker knows paths only; jobs and models are named over HTTP",
+                        field);
     if (!ref->path)
         return run_device(run, weights_init(run->weights, run->spec.seed));
     char *path = run_path(run, ref->path);
@@ -193,8 +201,9 @@ struct dataset_wants split_wants(enum dataset_split split)
 
 int run_examples(struct run *run, enum dataset_split split, const struct examples **ret)
 {
-    static const char *const names[] = { [SPLIT_TRAIN] = "training", [SPLIT_VALIDATION] = "validation",
-                                         [SPLIT_TEST] = "test" };
+    static const char *const names[] = {
+        [SPLIT_TRAIN] = "training", [SPLIT_VALIDATION] = "validation", [SPLIT_TEST] = "test"
+    };
     const struct examples *examples = split == SPLIT_TRAIN        ? &run->dataset.train
                                       : split == SPLIT_VALIDATION ? &run->dataset.validation
                                                                   : &run->dataset.test;

@@ -72,7 +72,7 @@ struct run {
     const struct backend *ops;
     int threads;
     size_t memory_bytes; /* that the device has */
-    size_t own_bytes;    /* that run_alloc has handed out */
+    size_t own_bytes;    /* that run_alloc and run_take have given away */
     struct model *model;
     struct weights *weights; /* theta */
     struct plan_cache *plans;
@@ -107,6 +107,9 @@ int run_fail(struct run *run, enum failure failure, const char *format, ...) __a
 /* Pass the result of a device operation on, with the device's words. */
 int run_device(struct run *run, int r);
 
+/* Book bytes that somebody else is about to allocate: -ENOMEM when the device hasn't
+ * so many. Asked beforehand, because a system that overcommits says yes and kills later. */
+int run_take(struct run *run, size_t bytes, const char *what);
 /* Device memory that lives as long as its holder; zeroed. NULL: -ENOMEM is in run->why. */
 void *run_alloc(struct run *run, size_t bytes, const char *what);
 void run_free(struct run *run, void *memory, size_t bytes);

@@ -31,12 +31,13 @@ static int training_save(struct run *run, void *user, struct checkpoint *into)
         r = checkpoint_add_host(into, "best", DTYPE_F32, t->best, model->total_count);
     if (r < 0)
         return r;
-    return checkpoint_add_state(
-        into, "training",
-        json_pack("{s:i, s:i, s:I, s:f, s:o, s:b, s:b, s:i, s:o, s:o, s:o}", "epoch", t->epoch, "position", t->position,
-                  "updates", (json_int_t)t->updates, "loss", t->loss, "train_loss", json_number(t->train_loss), "trained",
-                  t->trained, "ended", t->ended, "best_epoch", t->best_epoch, "best_score", json_number(t->best_score),
-                  "best_clean", json_number(t->best_clean), "best_robust", json_number(t->best_robust)));
+    return checkpoint_add_state(into, "training",
+                                json_pack("{s:i, s:i, s:I, s:f, s:o, s:b, s:b, s:i, s:o, s:o, s:o}", "epoch", t->epoch,
+                                          "position", t->position, "updates", (json_int_t)t->updates, "loss", t->loss,
+                                          "train_loss", json_number(t->train_loss), "trained", t->trained, "ended",
+                                          t->ended, "best_epoch", t->best_epoch, "best_score",
+                                          json_number(t->best_score), "best_clean", json_number(t->best_clean),
+                                          "best_robust", json_number(t->best_robust)));
 }
 
 static int training_resume(struct training *t)
@@ -173,8 +174,8 @@ static int select_best(struct training *t, double clean, double robust)
 static int epoch_judge(struct training *t)
 {
     struct measured clean, robust = { .accuracy = NAN };
-    bool due = t->judge && t->evaluate_every > 0 &&
-               ((t->epoch + 1) % t->evaluate_every == 0 || t->epoch + 1 == t->epochs);
+    bool due =
+        t->judge && t->evaluate_every > 0 && ((t->epoch + 1) % t->evaluate_every == 0 || t->epoch + 1 == t->epochs);
     int r;
 
     if (!due)
@@ -218,16 +219,18 @@ static int training_open(struct training *t)
 {
     struct run *run = t->run;
     size_t vectors = 2 * (size_t)run->model->parameter_count * sizeof(float);
-    int r = optimizer_open(run->weights, t->wanted, &t->optimizer, &run->why);
+    int r = run_take(run, vectors, "gradients and momentum");
 
+    if (r == 0)
+        r = optimizer_open(run->weights, t->wanted, &t->optimizer, &run->why);
     if (r < 0)
         return run_blame(run, FAILURE_OUT_OF_MEMORY, r);
-    run->own_bytes += vectors;
     t->train_loss = t->best_score = t->best_clean = t->best_robust = NAN;
     t->order = malloc((size_t)t->train->count * sizeof(*t->order));
     t->best = malloc((size_t)run->model->total_count * sizeof(float));
     if (!t->order || !t->best)
-        return run_blame(run, FAILURE_OUT_OF_MEMORY, fault_set(&run->why, -ENOMEM, "no memory for a copy of the weights"));
+        return run_blame(run, FAILURE_OUT_OF_MEMORY,
+                         fault_set(&run->why, -ENOMEM, "no memory for a copy of the weights"));
     return 0;
 }
 

@@ -33,15 +33,15 @@ struct training {
     /* Where we are. */
     struct optimizer optimizer;
     int32_t *order;
-    int epoch, position; /* position: examples of this epoch that are done */
-    int64_t updates;     /* steps since the start */
-    double loss;         /* sum over this epoch's examples so far */
-    double train_loss;   /* mean of the last whole epoch */
-    bool trained;        /* this epoch's batches are done, its evaluation isn't */
-    bool ended;          /* last.safetensors is written; theta is the best epoch's now */
-    int best_epoch;      /* counted from 1; 0: none yet */
+    int epoch, position;                        /* position: examples of this epoch that are done */
+    int64_t updates;                            /* steps since the start */
+    double loss;                                /* sum over this epoch's examples so far */
+    double train_loss;                          /* mean of the last whole epoch */
+    bool trained;                               /* this epoch's batches are done, its evaluation isn't */
+    bool ended;                                 /* last.safetensors is written; theta is the best epoch's now */
+    int best_epoch;                             /* counted from 1; 0: none yet */
     double best_score, best_clean, best_robust; /* NaN: not measured */
-    float *best;         /* host, [total_count] */
+    float *best;                                /* host, [total_count] */
 };
 
 /* Run to the end, from the checkpoint when there is one. *ret_result: the

@@ -11,17 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
-static const char usage[] =
-    "usage: rift-worker run DIR [--quiet]   run the job in DIR, or go on with it\n"
-    "       rift-worker check DIR           read and plan everything, run nothing\n"
-    "       rift-worker devices             usable devices as JSON\n"
-    "       rift-worker --help | --version\n"
-    "\n"
-    "DIR holds spec.json; the worker writes journal.ndjson, checkpoint/ and artifacts/\n"
-    "there. SIGTERM: write a checkpoint and stop; run DIR again to go on.\n"
-    "Exit: 0 finished, 75 interrupted, 65 bad spec or data, 69 device lost, 70 internal,\n"
-    "64 wrong usage.\n";
+static const char usage[] = "usage: rift-worker run DIR [--quiet]   run the job in DIR, or go on with it\n"
+                            "       rift-worker check DIR           read and plan everything, run nothing\n"
+                            "       rift-worker devices             usable devices as JSON\n"
+                            "       rift-worker --help | --version\n"
+                            "\n"
+                            "DIR holds spec.json; the worker writes journal.ndjson, checkpoint/ and artifacts/\n"
+                            "there. SIGTERM: write a checkpoint and stop; run DIR again to go on.\n"
+                            "Exit: 0 finished, 75 interrupted, 65 bad spec or data, 69 device lost, 70 internal,\n"
+                            "64 wrong usage.\n";
 enum { WRONG_USAGE = 64 };
 
 static volatile sig_atomic_t stop;
@@ -47,6 +47,38 @@ static void event_print(const json_t *event, void *user)
     free(text);
 }
 
+/* Bytes from the first number after `key` ("" : at the start) in a file; 0 unknown. */
+static unsigned long long bytes_in(const char *path, const char *key, unsigned unit)
+{
+    char text[4096] = "";
+    FILE *file = fopen(path, "r");
+    size_t size = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+
+    text[size] = 0;
+    if (file)
+        fclose(file);
+    const char *at = strstr(text, key);
+    return at ? strtoull(at + strlen(key), NULL, 10) * unit : 0;
+}
+
+/* A job that needs more memory than there is shall be told so by an allocation
+ * that fails; without a limit the system says yes and then kills it, or a neighbour. */
+static void memory_limit(void)
+{
+#ifndef RIFT_SANITIZED /* whose shadow memory is larger than any machine */
+    unsigned long long available = bytes_in("/proc/meminfo", "MemAvailable:", 1024);
+    unsigned long long group = bytes_in("/sys/fs/cgroup/memory.max", "", 1);
+    struct rlimit limit;
+
+    if (group && (!available || group < available))
+        available = group;
+    if (!available || getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur <= available)
+        return;
+    limit.rlim_cur = available;
+    setrlimit(RLIMIT_DATA, &limit);
+#endif
+}
+
 static int run_command(int count, char **arguments)
 {
     struct sigaction action = { .sa_handler = stop_asked };
@@ -56,6 +88,7 @@ static int run_command(int count, char **arguments)
         fputs(usage, stderr);
         return WRONG_USAGE;
     }
+    memory_limit();
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     return engine_run(arguments[0], &stop, quiet ? NULL : event_print, NULL);
@@ -111,9 +144,8 @@ static const struct {
     const char *name;
     int (*run)(int count, char **arguments);
 } commands[] = {
-    { "run", run_command },         { "check", check_command }, { "devices", devices_command },
-    { "--help", help_command },     { "-h", help_command },     { "help", help_command },
-    { "--version", version_command },
+    { "run", run_command }, { "check", check_command }, { "devices", devices_command },   { "--help", help_command },
+    { "-h", help_command }, { "help", help_command },   { "--version", version_command },
 };
 
 int main(int argc, char **argv)

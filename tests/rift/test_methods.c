@@ -1,0 +1,506 @@
+/* Do the methods do what the paper's formulas say?
+ *
+ * Whole jobs on tiny models, judged by closed forms and by properties that any
+ * right implementation has. */
+#include "lab.h"
+
+#include "gpu/rift/attack.h"
+
+/* Weights of DIR/name as a map from tensor name to floats. */
+static struct safetensors *weights_of(const char *path)
+{
+    struct safetensors *file = NULL;
+    struct fault why = { 0 };
+    char full[4096];
+
+    snprintf(full, sizeof(full), "%s/%s", lab(), path);
+    if (safetensors_open(full, &file, &why) < 0) {
+        CHECK_FAIL("%s", why.message);
+        exit(1);
+    }
+    return file;
+}
+
+static double norm_of(struct safetensors *file, const char *name)
+{
+    const struct safetensor *tensor = safetensors_find(file, name);
+    double sum = 0;
+
+    for (size_t i = 0; i < tensor->size / sizeof(float); i++) {
+        float value;
+
+        memcpy(&value, (const char *)tensor->data + i * sizeof(float), sizeof(value));
+        sum += (double)value * value;
+    }
+    return sqrt(sum);
+}
+
+/* ---- attacks ----------------------------------------------------------------------- */
+
+/* A run with data and trained weights, for calling the attack itself. */
+static const struct attack_spec *bench_open(struct run *run, struct images *images, struct batch *batch,
+                                            const char *device)
+{
+    static struct attack_spec attack;
+    struct spec_errors errors;
+    const struct examples *examples;
+    json_t *spec;
+
+    lab_theta();
+    spec = json_pack("{s:s, s:s, s:s, s:i, s:i, s:{s:s, s:i, s:i, s:s}, s:{s:s, s:s}}", "kind", "evaluate", "device",
+                     device, "protocol", "paper", "batch_size", 16, "threads", 2, "model", "arch", "resnet18", "width",
+                     4, "num_classes", 4, "weights", "theta/artifacts/best.safetensors", "dataset", "format", "tensors",
+                     "path", "data.safetensors");
+    *run = (struct run){ .dir = lab() };
+    CHECK_INT(spec_from_json(spec, &run->spec, &errors), 0);
+    json_decref(spec);
+    attack = run->spec.attack;
+    CHECK_INT(run_open(run), 0);
+    CHECK_INT(run_weights(run, &run->spec.model.weights, "weights"), 0);
+    CHECK_INT(run_dataset(run, split_wants(SPLIT_TEST)), 0);
+    CHECK_INT(run_examples(run, SPLIT_TEST, &examples), 0);
+    CHECK_INT(images_open(run, examples, images), 0);
+    CHECK_INT(batch_open(run, 16, true, batch), 0);
+    return &attack;
+}
+
+static void bench_close(struct run *run, struct images *images, struct batch *batch)
+{
+    batch_done(batch);
+    images_done(images);
+    CHECK_INT(run->own_bytes, run->model->total_count * sizeof(float)); /* all that was taken came back */
+    run_close(run);
+}
+
+static float *device_floats(struct run *run, const float *from, int64_t count)
+{
+    float *host = malloc((size_t)count * sizeof(float));
+
+    CHECK_INT(run->ops->read(run->dev, host, from, (size_t)count * sizeof(float)), 0);
+    return host;
+}
+
+/* Mean loss of what the batch's plan sees. */
+static double loss_at(struct batch *batch, struct plan *plan, const float *x)
+{
+    struct tally tally = { 0 };
+
+    plan_bind(plan, 0, x);
+    CHECK_INT(plan_forward(plan, 0), 0);
+    CHECK_INT(plan_cross_entropy(plan, batch->labels, 1.0f / (float)batch->n), 0);
+    CHECK_INT(batch_tally(batch, plan, &tally), 0);
+    return tally.loss / batch->n;
+}
+
+static void pgd_in_the_ball(void)
+{
+    struct run run;
+    struct images images;
+    struct batch batch;
+    struct plan *plan;
+    const struct attack_spec *attack = bench_open(&run, &images, &batch, "cpu");
+    struct plan_spec spec = attack_plan(PLAN_EVAL);
+    int64_t count = 16 * LAB_PIXELS;
+    bool outside = false, moved = false;
+
+    spec.batch = 16;
+    CHECK_INT(batch_load(&batch, &images, NULL, 0, 16, NULL), 0);
+    CHECK_INT(run_plan(&run, spec, &plan), 0);
+    double before = loss_at(&batch, plan, batch.x);
+    CHECK_INT(attack_pgd(&batch, plan, attack, (struct random_key){ 1, 5, 0 }), 0);
+    double after = loss_at(&batch, plan, batch.x_adv);
+    float *x = device_floats(&run, batch.x, count), *x_adv = device_floats(&run, batch.x_adv, count);
+    for (int64_t i = 0; i < count; i++) {
+        /* x + epsilon is rounded to float, hence the 1e-7 */
+        outside = outside || fabs((double)x_adv[i] - x[i]) > attack->epsilon + 1e-7 || x_adv[i] < 0 || x_adv[i] > 1;
+        moved = moved || x_adv[i] != x[i];
+    }
+    CHECK(!outside);
+    CHECK(moved);
+    CHECK(after > before);
+    free(x);
+    free(x_adv);
+    bench_close(&run, &images, &batch);
+}
+
+/* One step as long as the ball is wide ends at x +- epsilon (clamped to [0,1]),
+ * on the side of the gradient: the fast gradient sign method in closed form. */
+static void one_long_step(void)
+{
+    struct run run;
+    struct images images;
+    struct batch batch;
+    struct plan *plan;
+    struct attack_spec attack = *bench_open(&run, &images, &batch, "cpu");
+    struct plan_spec spec = attack_plan(PLAN_EVAL);
+    int64_t count = 16 * LAB_PIXELS;
+    int wrong = 0;
+
+    attack.steps = 1;
+    attack.step_size = 1;
+    attack.random_start = false;
+    spec.batch = 16;
+    CHECK_INT(batch_load(&batch, &images, NULL, 0, 16, NULL), 0);
+    CHECK_INT(run_plan(&run, spec, &plan), 0);
+    CHECK_INT(attack_pgd(&batch, plan, &attack, (struct random_key){ 1, 5, 0 }), 0);
+    float *x = device_floats(&run, batch.x, count), *x_adv = device_floats(&run, batch.x_adv, count);
+    float *g = device_floats(&run, batch.gradient, count);
+    for (int64_t i = 0; i < count; i++) {
+        double sign = (g[i] > 0) - (g[i] < 0), want = x[i] + sign * attack.epsilon;
+
+        want = want < 0 ? 0 : want > 1 ? 1 : want;
+        wrong += !(fabs(x_adv[i] - want) < 1e-6);
+    }
+    CHECK_INT(wrong, 0);
+    free(x);
+    free(x_adv);
+    free(g);
+    bench_close(&run, &images, &batch);
+}
+
+/* Batch size is a matter of speed: random starts belong to examples. */
+static void batch_size_is_not_heard(void)
+{
+    double loss[2], accuracy[2];
+
+    lab_theta();
+    for (int i = 0; i < 2; i++) {
+        char spec[512], name[32];
+
+        snprintf(spec, sizeof(spec),
+                 "{'kind':'evaluate','batch_size':%d,'model':{'weights':'../theta/artifacts/best.safetensors'}}",
+                 i ? 7 : 16);
+        snprintf(name, sizeof(name), "batch-%d", i);
+        char *dir = lab_job(name, spec);
+        json_t *result = lab_result(dir), *row = json_array_get(json_object_get(result, "attacks"), 0);
+        loss[i] = lab_number(row, "loss");
+        accuracy[i] = lab_number(row, "accuracy");
+        json_decref(result);
+        free(dir);
+    }
+    /* A gradient near 0 may take the other sign in another batch: few pixels, small effect. */
+    CHECK_NEAR(loss[1], loss[0], 1e-4);
+    CHECK_NEAR(accuracy[1], accuracy[0], 1e-9);
+}
+
+static void restarts_have_two_numbers(void)
+{
+    lab_theta();
+    char *dir =
+        lab_job("restarts", "{'kind':'evaluate','model':{'weights':'../theta/artifacts/best.safetensors'},"
+                            " 'evaluate':{'attacks':[{'steps':1,'restarts':4,'epsilon':0.1,'step_size':0.02}]}}");
+    json_t *result = lab_result(dir), *row = json_array_get(json_object_get(result, "attacks"), 0);
+    json_t *runs = json_object_get(row, "runs"), *one;
+    double worst = 2;
+    size_t i;
+
+    CHECK_INT(json_array_size(runs), 4);
+    json_array_foreach(runs, i, one) worst = fmin(worst, lab_number(one, "accuracy"));
+    CHECK_NEAR(lab_number(row, "accuracy"), worst, 1e-12);
+    CHECK(lab_number(row, "worst_case_accuracy") <= worst);
+    json_decref(result);
+    free(dir);
+}
+
+/* ---- training --------------------------------------------------------------------------- */
+
+static void training_learns(void)
+{
+    char *dir = lab_job("learn", "{'kind':'train','train':{'epochs':12},'optimizer':{'lr':0.05},'augment':'none',"
+                                 " 'attack':{'steps':3,'epsilon':'2/255','step_size':'1/255'}}");
+    json_t *result = lab_result(dir);
+
+    /* Four classes that differ in brightness by more than the attack can move it: chance is 0.25. */
+    CHECK(lab_number(result, "clean_accuracy") > 0.9);
+    CHECK(lab_number(result, "robust_accuracy") > 0.8);
+    json_decref(result);
+    free(dir);
+}
+
+static void untouched(const char *dir, const char *module, bool statistics_move)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/artifacts/last.safetensors", dir);
+    struct safetensors *before = weights_of("theta/artifacts/best.safetensors"), *after = weights_of(path);
+    int moved = 0;
+
+    for (int i = 0; i < safetensors_count(after); i++) {
+        const struct safetensor *is = safetensors_at(after, i), *was = safetensors_find(before, is->name);
+        bool same = was && was->size == is->size && memcmp(was->data, is->data, is->size) == 0;
+        bool statistics = strstr(is->name, "running_") != NULL;
+        bool mine = strncmp(is->name, module, strlen(module)) == 0 && is->name[strlen(module)] == '.';
+
+        if (same != !(mine || (statistics && statistics_move)) && !strstr(is->name, "num_batches"))
+            CHECK_FAIL("%s: %s has %s", dir, is->name, same ? "not moved" : "moved");
+        moved += !same;
+    }
+    CHECK(moved > 0);
+    safetensors_close(before);
+    safetensors_close(after);
+}
+
+static void finetuning_moves_only_its_module(void)
+{
+    lab_theta();
+    char *dir = lab_job("tune-frozen",
+                        "{'kind':'finetune','augment':'none','model':{'weights':'../theta/artifacts/best.safetensors'},"
+                        " 'finetune':{'modules':['layer3.0.conv2'],'epochs':1,'batch_norm':'frozen'}}");
+    json_decref(lab_result(dir));
+    untouched("tune-frozen", "layer3.0.conv2", false);
+    free(dir);
+    dir = lab_job("tune-drift", "{'kind':'finetune','model':{'weights':'../theta/artifacts/best.safetensors'},"
+                                " 'finetune':{'modules':['linear'],'epochs':1}}");
+    json_decref(lab_result(dir));
+    untouched("tune-drift", "linear", true);
+    free(dir);
+}
+
+/* The cached frontier is a short-cut, not another method: crops of padding zero
+ * and no flips aren't cached, so compare by training a first-layer-inclusive set. */
+static void cached_prefix_changes_nothing(void)
+{
+    lab_theta();
+    double clean[2];
+
+    for (int i = 0; i < 2; i++) {
+        /* With conv1 in the set but lr 0 the two differ only in where the plan starts. */
+        const char *specs[] = {
+            "{'kind':'evaluate','attack':null,'model':{'weights':'../theta/artifacts/best.safetensors'}}",
+            "{'kind':'finetune','augment':'none','attack':null,'model':{'weights':'../theta/artifacts/"
+            "best.safetensors'},"
+            " 'optimizer':{'lr':0},'shuffle':false,"
+            " 'finetune':{'modules':['layer4.1.conv2'],'epochs':1,'batch_norm':'frozen','evaluate_every':0}}",
+        };
+        char name[32];
+
+        snprintf(name, sizeof(name), "prefix-%d", i);
+        char *dir = lab_job(name, specs[i]);
+        json_t *result = lab_result(dir);
+        clean[i] = i ? lab_number(result, "train_loss") : lab_number(json_object_get(result, "clean"), "loss");
+        json_decref(result);
+        free(dir);
+    }
+    CHECK_NEAR(clean[1], clean[0], 1e-6); /* the same sum in another order */
+}
+
+/* ---- criticality --------------------------------------------------------------------------- */
+
+static json_t *module_events(const char *dir)
+{
+    json_t *all = lab_events(dir), *modules = json_array(), *event;
+    size_t i;
+
+    json_array_foreach(all, i, event) if (strcmp(lab_word(event, "type"), "module") == 0)
+        json_array_append(modules, event);
+    json_decref(all);
+    return modules;
+}
+
+static void criticality_stays_in_the_ball(void)
+{
+    static const char *const projections[] = { "pass", "step" };
+
+    lab_theta();
+    for (int p = 0; p < 2; p++) {
+        char spec[512];
+
+        snprintf(spec, sizeof(spec),
+                 "{'kind':'mrc','model':{'weights':'../theta/artifacts/best.safetensors'},"
+                 " 'mrc':{'steps':3,'projection':'%s','lr':5,'epsilon':0.05}}",
+                 projections[p]);
+        char *dir = lab_job(projections[p], spec);
+        json_t *result = lab_result(dir), *modules = module_events(dir), *event;
+        size_t i;
+
+        CHECK_INT(json_array_size(json_object_get(result, "modules")), 21);
+        CHECK_INT(json_array_size(modules), 63);
+        json_array_foreach(modules, i, event)
+        {
+            CHECK(lab_number(event, "relative_norm") <= 0.05 * (1 + 1e-5));
+            CHECK(lab_number(event, "mrc") >= 0);
+            CHECK(lab_number(event, "mrc") >= lab_number(event, "loss") - lab_number(result, "robust_loss") - 1e-12);
+        }
+        json_decref(modules);
+        json_decref(result);
+        free(dir);
+    }
+}
+
+/* One small step over one batch: R grows by lr |g|^2 to first order, and
+ * |Delta| = lr |g|, so MRC = |Delta|^2 / lr. */
+static void first_order_growth(void)
+{
+    static const char *const modules[] = { "conv1", "layer2.0.shortcut.0", "layer3.1.conv1", "linear" };
+    const double lr = 1e-4;
+
+    lab_theta();
+    char *dir =
+        lab_job("first-order",
+                "{'kind':'mrc','batch_size':64,'model':{'weights':'../theta/artifacts/best.safetensors'},"
+                " 'mrc':{'steps':1,'lr':1e-4,'modules':['conv1','layer2.0.shortcut.0','layer3.1.conv1','linear']}}");
+    json_t *result = lab_result(dir), *events = module_events(dir);
+    struct safetensors *theta = weights_of("theta/artifacts/best.safetensors");
+
+    CHECK_INT(json_array_size(events), 4);
+    for (size_t i = 0; i < json_array_size(events); i++) {
+        json_t *event = json_array_get(events, i);
+        char name[80];
+
+        CHECK_STRING(lab_word(event, "module"), modules[i]);
+        snprintf(name, sizeof(name), "%s.weight", modules[i]);
+        double delta = lab_number(event, "relative_norm") * norm_of(theta, name), want = delta * delta / lr;
+        /* Second order is below 5 %; the losses are float sums of 40, so 1e-6 absolute. */
+        if (!(fabs(lab_number(event, "mrc") - want) < 0.05 * want + 1e-6))
+            CHECK_FAIL("%s: MRC %.9g, first order says %.9g", modules[i], lab_number(event, "mrc"), want);
+    }
+    safetensors_close(theta);
+    json_decref(events);
+    json_decref(result);
+    free(dir);
+}
+
+/* theta with conv w and running mean times a and running variance times a^2: the
+ * same function (but for BN's 1e-5), as in Appendix A, where a layer's scale is
+ * taken back by the next one. */
+static void scaled_theta(const char *module, const char *bn, float a, const char *ret_name)
+{
+    struct safetensors *theta = weights_of("theta/artifacts/best.safetensors");
+    int count = safetensors_count(theta);
+    struct safetensor *rows = calloc((size_t)count, sizeof(*rows));
+    char weight[80], mean[80], var[80];
+    struct fault why = { 0 };
+
+    snprintf(weight, sizeof(weight), "%s.weight", module);
+    snprintf(mean, sizeof(mean), "%s.running_mean", bn);
+    snprintf(var, sizeof(var), "%s.running_var", bn);
+    for (int i = 0; i < count; i++) {
+        rows[i] = *safetensors_at(theta, i);
+        bool scaled = strcmp(rows[i].name, weight) == 0 || strcmp(rows[i].name, mean) == 0;
+        float factor = scaled ? a : strcmp(rows[i].name, var) == 0 ? a * a : 1;
+
+        if (factor == 1)
+            continue;
+        float *copy = malloc(rows[i].size);
+        memcpy(copy, rows[i].data, rows[i].size);
+        for (size_t k = 0; k < rows[i].size / sizeof(float); k++)
+            copy[k] *= factor;
+        rows[i].data = copy;
+    }
+    CHECK_INT(safetensors_write(lab(), ret_name, rows, count, NULL, NULL, NULL, &why), 0);
+    for (int i = 0; i < count; i++)
+        if (rows[i].data != safetensors_at(theta, i)->data)
+            free((void *)rows[i].data);
+    free(rows);
+    safetensors_close(theta);
+}
+
+static void criticality_is_scale_invariant(void)
+{
+    double mrc[2];
+
+    lab_theta();
+    scaled_theta("layer3.0.conv1", "layer3.0.bn1", 2, "scaled.safetensors");
+    for (int i = 0; i < 2; i++) {
+        char spec[512], name[32];
+
+        /* Delta scales with theta_i, its gradient with 1/a, so the same path needs lr a^2. */
+        snprintf(spec, sizeof(spec),
+                 "{'kind':'mrc','attack':null,'shuffle':false,'model':{'weights':'%s'},"
+                 " 'mrc':{'steps':3,'lr':%d,'modules':['layer3.0.conv1']}}",
+                 i ? "../scaled.safetensors" : "../theta/artifacts/best.safetensors", i ? 4 : 1);
+        snprintf(name, sizeof(name), "scale-%d", i);
+        char *dir = lab_job(name, spec);
+        json_t *result = lab_result(dir);
+        mrc[i] = lab_number(json_array_get(json_object_get(result, "modules"), 0), "mrc");
+        json_decref(result);
+        free(dir);
+    }
+    CHECK(mrc[0] > 1e-4);
+    if (!(fabs(mrc[1] / mrc[0] - 1) < 0.01)) /* BN's 1e-5 isn't scaled */
+        CHECK_FAIL("MRC is %.9g, and %.9g of the scaled weights", mrc[0], mrc[1]);
+}
+
+static void overflow_is_caught(void)
+{
+    lab_theta();
+    char *dir = lab_job(
+        "overflow",
+        "{'kind':'mrc','model':{'weights':'../theta/artifacts/best.safetensors'},'batch_size':4,"
+        " 'attack':null,'mrc':{'steps':3,'lr':1000,'epsilon':10,'modules':['conv1','layer4.1.conv2','linear']}}");
+    json_t *result = lab_result(dir), *rows = json_object_get(result, "modules"), *row;
+    size_t i;
+
+    CHECK_INT(json_array_size(rows), 3);
+    json_array_foreach(rows, i, row)
+    {
+        CHECK(isfinite(lab_number(row, "mrc")) && lab_number(row, "mrc") >= 0);
+        CHECK(json_is_boolean(json_object_get(row, "non_finite")));
+    }
+    json_decref(result);
+    free(dir);
+}
+
+/* ---- interpolation and the whole -------------------------------------------------------------- */
+
+static void ends_are_exact(void)
+{
+    double want[2], is[2];
+
+    lab_theta();
+    char *tune = lab_job("ends-tune", "{'kind':'finetune','model':{'weights':'../theta/artifacts/best.safetensors'},"
+                                      " 'finetune':{'modules':['linear'],'epochs':2},'optimizer':{'lr':0.05}}");
+    json_decref(lab_result(tune));
+    free(tune);
+    char *dir = lab_job("ends", "{'kind':'interpolate','interpolate':{'from':'../theta/artifacts/best.safetensors',"
+                                " 'to':'../ends-tune/artifacts/best.safetensors','alphas':[1]}}");
+    json_t *result = lab_result(dir), *points = json_object_get(result, "points");
+    CHECK_INT(json_array_size(points), 2); /* 0 is measured although it wasn't asked for */
+    for (int i = 0; i < 2; i++)
+        is[i] = lab_number(json_array_get(points, (size_t)i), "robust_loss");
+    json_decref(result);
+    free(dir);
+    dir = lab_job("ends-measure", "{'kind':'evaluate','model':{'weights':'../ends-tune/artifacts/best.safetensors'},"
+                                  " 'evaluate':{'baseline':'../theta/artifacts/best.safetensors'}}");
+    result = lab_result(dir);
+    want[0] = lab_number(json_array_get(json_object_get(json_object_get(result, "baseline"), "attacks"), 0), "loss");
+    want[1] = lab_number(json_array_get(json_object_get(result, "attacks"), 0), "loss");
+    for (int i = 0; i < 2; i++)
+        if (is[i] != want[i])
+            CHECK_FAIL("alpha %d has robust loss %.17g, the weights themselves %.17g", i, is[i], want[i]);
+    json_decref(result);
+    free(dir);
+}
+
+static void whole_method(void)
+{
+    char *dir =
+        lab_job("whole", "{'kind':'rift','protocol':'validation','dataset':{'validation':0.3},'train':{'epochs':2},"
+                         " 'mrc':{'steps':1},'finetune':{'epochs':2},'interpolate':{'alphas':[0,0.5,1]}}");
+
+    CHECK_INT(lab_run(dir, "stop", 40), WORKER_INTERRUPTED); /* somewhere in the first steps */
+    json_t *result = lab_result(dir);
+    CHECK(json_is_string(json_object_get(result, "module")));
+    CHECK(json_is_number(json_object_get(result, "alpha")));
+    CHECK(isfinite(lab_number(json_object_get(result, "before"), "robust_accuracy")));
+    CHECK(isfinite(lab_number(json_object_get(result, "after"), "clean_accuracy")));
+    json_decref(result);
+    free(dir);
+}
+
+static const struct check_case cases[] = {
+    { "PGD stays in the ball and in [0,1] and raises the loss", pgd_in_the_ball },
+    { "one long step is the sign of the gradient times epsilon", one_long_step },
+    { "the batch size of a measurement is not heard in it", batch_size_is_not_heard },
+    { "restarts give the worst run and the smaller per-example number", restarts_have_two_numbers },
+    { "adversarial training learns classes that an attack can't reach", training_learns },
+    { "fine-tuning moves its module, and the statistics only when asked", finetuning_moves_only_its_module },
+    { "fine-tuning from stored activations sees the same loss", cached_prefix_changes_nothing },
+    { "MRC is never negative and the weights stay in the ball", criticality_stays_in_the_ball },
+    { "a small step raises the loss by |Delta|^2 / lr", first_order_growth },
+    { "MRC doesn't change when a layer and its statistics are scaled (Appendix A)", criticality_is_scale_invariant },
+    { "an overflowing ascent keeps the last finite point", overflow_is_caught },
+    { "alpha 0 and 1 are the weights themselves", ends_are_exact },
+    { "the whole method runs without a daemon, interrupted or not", whole_method },
+};
+LAB_MAIN(cases)

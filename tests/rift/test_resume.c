@@ -1,0 +1,317 @@
+/* Does a job that is stopped or killed anywhere end as if it hadn't been?
+ *
+ * Each kind runs once undisturbed. Then it is stopped (SIGTERM's flag) at one
+ * event after another, and killed at one after another, and run again until it
+ * ends. Findings (metrics, modules, alphas, hashes of weights, result) have to
+ * be equal, in order, none twice. */
+#include "lab.h"
+
+/* Jobs that visit every state worth stopping in. A checkpoint after every batch
+ * (checkpoint_every_s tiny), so that resuming in the middle of everything is seen. */
+static const struct lab_kind {
+    const char *name, *spec;
+} kinds[] = {
+    { "train",
+      "{'kind':'train','threads':2,'checkpoint_every_s':0.000001,'train':{'epochs':2},'optimizer':{'lr':0.05}}" },
+    { "train-seldom",
+      "{'kind':'train','checkpoint_every_s':0,'train':{'epochs':3,'evaluate_every':2,'method':'standard'},"
+      " 'attack':{'steps':1,'restarts':2},'optimizer':{'lr':0.05,'schedule':{'type':'cosine'}}}" },
+    { "mrc", "{'kind':'mrc','checkpoint_every_s':0.000001,'model':{'weights':'../theta/artifacts/best.safetensors'},"
+             " 'mrc':{'steps':2,'modules':['conv1','layer2.1.conv2','linear']}}" },
+    { "finetune",
+      "{'kind':'finetune','checkpoint_every_s':0.000001,'augment':'none',"
+      " 'model':{'weights':'../theta/artifacts/best.safetensors'},"
+      " 'finetune':{'modules':['layer2.1.conv2','linear'],'epochs':2,'batch_norm':'frozen'},'optimizer':{'lr':0.01}}" },
+    { "interpolate", "{'kind':'interpolate','checkpoint_every_s':0.000001,'attack':{'steps':2,'restarts':2},"
+                     " 'interpolate':{'from':'../theta/artifacts/best.safetensors',"
+                     "                'to':'../finetune/artifacts/best.safetensors','alphas':[0.25,1]}}" },
+    { "evaluate",
+      "{'kind':'evaluate','checkpoint_every_s':0.000001,"
+      " 'model':{'weights':'../finetune/artifacts/best.safetensors'},"
+      " 'evaluate':{'attacks':[{'steps':2,'restarts':3}],'baseline':'../theta/artifacts/best.safetensors'}}" },
+};
+enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
+
+static json_t *expected[KIND_COUNT]; /* findings of the undisturbed runs */
+static long events[KIND_COUNT];      /* how many events they had */
+
+static void undisturbed(int k)
+{
+    if (expected[k])
+        return;
+    lab_theta();
+    if (strcmp(kinds[k].name, "interpolate") == 0 || strcmp(kinds[k].name, "evaluate") == 0)
+        undisturbed(3); /* they read what fine-tuning makes */
+    char *dir = lab_job(kinds[k].name, kinds[k].spec);
+    json_decref(lab_result(dir));
+    expected[k] = lab_findings(dir);
+    json_t *all = lab_events(dir);
+    events[k] = (long)json_array_size(all);
+    CHECK(json_array_size(expected[k]) > 3);
+    json_decref(all);
+    free(dir);
+}
+
+/* No metric, module, alpha, evaluation or artifact is said twice. */
+static void check_no_doubles(const char *dir, const json_t *findings)
+{
+    json_t *seen = json_object(), *finding;
+    size_t i;
+
+    json_array_foreach((json_t *)findings, i, finding)
+    {
+        char *text = json_dumps(finding, JSON_SORT_KEYS);
+
+        if (json_object_get(seen, text))
+            CHECK_FAIL("%s: said twice: %s", dir, text);
+        json_object_set_new(seen, text, json_true());
+        free(text);
+    }
+    json_decref(seen);
+}
+
+static void check_log(const char *dir)
+{
+    struct fault why = { 0 };
+    char *path, *text;
+    size_t size;
+
+    if (asprintf(&path, "%s/%s", dir, JOBDIR_LOG) < 0)
+        exit(1);
+    if (file_read(path, 1 << 20, &text, &size, &why) >= 0) {
+        char *at = strstr(text, "internal error");
+
+        if (at)
+            CHECK_FAIL("%s: %.300s", path, at);
+        free(text);
+    }
+    free(path);
+}
+
+/* Disturb kind k at event `at`, `times` times, then let it end and compare. */
+static void disturb(int k, const char *how, long at, int times)
+{
+    char name[64];
+    int code = 0;
+
+    snprintf(name, sizeof(name), "%s-%s-%ld", kinds[k].name, how, at);
+    char *dir = lab_job(name, kinds[k].spec);
+    for (int i = 0; i < times; i++) {
+        code = lab_run(dir, how, at);
+        if (code == WORKER_FINISHED)
+            break; /* so few events were left */
+        CHECK_INT(code, strcmp(how, "stop") == 0 ? WORKER_INTERRUPTED : -SIGKILL);
+        json_t *last = lab_last(dir);
+        if (strcmp(how, "stop") == 0)
+            CHECK_STRING(lab_word(last, "type"), "interrupted");
+        json_decref(last);
+    }
+    if (code != WORKER_FINISHED)
+        CHECK_INT(lab_run(dir, "run", 0), WORKER_FINISHED);
+    json_t *findings = lab_findings(dir);
+    if (!json_equal(findings, expected[k]))
+        CHECK_FAIL("%s: other findings than undisturbed (%zu and %zu)", dir, json_array_size(findings),
+                   json_array_size(expected[k]));
+    check_no_doubles(dir, findings);
+    check_log(dir);
+    json_decref(findings);
+    free(dir);
+}
+
+/* At evenly spread events of every kind, from `from` on. RIFT_TEST_POINTS=1000
+ * visits every single one. */
+static void disturb_all(const char *how, int from)
+{
+    const char *asked = getenv("RIFT_TEST_POINTS");
+    long points = asked ? atol(asked) : 4;
+
+    for (int k = 0; k < KIND_COUNT; k++) {
+        undisturbed(k);
+        long stride = events[k] / points > 0 ? events[k] / points : 1;
+
+        for (long at = from; at < events[k]; at += stride)
+            disturb(k, how, at, 1);
+    }
+}
+
+static void stop_anywhere(void)
+{
+    disturb_all("stop", 2);
+}
+static void kill_anywhere(void)
+{
+    disturb_all("kill", 5);
+}
+/* Started again and again, each time allowed only a part of the events. */
+static void stop_again_and_again(void)
+{
+    for (int k = 0; k < KIND_COUNT; k++) {
+        undisturbed(k);
+        disturb(k, "stop", 3 + events[k] / 6, 100);
+    }
+}
+
+/* ---- checkpoints that can't be used ---------------------------------------------- */
+
+/* A stopped training job with a checkpoint in it. */
+static char *stopped_job(const char *name)
+{
+    char *dir = lab_job(name, kinds[0].spec);
+
+    CHECK_INT(lab_run(dir, "stop", 6), WORKER_INTERRUPTED);
+    return dir;
+}
+
+static void check_refused(const char *dir, const char *part)
+{
+    CHECK_INT(lab_run(dir, "run", 0), WORKER_BAD_INPUT);
+    json_t *last = lab_last(dir);
+    CHECK_STRING(lab_word(last, "type"), "failed");
+    CHECK_HOLDS(lab_word(last, "message"), part);
+    json_decref(last);
+}
+
+static void damage(const char *dir, long keep, const char *how)
+{
+    char *path, *text;
+    size_t size;
+    struct fault why = { 0 };
+    char folder[4096];
+
+    if (asprintf(&path, "%s/checkpoint/state.safetensors", dir) < 0 ||
+        file_read(path, 1 << 26, &text, &size, &why) < 0) {
+        CHECK_FAIL("%s", why.message);
+        return;
+    }
+    if (strcmp(how, "cut") == 0)
+        size = (size_t)keep;
+    else
+        text[keep] ^= 0x40;
+    snprintf(folder, sizeof(folder), "%s/checkpoint", dir);
+    CHECK_INT(file_replace(folder, "state.safetensors", text, size, &why), 0);
+    free(text);
+    free(path);
+}
+
+static void cut_checkpoint(void)
+{
+    long keeps[] = { 0, 7, 100, 5000 };
+
+    for (int i = 0; i < 4; i++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "cut-%ld", keeps[i]);
+        char *dir = stopped_job(name);
+        damage(dir, keeps[i], "cut");
+        check_refused(dir, "state.safetensors");
+        free(dir);
+    }
+}
+
+static void foreign_checkpoint(void)
+{
+    char *dir = stopped_job("foreign-a");
+    char *other = lab_job("foreign-b", "{'kind':'train','seed':4,'train':{'epochs':2}}");
+    char from[4096], to[4096];
+    struct fault why = { 0 };
+    char *text;
+    size_t size;
+
+    snprintf(from, sizeof(from), "%s/checkpoint/state.safetensors", dir);
+    snprintf(to, sizeof(to), "%s/checkpoint", other);
+    CHECK(file_read(from, 1 << 26, &text, &size, &why) >= 0);
+    CHECK_INT(file_replace(to, "state.safetensors", text, size, &why), 0);
+    free(text);
+    check_refused(other, "another spec");
+    free(dir);
+    free(other);
+}
+
+static void changed_spec(void)
+{
+    char *dir = stopped_job("changed");
+    char *again = lab_job("changed", "{'kind':'train','train':{'epochs':5}}");
+
+    CHECK_INT(lab_run(dir, "run", 0), WORKER_BAD_INPUT);
+    free(dir);
+    free(again);
+}
+
+static void label_may_change(void)
+{
+    undisturbed(0);
+    char *dir = stopped_job("label");
+    char *again = lab_job("label", "{'kind':'train','checkpoint_every_s':60,'label':'renamed','priority':3,"
+                                   " 'train':{'epochs':2},'optimizer':{'lr':0.05}}");
+    CHECK_INT(lab_run(dir, "run", 0), WORKER_FINISHED);
+    json_t *findings = lab_findings(dir);
+    CHECK(json_equal(findings, expected[0]));
+    json_decref(findings);
+    free(dir);
+    free(again);
+}
+
+/* ---- the other ends ------------------------------------------------------------------ */
+
+static void finished_does_nothing(void)
+{
+    undisturbed(0);
+    char *dir = lab_job(kinds[0].name, kinds[0].spec);
+    json_t *before = lab_events(dir);
+    CHECK_INT(lab_run(dir, "run", 0), WORKER_FINISHED);
+    json_t *after = lab_events(dir);
+    CHECK(json_equal(before, after));
+    json_decref(before);
+    json_decref(after);
+    free(dir);
+}
+
+static void busy_journal(void)
+{
+    char *dir = lab_job("busy", kinds[0].spec), path[4096];
+    struct journal *journal;
+    struct fault why = { 0 };
+
+    snprintf(path, sizeof(path), "%s/%s", dir, JOBDIR_JOURNAL);
+    CHECK_INT(journal_open(path, &journal, &why), 0);
+    CHECK_INT(lab_run(dir, "run", 0), WORKER_INTERRUPTED);
+    CHECK_INT(journal_seq(journal), 0);
+    journal_close(journal);
+    json_t *all = lab_events(dir);
+    CHECK_INT(json_array_size(all), 0);
+    json_decref(all);
+    free(dir);
+}
+
+static void same_seed_same_bits(void)
+{
+    undisturbed(0);
+    char *dir = lab_job("again", kinds[0].spec);
+    json_decref(lab_result(dir));
+    json_t *findings = lab_findings(dir);
+    CHECK(json_equal(findings, expected[0]));
+    json_decref(findings);
+    free(dir);
+    dir = lab_job("other-seed", "{'kind':'train','seed':4,'train':{'epochs':2},'optimizer':{'lr':0.05}}");
+    json_decref(lab_result(dir));
+    findings = lab_findings(dir);
+    CHECK(!json_equal(findings, expected[0]));
+    json_decref(findings);
+    free(dir);
+    for (int k = 0; k < KIND_COUNT; k++)
+        json_decref(expected[k]);
+}
+
+static const struct check_case cases[] = {
+    { "a job stopped at any event goes on to the same end", stop_anywhere },
+    { "a job killed at any event goes on to the same end", kill_anywhere },
+    { "a job stopped again and again still comes to the same end", stop_again_and_again },
+    { "a cut checkpoint is refused by name, never ignored", cut_checkpoint },
+    { "a checkpoint of another spec is refused", foreign_checkpoint },
+    { "a changed spec in a used directory is refused", changed_spec },
+    { "label, priority and checkpoint interval may change before going on", label_may_change },
+    { "a finished job does nothing", finished_does_nothing },
+    { "a job that another worker runs is left alone", busy_journal },
+    { "the same seed gives the same bits, another seed doesn't", same_seed_same_bits },
+};
+LAB_MAIN(cases)
