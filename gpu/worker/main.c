@@ -7,11 +7,13 @@
  * SIGTERM and SIGINT ask the job to write a checkpoint and stop (exit 75). */
 #include "gpu/gpu.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static const char usage[] = "usage: rift-worker run DIR [--quiet]   run the job in DIR, or go on with it\n"
                             "       rift-worker check DIR           read and plan everything, run nothing\n"
@@ -23,6 +25,12 @@ static const char usage[] = "usage: rift-worker run DIR [--quiet]   run the job 
                             "Exit: 0 finished, 75 interrupted, 65 bad spec or data, 69 device lost, 70 internal,\n"
                             "64 wrong usage.\n";
 enum { WRONG_USAGE = 64 };
+
+#ifdef RIFT_SANITIZED /* its shadow memory is larger than any machine */
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
 
 static volatile sig_atomic_t stop;
 
@@ -65,7 +73,6 @@ static unsigned long long bytes_in(const char *path, const char *key, unsigned u
  * that fails; without a limit the system says yes and then kills it, or a neighbour. */
 static void memory_limit(void)
 {
-#ifndef RIFT_SANITIZED /* whose shadow memory is larger than any machine */
     unsigned long long available = bytes_in("/proc/meminfo", "MemAvailable:", 1024);
     unsigned long long group = bytes_in("/sys/fs/cgroup/memory.max", "", 1);
     struct rlimit limit;
@@ -76,7 +83,6 @@ static void memory_limit(void)
         return;
     limit.rlim_cur = available;
     setrlimit(RLIMIT_DATA, &limit);
-#endif
 }
 
 static int run_command(int count, char **arguments)
@@ -88,7 +94,8 @@ static int run_command(int count, char **arguments)
         fputs(usage, stderr);
         return WRONG_USAGE;
     }
-    memory_limit();
+    if (!SANITIZED)
+        memory_limit();
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     return engine_run(arguments[0], &stop, quiet ? NULL : event_print, NULL);
@@ -148,8 +155,26 @@ static const struct {
     { "-h", help_command }, { "help", help_command },   { "--version", version_command },
 };
 
+/* Threads that wait for each other shall sleep, not spin: a worker often shares
+ * its processors with another, and a spinning thread then holds the very core
+ * that the one it waits for needs (two jobs on two cores: 11 images/s spinning,
+ * 104 sleeping, each; alone on the machine spinning is 12-15 % faster). The
+ * threads' library reads its settings before main, so the program starts once
+ * more. OMP_WAIT_POLICY=active asks for spinning. */
+static void wait_asleep(char **argv)
+{
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+    if (getenv("OMP_WAIT_POLICY") || length < 0 || setenv("OMP_WAIT_POLICY", "passive", 1) < 0)
+        return;
+    path[length] = '\0';
+    execv(path, argv); /* when it fails we go on as we are */
+}
+
 int main(int argc, char **argv)
 {
+    wait_asleep(argv);
     for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 2, argv + 2);
