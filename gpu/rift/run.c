@@ -242,12 +242,22 @@ int run_plan_reserve(struct run *run, int count, struct plan_spec spec)
     return 0;
 }
 
+/* The model's spec without the place its weights came from: that isn't part of
+ * what the file holds, and the same weights shall have the same hash wherever
+ * they were made. */
+static char *model_text(const struct run *run)
+{
+    json_auto_t *model = json_copy(json_object_get(run->spec.json, "model"));
+
+    json_object_del(model, "weights");
+    return model ? spec_text(model, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+}
+
 int run_artifact(struct run *run, const char *name)
 {
     char sha256[65];
     int64_t size;
-    char *dir = run_path(run, JOBDIR_ARTIFACTS);
-    char *model = json_dumps(json_object_get(run->spec.json, "model"), JSON_COMPACT | JSON_SORT_KEYS);
+    char *dir = run_path(run, JOBDIR_ARTIFACTS), *model = model_text(run);
     int r = dir && model ? weights_save(run->weights, dir, name, model, sha256, &size, &run->why)
                          : fault_set(&run->why, -ENOMEM, "no memory to save %s", name);
 
