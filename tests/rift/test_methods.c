@@ -256,15 +256,14 @@ static void finetuning_moves_only_its_module(void)
     free(dir);
 }
 
-/* The cached frontier is a short-cut, not another method: crops of padding zero
- * and no flips aren't cached, so compare by training a first-layer-inclusive set. */
+/* Fine-tuning with lr 0 from stored activations has the loss of an evaluation, which
+ * runs the whole network. */
 static void cached_prefix_changes_nothing(void)
 {
     lab_theta();
     double clean[2];
 
     for (int i = 0; i < 2; i++) {
-        /* With conv1 in the set but lr 0 the two differ only in where the plan starts. */
         const char *specs[] = {
             "{'kind':'evaluate','attack':null,'model':{'weights':'../theta/artifacts/best.safetensors'}}",
             "{'kind':'finetune','augment':'none','attack':null,'model':{'weights':'../theta/artifacts/"
@@ -360,32 +359,30 @@ static void first_order_growth(void)
     free(dir);
 }
 
-/* theta with conv w and running mean times a and running variance times a^2: the
- * same function (but for BN's 1e-5), as in Appendix A, where a layer's scale is
- * taken back by the next one. */
-static void scaled_theta(const char *module, const char *bn, float a, const char *ret_name)
+/* lab/ret_name: theta with each named tensor times its factor. */
+struct scaling {
+    const char *tensor;
+    float factor;
+};
+
+static void scaled_theta(const struct scaling *scalings, int scaling_count, const char *ret_name)
 {
     struct safetensors *theta = weights_of("theta/artifacts/best.safetensors");
     int count = safetensors_count(theta);
     struct safetensor *rows = calloc((size_t)count, sizeof(*rows));
-    char weight[80], mean[80], var[80];
     struct fault why = { 0 };
 
-    snprintf(weight, sizeof(weight), "%s.weight", module);
-    snprintf(mean, sizeof(mean), "%s.running_mean", bn);
-    snprintf(var, sizeof(var), "%s.running_var", bn);
     for (int i = 0; i < count; i++) {
         rows[i] = *safetensors_at(theta, i);
-        bool scaled = strcmp(rows[i].name, weight) == 0 || strcmp(rows[i].name, mean) == 0;
-        float factor = scaled ? a : strcmp(rows[i].name, var) == 0 ? a * a : 1;
-
-        if (factor == 1)
-            continue;
-        float *copy = malloc(rows[i].size);
-        memcpy(copy, rows[i].data, rows[i].size);
-        for (size_t k = 0; k < rows[i].size / sizeof(float); k++)
-            copy[k] *= factor;
-        rows[i].data = copy;
+        for (int s = 0; s < scaling_count; s++) {
+            if (strcmp(rows[i].name, scalings[s].tensor) != 0)
+                continue;
+            float *copy = malloc(rows[i].size);
+            memcpy(copy, rows[i].data, rows[i].size);
+            for (size_t k = 0; k < rows[i].size / sizeof(float); k++)
+                copy[k] *= scalings[s].factor;
+            rows[i].data = copy;
+        }
     }
     CHECK_INT(safetensors_write(lab(), ret_name, rows, count, NULL, NULL, NULL, &why), 0);
     for (int i = 0; i < count; i++)
@@ -395,12 +392,19 @@ static void scaled_theta(const char *module, const char *bn, float a, const char
     safetensors_close(theta);
 }
 
+/* Convolution and running mean times a, running variance times a^2: the same function
+ * (but for BN's 1e-5), as in Appendix A, where the next layer takes the scale back. */
 static void criticality_is_scale_invariant(void)
 {
     double mrc[2];
 
     lab_theta();
-    scaled_theta("layer3.0.conv1", "layer3.0.bn1", 2, "scaled.safetensors");
+    static const struct scaling twice[] = {
+        { "layer3.0.conv1.weight", 2 },
+        { "layer3.0.bn1.running_mean", 2 },
+        { "layer3.0.bn1.running_var", 4 },
+    };
+    scaled_theta(twice, 3, "scaled.safetensors");
     for (int i = 0; i < 2; i++) {
         char spec[512], name[32];
 
@@ -421,24 +425,55 @@ static void criticality_is_scale_invariant(void)
         CHECK_FAIL("MRC is %.9g, and %.9g of the scaled weights", mrc[0], mrc[1]);
 }
 
+/* A last layer of 1e35 leaves the loss finite, and takes every step of an earlier
+ * module past the largest float. */
 static void overflow_is_caught(void)
 {
+    static const struct scaling huge[] = { { "linear.weight", 1e35f } };
+
     lab_theta();
-    char *dir = lab_job(
-        "overflow",
-        "{'kind':'mrc','model':{'weights':'../theta/artifacts/best.safetensors'},'batch_size':4,"
-        " 'attack':null,'mrc':{'steps':3,'lr':1000,'epsilon':10,'modules':['conv1','layer4.1.conv2','linear']}}");
-    json_t *result = lab_result(dir), *rows = json_object_get(result, "modules"), *row;
+    scaled_theta(huge, 1, "huge.safetensors");
+    char *dir = lab_job("overflow", "{'kind':'mrc','model':{'weights':'../huge.safetensors'},'attack':null,"
+                                    " 'mrc':{'steps':3,'lr':1000,'modules':['conv1','layer4.1.conv2']}}");
+    json_t *result = lab_result(dir), *rows = json_object_get(result, "modules"), *row, *events = module_events(dir);
     size_t i;
 
-    CHECK_INT(json_array_size(rows), 3);
+    CHECK_INT(json_array_size(rows), 2);
+    CHECK_INT(json_array_size(events), 2); /* the ascent ends where it overflows */
     json_array_foreach(rows, i, row)
     {
+        CHECK(json_is_true(json_object_get(row, "non_finite")));
         CHECK(isfinite(lab_number(row, "mrc")) && lab_number(row, "mrc") >= 0);
-        CHECK(json_is_boolean(json_object_get(row, "non_finite")));
     }
+    json_decref(events);
     json_decref(result);
     free(dir);
+}
+
+/* After each module theta is theta again: the last module doesn't hear of the ones before. */
+static void modules_are_independent(void)
+{
+    json_t *last[2];
+
+    lab_theta();
+    for (int i = 0; i < 2; i++) {
+        char spec[512], name[32];
+
+        snprintf(spec, sizeof(spec),
+                 "{'kind':'mrc','model':{'weights':'../theta/artifacts/best.safetensors'},"
+                 " 'mrc':{'steps':2,'modules':[%s'linear']}}",
+                 i ? "'conv1','layer3.1.conv2'," : "");
+        snprintf(name, sizeof(name), "independent-%d", i);
+        char *dir = lab_job(name, spec);
+        json_t *result = lab_result(dir), *rows = json_object_get(result, "modules");
+        last[i] = json_incref(json_array_get(rows, json_array_size(rows) - 1));
+        json_decref(result);
+        free(dir);
+    }
+    CHECK_STRING(lab_word(last[1], "module"), "linear");
+    CHECK(json_equal(last[0], last[1]));
+    json_decref(last[0]);
+    json_decref(last[1]);
 }
 
 /* ---- interpolation and the whole -------------------------------------------------------------- */
@@ -499,7 +534,8 @@ static const struct check_case cases[] = {
     { "MRC is never negative and the weights stay in the ball", criticality_stays_in_the_ball },
     { "a small step raises the loss by |Delta|^2 / lr", first_order_growth },
     { "MRC doesn't change when a layer and its statistics are scaled (Appendix A)", criticality_is_scale_invariant },
-    { "an overflowing ascent keeps the last finite point", overflow_is_caught },
+    { "an overflowing ascent keeps the last finite point and is flagged", overflow_is_caught },
+    { "a module's MRC doesn't depend on the modules measured before it", modules_are_independent },
     { "alpha 0 and 1 are the weights themselves", ends_are_exact },
     { "the whole method runs without a daemon, interrupted or not", whole_method },
 };
