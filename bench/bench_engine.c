@@ -101,8 +101,14 @@ static void adversarial_step(struct bench *b, enum plan_mode mode)
     weights_touch_all(b->weights);
 }
 
-static void at_train(struct bench *b) { adversarial_step(b, PLAN_TRAIN); }
-static void at_eval(struct bench *b) { adversarial_step(b, PLAN_EVAL); }
+static void at_train(struct bench *b)
+{
+    adversarial_step(b, PLAN_TRAIN);
+}
+static void at_eval(struct bench *b)
+{
+    adversarial_step(b, PLAN_EVAL);
+}
 
 static void ascend(struct bench *b, int module)
 {
@@ -160,8 +166,12 @@ static void measure(struct bench *b, const char *name, void (*work)(struct bench
 
 static void bench_width(const char *device, int threads, int width, int batch, int rounds)
 {
-    struct model_spec spec = { .arch = "resnet18", .width = width, .num_classes = 10, .input = { 3, 32, 32 },
-                               .mean = { .4914, .4822, .4465 }, .std = { .2471, .2435, .2616 } };
+    struct model_spec spec = { .arch = "resnet18",
+                               .width = width,
+                               .num_classes = 10,
+                               .input = { 3, 32, 32 },
+                               .mean = { .4914, .4822, .4465 },
+                               .std = { .2471, .2435, .2616 } };
     struct bench b = { .shape = { batch, 3, 32, 32 } };
     size_t pixels = (size_t)shape_count(b.shape);
     struct fault why = { 0 };

@@ -11,8 +11,8 @@
  * checkpoint when there is one; does nothing when the journal says `finished`.
  * Everything that happens is an event in DIR's journal. `progress` (may be
  * NULL) gets every event too, for a terminal. Returns an enum worker_exit. */
-int engine_run(const char *dir, const volatile sig_atomic_t *stop,
-               void (*progress)(const json_t *event, void *user), void *user);
+int engine_run(const char *dir, const volatile sig_atomic_t *stop, void (*progress)(const json_t *event, void *user),
+               void *user);
 
 /* Read spec, data and weights of DIR as a run would, plan the memory, run
  * nothing. Prints nothing; the fault says what is wrong. Returns an exit code. */

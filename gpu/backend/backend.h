@@ -57,11 +57,11 @@ static inline struct shape conv_out(const struct conv_geometry *g)
  * just that. */
 struct conv_request {
     struct conv_geometry geometry;
-    bool image_in;        /* x (and dx) is plain NCHW, not an activation: the stem */
-    bool bias;            /* forward adds bias[O] */
-    bool residual;        /* forward adds an activation of the output's shape */
-    bool relu;            /* forward ends in max(0, .) */
-    bool backward_data;   /* conv_backward_data will be called */
+    bool image_in;      /* x (and dx) is plain NCHW, not an activation: the stem */
+    bool bias;          /* forward adds bias[O] */
+    bool residual;      /* forward adds an activation of the output's shape */
+    bool relu;          /* forward ends in max(0, .) */
+    bool backward_data; /* conv_backward_data will be called */
     bool backward_weights;
 };
 
@@ -113,8 +113,8 @@ struct backend {
     /* packed = layouts of scale[o] * w[o,i,k,k]; scale [O] plain or NULL (ones). */
     int (*conv_pack)(struct conv *conv, const float *w, const float *scale, void *packed, void *scratch);
     /* y = relu?( x * w + bias? + residual? ); bias plain [O]; y overlaps nothing. */
-    int (*conv_forward)(struct conv *conv, const void *x, const void *packed, const float *bias,
-                        const void *residual, void *y, void *scratch);
+    int (*conv_forward)(struct conv *conv, const void *x, const void *packed, const float *bias, const void *residual,
+                        void *y, void *scratch);
     /* dx = transposed convolution of dy with the packed weights (overwrites). */
     int (*conv_backward_data)(struct conv *conv, const void *dy, const void *packed, void *dx, void *scratch);
     /* dw[O,I,K,K] plain = sum_n x (*) dy (overwrites). */
@@ -126,15 +126,15 @@ struct backend {
      * running <- (1-momentum)*running + momentum*{mean, var*n/(n-1)}; momentum 0: untouched.
      * mean, invstd are kept for the backward pass. z may be y only if no backward pass follows. */
     int (*bn_forward)(struct device *dev, struct shape s, const void *y, const float *gamma, const float *beta,
-                      const void *residual, bool relu, void *z, float *mean, float *invstd,
-                      float *running_mean, float *running_var, float momentum, float eps);
+                      const void *residual, bool relu, void *z, float *mean, float *invstd, float *running_mean,
+                      float *running_var, float momentum, float eps);
     /* With g = (da + db?) * (z > 0)?   (db, z may be NULL),  xhat = (y-mean)*invstd:
      * dbeta = sum g;  dgamma = sum g*xhat;
      * dy = gamma*invstd*( g - dbeta/n - xhat*dgamma/n );  dresidual = g (NULL: not wanted).
      * dy may be da; dresidual may be db. dgamma, dbeta are always written. */
-    int (*bn_backward)(struct device *dev, struct shape s, const void *da, const void *db, const void *z,
-                       const void *y, const float *gamma, const float *mean, const float *invstd,
-                       void *dy, void *dresidual, float *dgamma, float *dbeta);
+    int (*bn_backward)(struct device *dev, struct shape s, const void *da, const void *db, const void *z, const void *y,
+                       const float *gamma, const float *mean, const float *invstd, void *dy, void *dresidual,
+                       float *dgamma, float *dbeta);
     /* Folding of frozen statistics: scale = gamma/sqrt(var+eps); bias = beta - mean*scale. */
     int (*bn_fold)(struct device *dev, int c, const float *gamma, const float *beta, const float *mean,
                    const float *var, float eps, float *scale, float *bias);
@@ -154,10 +154,13 @@ struct backend {
     int (*pool_forward)(struct device *dev, struct shape s, int k, const void *x, float *f);
     int (*pool_backward)(struct device *dev, struct shape s, int k, const float *df, void *dx);
     /* z[N,K] = f[N,F] w[K,F]^T + b[K] */
-    int (*linear_forward)(struct device *dev, int n, int f_count, int k, const float *f, const float *w, const float *b, float *z);
-    int (*linear_backward_data)(struct device *dev, int n, int f_count, int k, const float *dz, const float *w, float *df);
+    int (*linear_forward)(struct device *dev, int n, int f_count, int k, const float *f, const float *w, const float *b,
+                          float *z);
+    int (*linear_backward_data)(struct device *dev, int n, int f_count, int k, const float *dz, const float *w,
+                                float *df);
     /* dw[K,F] = dz^T f, db[K] = column sums (NULL: not wanted). */
-    int (*linear_backward_weights)(struct device *dev, int n, int f_count, int k, const float *dz, const float *f, float *dw, float *db);
+    int (*linear_backward_weights)(struct device *dev, int n, int f_count, int k, const float *dz, const float *f,
+                                   float *dw, float *db);
     /* loss[n] = log sum exp z - z_y;  correct[n] = (first argmax == y);  dz = (softmax - onehot)*scale.
      * labels int32[N] and correct int32[N] on the device; dz may be NULL. */
     int (*cross_entropy)(struct device *dev, int n, int k, const float *z, const int32_t *labels, float scale,
@@ -166,10 +169,11 @@ struct backend {
     /* -- pixels, plain [N,C,H,W] -- */
     /* x[i] = window of images[crop[i].index] / 255. images uint8 [M,C,H,W] on the device, crops on the host.
      * A window reaching over the edge reads the mirror image without the edge pixel, or 0. */
-    int (*load_batch)(struct device *dev, int n, int c, int h, int w, const uint8_t *images,
-                      const struct crop *crops, enum padding padding, float *x);
+    int (*load_batch)(struct device *dev, int n, int c, int h, int w, const uint8_t *images, const struct crop *crops,
+                      enum padding padding, float *x);
     /* out = (x - mean[c]) / std[c]; mean, std host arrays. */
-    int (*normalize)(struct device *dev, struct shape s, const float *x, const double *mean, const double *std, float *out);
+    int (*normalize)(struct device *dev, struct shape s, const float *x, const double *mean, const double *std,
+                     float *out);
     /* gx = gn / std[c]; gx may be gn. */
     int (*normalize_backward)(struct device *dev, struct shape s, const float *gn, const double *std, float *gx);
     /* x_adv = clamp(x + u, 0, 1), u uniform in [-epsilon, epsilon): element e of example i takes word e%4 of
@@ -177,11 +181,13 @@ struct backend {
     int (*pgd_start)(struct device *dev, struct shape s, const float *x, float epsilon, struct random_key key,
                      const int64_t *id, float *x_adv);
     /* x_adv <- clamp( x + clamp(x_adv + step*sign(g) - x, -epsilon, epsilon), 0, 1 ); sign(0) = 0. */
-    int (*pgd_step)(struct device *dev, struct shape s, const float *x, const float *g, float step, float epsilon, float *x_adv);
+    int (*pgd_step)(struct device *dev, struct shape s, const float *x, const float *g, float step, float epsilon,
+                    float *x_adv);
 
     /* -- parameters, plain vectors of count floats -- */
     /* g' = g + wd*theta; v = momentum*v + g' ; theta -= lr*v   (PyTorch SGD; v = 0 before the first step). */
-    int (*sgd_step)(struct device *dev, int64_t count, float *theta, const float *g, float *v, float lr, float momentum, float wd);
+    int (*sgd_step)(struct device *dev, int64_t count, float *theta, const float *g, float *v, float lr, float momentum,
+                    float wd);
     /* y += a*x */
     int (*axpy)(struct device *dev, int64_t count, float a, const float *x, float *y);
     /* out = (1-alpha)*a + alpha*b, exact copies of a at 0 and of b at 1. */

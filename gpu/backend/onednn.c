@@ -83,8 +83,9 @@ static json_t *describe(struct device *dev)
 
     snprintf(library, sizeof(library), "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
     processor_name(name, sizeof(name));
-    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "id", "cpu", "name", name, "type", "cpu", "library", library, "threads", d->threads,
-                     "memory_bytes", (json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "id", "cpu", "name", name, "type", "cpu", "library", library,
+                     "threads", d->threads, "memory_bytes",
+                     (json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
 }
 
 static void *memory_alloc(struct device *dev, size_t bytes)

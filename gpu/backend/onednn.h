@@ -91,8 +91,8 @@ int onednn_channel_sum(struct device *dev, struct shape s, const void *g, float 
 /* onednn_head.c: pooling, linear layer, cross-entropy */
 int onednn_pool_forward(struct device *dev, struct shape s, int k, const void *x, float *f);
 int onednn_pool_backward(struct device *dev, struct shape s, int k, const float *df, void *dx);
-int onednn_linear_forward(struct device *dev, int n, int f_count, int k, const float *f, const float *w,
-                          const float *b, float *z);
+int onednn_linear_forward(struct device *dev, int n, int f_count, int k, const float *f, const float *w, const float *b,
+                          float *z);
 int onednn_linear_backward_data(struct device *dev, int n, int f_count, int k, const float *dz, const float *w,
                                 float *df);
 int onednn_linear_backward_weights(struct device *dev, int n, int f_count, int k, const float *dz, const float *f,
@@ -110,8 +110,8 @@ int onednn_pgd_start(struct device *dev, struct shape s, const float *x, float e
                      const int64_t *id, float *x_adv);
 int onednn_pgd_step(struct device *dev, struct shape s, const float *x, const float *g, float step, float epsilon,
                     float *x_adv);
-int onednn_sgd_step(struct device *dev, int64_t count, float *theta, const float *g, float *v, float lr,
-                    float momentum, float wd);
+int onednn_sgd_step(struct device *dev, int64_t count, float *theta, const float *g, float *v, float lr, float momentum,
+                    float wd);
 int onednn_axpy(struct device *dev, int64_t count, float a, const float *x, float *y);
 int onednn_interpolate(struct device *dev, int64_t count, const float *a, const float *b, float alpha, float *out);
 int onednn_project(struct device *dev, int64_t count, const float *center, float factor, float *theta);

@@ -26,13 +26,16 @@ struct conv {
     struct conv_request request;
     int in_c, out_c; /* padded; in_c is the true count for an image */
     struct primitive forward, data, weights;
-    dnnl_memory_desc_t plain;            /* padded weights, oihw */
-    dnnl_primitive_t pack[2], unpack;    /* plain -> forward, plain -> data, weights -> plain */
+    dnnl_memory_desc_t plain;         /* padded weights, oihw */
+    dnnl_primitive_t pack[2], unpack; /* plain -> forward, plain -> data, weights -> plain */
     dnnl_memory_t plain_memory, pack_memory[2];
-    size_t packed_forward, packed_data;  /* bytes of the two parts */
+    size_t packed_forward, packed_data; /* bytes of the two parts */
 };
 
-static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+static size_t align64(size_t bytes)
+{
+    return (bytes + 63) & ~(size_t)63;
+}
 
 static bool own_backward_data(const struct conv *conv)
 {
@@ -351,8 +354,7 @@ int onednn_conv_pack(struct conv *conv, const float *w, const float *scale, void
     for (int t = 0; t < taps; t++)
         for (int i = 0; i < conv->in_c; i++)
             for (int o = 0; o < conv->out_c; o++)
-                own[((int64_t)t * conv->in_c + i) * conv->out_c + o] =
-                    plain[((int64_t)o * conv->in_c + i) * taps + t];
+                own[((int64_t)t * conv->in_c + i) * conv->out_c + o] = plain[((int64_t)o * conv->in_c + i) * taps + t];
     return 0;
 }
 
@@ -398,8 +400,12 @@ int onednn_conv_forward(struct conv *conv, const void *x, const void *packed, co
         b = padded;
     }
     struct binding bindings[] = {
-        { DNNL_ARG_SRC, x },  { DNNL_ARG_WEIGHTS, packed },     { DNNL_ARG_BIAS, b },
-        { DNNL_ARG_DST, y },  { DNNL_ARG_SCRATCHPAD, scratch }, { DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, residual },
+        { DNNL_ARG_SRC, x },
+        { DNNL_ARG_WEIGHTS, packed },
+        { DNNL_ARG_BIAS, b },
+        { DNNL_ARG_DST, y },
+        { DNNL_ARG_SCRATCHPAD, scratch },
+        { DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, residual },
     };
     return primitive_run(conv, &conv->forward, bindings, 6);
 }
@@ -470,7 +476,10 @@ int onednn_conv_backward_data(struct conv *conv, const void *dy, const void *pac
     if (own_backward_data(conv))
         return run_image_gradient(conv, dy, w, dx);
     struct binding bindings[] = {
-        { DNNL_ARG_DIFF_DST, dy }, { DNNL_ARG_WEIGHTS, w }, { DNNL_ARG_DIFF_SRC, dx }, { DNNL_ARG_SCRATCHPAD, scratch },
+        { DNNL_ARG_DIFF_DST, dy },
+        { DNNL_ARG_WEIGHTS, w },
+        { DNNL_ARG_DIFF_SRC, dx },
+        { DNNL_ARG_SCRATCHPAD, scratch },
     };
     return primitive_run(conv, &conv->data, bindings, 4);
 }
@@ -485,7 +494,10 @@ int onednn_conv_backward_weights(struct conv *conv, const void *x, const void *d
 
     assert(conv->request.backward_weights);
     struct binding bindings[] = {
-        { DNNL_ARG_SRC, x }, { DNNL_ARG_DIFF_DST, dy }, { DNNL_ARG_DIFF_WEIGHTS, blocked }, { DNNL_ARG_SCRATCHPAD, scratch },
+        { DNNL_ARG_SRC, x },
+        { DNNL_ARG_DIFF_DST, dy },
+        { DNNL_ARG_DIFF_WEIGHTS, blocked },
+        { DNNL_ARG_SCRATCHPAD, scratch },
     };
     int r = primitive_run(conv, &conv->weights, bindings, 4);
     if (r < 0)
@@ -500,7 +512,7 @@ int onednn_conv_backward_weights(struct conv *conv, const void *x, const void *d
         return r;
     for (int o = 0; o < g->out_c; o++)
         for (int i = 0; i < g->in.c; i++)
-            memcpy(dw + ((int64_t)o * g->in.c + i) * taps,
-                   (float *)plain + ((int64_t)o * conv->in_c + i) * taps, (size_t)taps * sizeof(float));
+            memcpy(dw + ((int64_t)o * g->in.c + i) * taps, (float *)plain + ((int64_t)o * conv->in_c + i) * taps,
+                   (size_t)taps * sizeof(float));
     return 0;
 }

@@ -58,8 +58,8 @@ static int gemm(struct device *dev, char ta, char tb, int m, int n, int k, const
     return -EIO;
 }
 
-int onednn_linear_forward(struct device *dev, int n, int f_count, int k, const float *f, const float *w,
-                          const float *b, float *z)
+int onednn_linear_forward(struct device *dev, int n, int f_count, int k, const float *f, const float *w, const float *b,
+                          float *z)
 {
     int r = gemm(dev, 'N', 'T', n, k, f_count, f, f_count, w, f_count, z);
 

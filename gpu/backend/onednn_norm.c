@@ -16,7 +16,7 @@
 
 /* Floats of partial sums per tile: two numbers a lane. */
 #define TILE_PARTIAL (2 * MAX_BLOCK)
-#define UNROLL 4
+#define UNROLL       4
 
 /* Sum of (y - shift) and of its square over a tile, per lane; shift is the tile's first pixel. */
 INLINE void tile_moments_block(const float *y, int pixels, float *sums, int block)
@@ -83,7 +83,8 @@ CPU_CLONES static void tile_apply(const float *y, const float *residual, const f
 }
 
 /* Mean and sum of squared deviations of channel c from its tiles. */
-static void merge_moments(const struct onednn *d, const float *y, struct shape s, int c, double *ret_mean, double *ret_m2)
+static void merge_moments(const struct onednn *d, const float *y, struct shape s, int c, double *ret_mean,
+                          double *ret_m2)
 {
     int block = d->block, blocks = channel_blocks(d, s.c), lane = c % block, pixels = s.h * s.w;
     double mean = 0, m2 = 0, count = 0;
@@ -234,12 +235,14 @@ int onednn_bn_backward(struct device *dev, struct shape s, const void *da, const
     float *k1 = d->partial + tiles * TILE_PARTIAL, *k2 = k1 + lanes, *k3 = k2 + lanes, *center = k3 + lanes;
     for (int c = 0; c < lanes; c++)
         center[c] = c < s.c ? mean[c] : 0;
-#define TILE(t) ((t) * size)
+#define TILE(t) ((t)*size)
 #pragma omp parallel for
     for (int64_t t = 0; t < tiles; t++) {
-        struct tile_gradient tile = { (const float *)da + TILE(t), db ? (const float *)db + TILE(t) : NULL,
-                                      z ? (const float *)z + TILE(t) : NULL, (const float *)y + TILE(t),
-                                      center + t % blocks * block, dresidual ? (float *)dresidual + TILE(t) : NULL };
+        struct tile_gradient tile = {
+            (const float *)da + TILE(t),           db ? (const float *)db + TILE(t) : NULL,
+            z ? (const float *)z + TILE(t) : NULL, (const float *)y + TILE(t),
+            center + t % blocks * block,           dresidual ? (float *)dresidual + TILE(t) : NULL
+        };
         tile_reduce(&tile, pixels, d->partial + t * TILE_PARTIAL, block);
     }
 #pragma omp parallel for
@@ -263,11 +266,15 @@ int onednn_bn_backward(struct device *dev, struct shape s, const void *da, const
 #pragma omp parallel for
     for (int64_t t = 0; t < tiles; t++) {
         int64_t channel = t % blocks * block;
-        struct tile_gradient tile = { (const float *)da + TILE(t), db ? (const float *)db + TILE(t) : NULL,
-                                      z ? (const float *)z + TILE(t) : NULL, (const float *)y + TILE(t), NULL, NULL };
+        struct tile_gradient tile = { (const float *)da + TILE(t),
+                                      db ? (const float *)db + TILE(t) : NULL,
+                                      z ? (const float *)z + TILE(t) : NULL,
+                                      (const float *)y + TILE(t),
+                                      NULL,
+                                      NULL };
         if (dresidual) /* g is there already */
-            tile = (struct tile_gradient){ (const float *)dresidual + TILE(t), NULL, NULL, (const float *)y + TILE(t),
-                                           NULL, NULL };
+            tile = (struct tile_gradient){ (const float *)dresidual + TILE(t), NULL, NULL,
+                                           (const float *)y + TILE(t),         NULL, NULL };
         tile_input_gradient(&tile, k1 + channel, k2 + channel, k3 + channel, (float *)dy + TILE(t), pixels, block);
     }
 #undef TILE

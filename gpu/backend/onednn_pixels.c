@@ -26,7 +26,8 @@ int onednn_load_batch(struct device *dev, int n, int c, int h, int w, const uint
         for (int row = 0; row < c * h; row++) {
             int from = row % h + crops[i].dy;
             bool outside = padding == PADDING_ZERO && (from < 0 || from >= h);
-            const uint8_t *line = images + ((int64_t)crops[i].index * c + row / h) * h * w + (int64_t)mirrored(from, h) * w;
+            const uint8_t *line =
+                images + ((int64_t)crops[i].index * c + row / h) * h * w + (int64_t)mirrored(from, h) * w;
             float *to = x + ((int64_t)i * c * h + row) * w;
             for (int col = 0; col < w; col++) {
                 int at = (crops[i].flip ? w - 1 - col : col) + crops[i].dx;
@@ -118,14 +119,18 @@ int onednn_pgd_step(struct device *dev, struct shape s, const float *x, const fl
 
 #define PIECE 4096
 
-static int64_t piece_count(int64_t count) { return (count + PIECE - 1) / PIECE; }
+static int64_t piece_count(int64_t count)
+{
+    return (count + PIECE - 1) / PIECE;
+}
 
 static int64_t piece_size(int64_t count, int64_t piece)
 {
     return count - piece * PIECE < PIECE ? count - piece * PIECE : PIECE;
 }
 
-CPU_CLONES static void sgd_span(float *theta, const float *g, float *v, float lr, float momentum, float wd, int64_t count)
+CPU_CLONES static void sgd_span(float *theta, const float *g, float *v, float lr, float momentum, float wd,
+                                int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
         v[i] = momentum * v[i] + (g[i] + wd * theta[i]);
@@ -133,8 +138,8 @@ CPU_CLONES static void sgd_span(float *theta, const float *g, float *v, float lr
     }
 }
 
-int onednn_sgd_step(struct device *dev, int64_t count, float *theta, const float *g, float *v, float lr,
-                    float momentum, float wd)
+int onednn_sgd_step(struct device *dev, int64_t count, float *theta, const float *g, float *v, float lr, float momentum,
+                    float wd)
 {
     (void)dev;
 #pragma omp parallel for

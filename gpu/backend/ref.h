@@ -51,12 +51,11 @@ int ref_pool_forward(struct device *dev, struct shape s, int k, const void *x, f
 int ref_pool_backward(struct device *dev, struct shape s, int k, const float *df, void *dx);
 int ref_linear_forward(struct device *dev, int n, int f_count, int k, const float *f, const float *w, const float *b,
                        float *z);
-int ref_linear_backward_data(struct device *dev, int n, int f_count, int k, const float *dz, const float *w,
-                             float *df);
+int ref_linear_backward_data(struct device *dev, int n, int f_count, int k, const float *dz, const float *w, float *df);
 int ref_linear_backward_weights(struct device *dev, int n, int f_count, int k, const float *dz, const float *f,
                                 float *dw, float *db);
-int ref_cross_entropy(struct device *dev, int n, int k, const float *z, const int32_t *labels, float scale,
-                      float *loss, int32_t *correct, float *dz);
+int ref_cross_entropy(struct device *dev, int n, int k, const float *z, const int32_t *labels, float scale, float *loss,
+                      int32_t *correct, float *dz);
 
 /* ref_pixels.c */
 int ref_load_batch(struct device *dev, int n, int c, int h, int w, const uint8_t *images, const struct crop *crops,

@@ -10,15 +10,15 @@
 #include <math.h>
 
 /* Sum over n, h, w of channel c of f(element). */
-#define CHANNEL_SUM(s, c, at, expression)                            \
-    ({                                                               \
-        double sum_ = 0;                                             \
-        for (int n_ = 0; n_ < (s).n; n_++) {                         \
-            int64_t start_ = ref_at((s), n_, (c), 0, 0);             \
-            for (int64_t at = start_; at < start_ + (s).h * (s).w; at++) \
-                sum_ += (expression);                                \
-        }                                                            \
-        sum_;                                                        \
+#define CHANNEL_SUM(s, c, at, expression)                                                                              \
+    ({                                                                                                                 \
+        double sum_ = 0;                                                                                               \
+        for (int n_ = 0; n_ < (s).n; n_++) {                                                                           \
+            int64_t start_ = ref_at((s), n_, (c), 0, 0);                                                               \
+            for (int64_t at = start_; at < start_ + (s).h * (s).w; at++)                                               \
+                sum_ += (expression);                                                                                  \
+        }                                                                                                              \
+        sum_;                                                                                                          \
     })
 
 int ref_bn_forward(struct device *dev, struct shape s, const void *y, const float *gamma, const float *beta,

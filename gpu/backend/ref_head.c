@@ -67,8 +67,7 @@ int ref_linear_forward(struct device *dev, int n, int f_count, int k, const floa
     return 0;
 }
 
-int ref_linear_backward_data(struct device *dev, int n, int f_count, int k, const float *dz, const float *w,
-                             float *df)
+int ref_linear_backward_data(struct device *dev, int n, int f_count, int k, const float *dz, const float *w, float *df)
 {
     (void)dev;
     for (int i = 0; i < n; i++) {
@@ -105,8 +104,8 @@ int ref_linear_backward_weights(struct device *dev, int n, int f_count, int k, c
     return 0;
 }
 
-int ref_cross_entropy(struct device *dev, int n, int k, const float *z, const int32_t *labels, float scale,
-                      float *loss, int32_t *correct, float *dz)
+int ref_cross_entropy(struct device *dev, int n, int k, const float *z, const int32_t *labels, float scale, float *loss,
+                      int32_t *correct, float *dz)
 {
     (void)dev;
     for (int i = 0; i < n; i++) {

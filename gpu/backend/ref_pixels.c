@@ -35,9 +35,8 @@ int ref_load_batch(struct device *dev, int n, int c, int h, int w, const uint8_t
                 for (int column = 0; column < w; column++) {
                     int from_h = source(row + crops[i].dy, h, padding);
                     int from_w = source((crops[i].flip ? w - 1 - column : column) + crops[i].dx, w, padding);
-                    uint8_t pixel = from_h < 0 || from_w < 0
-                                        ? 0
-                                        : images[ref_at(s, crops[i].index, channel, from_h, from_w)];
+                    uint8_t pixel =
+                        from_h < 0 || from_w < 0 ? 0 : images[ref_at(s, crops[i].index, channel, from_h, from_w)];
 
                     x[ref_at(s, i, channel, row, column)] = (float)pixel / 255.0f;
                 }
@@ -47,8 +46,7 @@ int ref_load_batch(struct device *dev, int n, int c, int h, int w, const uint8_t
     return 0;
 }
 
-int ref_normalize(struct device *dev, struct shape s, const float *x, const double *mean, const double *std,
-                  float *out)
+int ref_normalize(struct device *dev, struct shape s, const float *x, const double *mean, const double *std, float *out)
 {
     (void)dev;
     for (int64_t at = 0; at < shape_count(s); at++) {

@@ -20,16 +20,16 @@
 
 struct examples {
     int count, c, h, w;
-    uint8_t *u8;     /* [count,C,H,W], or NULL */
-    float *f32;      /* [count,C,H,W] in [0,1], or NULL; exactly one of the two */
-    int32_t *label;  /* [count] */
-    int32_t *id;     /* [count]: place in the file or directory order; random numbers of an
-                        example depend on it, so limits and splits don't change them */
+    uint8_t *u8;    /* [count,C,H,W], or NULL */
+    float *f32;     /* [count,C,H,W] in [0,1], or NULL; exactly one of the two */
+    int32_t *label; /* [count] */
+    int32_t *id;    /* [count]: place in the file or directory order; random numbers of an
+                       example depend on it, so limits and splits don't change them */
 };
 
 struct dataset {
     struct examples train, validation, test; /* count 0: not there or not asked for */
-    int num_classes;     /* largest label seen + 1, or folders */
+    int num_classes;                         /* largest label seen + 1, or folders */
 };
 
 /* Load the splits that are wanted. Limits take an evenly random subset that

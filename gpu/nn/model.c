@@ -41,8 +41,8 @@ static int row_add(struct builder *b, void **table, int *count, int *room, size_
     return (*count)++;
 }
 
-static int tensor_add(struct builder *b, const char *layer, const char *suffix, enum tensor_role role,
-                      int rank, const int shape[4])
+static int tensor_add(struct builder *b, const char *layer, const char *suffix, enum tensor_role role, int rank,
+                      const int shape[4])
 {
     struct model *m = b->model;
     void *table = m->tensors;
@@ -96,14 +96,14 @@ static int value_add(struct builder *b, struct shape shape)
 /* ---- layers ------------------------------------------------------------------ */
 
 /* The printf'd name of a layer, which always fits. */
-#define LAYER_NAME(name, format)                                     \
-    char name[48];                                                   \
-    do {                                                             \
-        va_list list_;                                               \
-        va_start(list_, format);                                     \
-        int length_ = vsnprintf(name, sizeof(name), format, list_);  \
-        va_end(list_);                                               \
-        assert(length_ > 0 && (size_t)length_ < sizeof(name));       \
+#define LAYER_NAME(name, format)                                                                                       \
+    char name[48];                                                                                                     \
+    do {                                                                                                               \
+        va_list list_;                                                                                                 \
+        va_start(list_, format);                                                                                       \
+        int length_ = vsnprintf(name, sizeof(name), format, list_);                                                    \
+        va_end(list_);                                                                                                 \
+        assert(length_ > 0 && (size_t)length_ < sizeof(name));                                                         \
     } while (0)
 
 struct layer builder_conv_layer(struct builder *b, int in_c, int out_c, int kernel, const char *format, ...)
@@ -170,8 +170,12 @@ int builder_conv(struct builder *b, int value, struct layer layer, int stride, i
         return 0;
     int out_c = layer_tensor(b, layer, 0)->shape[0];
     struct conv_geometry g = { b->model->values[value], out_c, layer.kernel, stride, pad };
-    struct op op = { .type = OP_CONV, .in = { value, -1 }, .tensor = { layer.tensor[0], -1, -1, -1 },
-                     .kernel = layer.kernel, .stride = stride, .pad = pad };
+    struct op op = { .type = OP_CONV,
+                     .in = { value, -1 },
+                     .tensor = { layer.tensor[0], -1, -1, -1 },
+                     .kernel = layer.kernel,
+                     .stride = stride,
+                     .pad = pad };
 
     assert(g.in.c == layer_tensor(b, layer, 0)->shape[1]);
     return op_add(b, op, layer.module, conv_out(&g));
@@ -250,8 +254,8 @@ static int spec_check(const struct model_spec *spec, struct fault *why)
         return fault_set(why, -EINVAL, "model.num_classes: %d is not in 1..%d", spec->num_classes, CLASSES_MAX);
     for (int c = 0; c < spec->input[0]; c++)
         if (!isfinite(spec->mean[c]) || !isfinite(spec->std[c]) || spec->std[c] <= 0)
-            return fault_set(why, -EINVAL, "model.normalize: channel %d has mean %g and std %g; std must be above 0",
-                             c, spec->mean[c], spec->std[c]);
+            return fault_set(why, -EINVAL, "model.normalize: channel %d has mean %g and std %g; std must be above 0", c,
+                             spec->mean[c], spec->std[c]);
     return 0;
 }
 

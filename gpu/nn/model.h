@@ -20,9 +20,9 @@ enum op_type { OP_CONV, OP_BN, OP_RELU, OP_ADD, OP_POOL, OP_LINEAR };
 
 struct op {
     enum op_type type;
-    int in[2]; /* values; in[1] is -1 but for OP_ADD */
-    int out;   /* value */
-    int tensor[4]; /* CONV: weight; LINEAR: weight, bias; BN: gamma, beta, running mean, running var */
+    int in[2];               /* values; in[1] is -1 but for OP_ADD */
+    int out;                 /* value */
+    int tensor[4];           /* CONV: weight; LINEAR: weight, bias; BN: gamma, beta, running mean, running var */
     int kernel, stride, pad; /* CONV; POOL: kernel is the window */
 };
 
@@ -33,7 +33,7 @@ struct tensor_info {
     enum tensor_role role;
     bool parameter; /* false: a buffer, no gradient */
     int rank;
-    int shape[4];   /* OIHW, or [K,F], or [C] */
+    int shape[4]; /* OIHW, or [K,F], or [C] */
     int64_t count;
     int64_t offset; /* floats into the flat vector */
 };
@@ -65,7 +65,10 @@ struct model {
  * size that the architecture can't take. */
 int model_open(const struct model_spec *spec, struct model **ret, struct fault *why);
 void model_close(struct model *model);
-static inline void model_closep(struct model **m) { model_close(*m); }
+static inline void model_closep(struct model **m)
+{
+    model_close(*m);
+}
 #define model_auto __attribute__((cleanup(model_closep))) struct model
 
 /* Number of the module / tensor of that name, or -ENOENT. */
@@ -78,6 +81,9 @@ int model_frontier(const struct model *model, int at, int ret_values[4]);
 
 /* Where a run may start or stop so that module m is still ahead: the first op
  * that its weight touches. */
-static inline int model_module_op(const struct model *model, int m) { return model->modules[m].op; }
+static inline int model_module_op(const struct model *model, int m)
+{
+    return model->modules[m].op;
+}
 
 #endif

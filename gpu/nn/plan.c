@@ -63,9 +63,16 @@ int plan_open(struct workspace *ws, struct weights *weights, const struct plan_s
     assert(spec->batch > 0 && spec->first >= 0 && spec->first < model->op_count);
     if (!plan)
         return fault_set(why, -ENOMEM, "no memory for a plan");
-    *plan = (struct plan){ .ws = ws, .weights = weights, .model = model, .spec = *spec, .normalized = NO_BUFFER,
-                           .logits = NO_BUFFER, .logits_gradient = NO_BUFFER, .loss = NO_BUFFER,
-                           .correct = NO_BUFFER, .scratch = NO_BUFFER };
+    *plan = (struct plan){ .ws = ws,
+                           .weights = weights,
+                           .model = model,
+                           .spec = *spec,
+                           .normalized = NO_BUFFER,
+                           .logits = NO_BUFFER,
+                           .logits_gradient = NO_BUFFER,
+                           .loss = NO_BUFFER,
+                           .correct = NO_BUFFER,
+                           .scratch = NO_BUFFER };
     if (plan->spec.last == 0)
         plan->spec.last = model->op_count;
     assert(!(spec->want_input && spec->first > 0));
@@ -112,9 +119,18 @@ void plan_close(struct plan *plan)
     free(plan);
 }
 
-const struct plan_spec *plan_spec(const struct plan *plan) { return &plan->spec; }
-size_t plan_workspace_bytes(const struct plan *plan) { return plan->workspace_bytes; }
-size_t plan_packed_bytes(const struct plan *plan) { return plan->packed_bytes; }
+const struct plan_spec *plan_spec(const struct plan *plan)
+{
+    return &plan->spec;
+}
+size_t plan_workspace_bytes(const struct plan *plan)
+{
+    return plan->workspace_bytes;
+}
+size_t plan_packed_bytes(const struct plan *plan)
+{
+    return plan->packed_bytes;
+}
 
 /* ---- addresses ---- */
 
@@ -135,9 +151,18 @@ void plan_bind(struct plan *plan, int value, const void *memory)
     plan->bound[value] = memory;
 }
 
-float *plan_logits(const struct plan *plan) { return at(plan, plan->logits); }
-float *plan_logits_gradient(const struct plan *plan) { return at(plan, plan->logits_gradient); }
-const void *plan_value(const struct plan *plan, int value) { return value_at(plan, value); }
+float *plan_logits(const struct plan *plan)
+{
+    return at(plan, plan->logits);
+}
+float *plan_logits_gradient(const struct plan *plan)
+{
+    return at(plan, plan->logits_gradient);
+}
+const void *plan_value(const struct plan *plan, int value)
+{
+    return value_at(plan, value);
+}
 
 /* ---- forward ---- */
 
@@ -191,8 +216,8 @@ static int forward_bn(struct plan *plan, struct unit *u, float momentum)
 {
     struct device *dev = plan->ws->dev;
     int r = dev->ops->bn_forward(dev, plan_shape(plan, u->y), value_at(plan, u->x), tensor(plan, u->bn[0]),
-                                 tensor(plan, u->bn[1]), u->residual >= 0 ? value_at(plan, u->residual) : NULL,
-                                 u->relu, at(plan, plan->value_buffer[u->y]), at(plan, u->mean), at(plan, u->invstd),
+                                 tensor(plan, u->bn[1]), u->residual >= 0 ? value_at(plan, u->residual) : NULL, u->relu,
+                                 at(plan, plan->value_buffer[u->y]), at(plan, u->mean), at(plan, u->invstd),
                                  tensor(plan, u->bn[2]), tensor(plan, u->bn[3]), momentum, BN_EPS);
     if (r == 0 && momentum != 0) {
         weights_touch(plan->weights, u->bn[2]);

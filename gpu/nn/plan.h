@@ -41,8 +41,8 @@ struct plan;
 
 /* Lower and prepare. ws and weights must outlive the plan. -ENOMEM with the
  * number of bytes wanted. */
-int plan_open(struct workspace *ws, struct weights *weights, const struct plan_spec *spec,
-              struct plan **ret, struct fault *why);
+int plan_open(struct workspace *ws, struct weights *weights, const struct plan_spec *spec, struct plan **ret,
+              struct fault *why);
 void plan_close(struct plan *plan);
 const struct plan_spec *plan_spec(const struct plan *plan);
 size_t plan_workspace_bytes(const struct plan *plan);

@@ -4,7 +4,7 @@
 
 #include "gpu/nn/plan.h"
 
-#define FOREVER (1 << 30)
+#define FOREVER   (1 << 30)
 #define NO_BUFFER (-1)
 /* The gradient of the pixels goes where the caller of plan_backward says. */
 #define CALLERS_BUFFER (-2)
@@ -30,18 +30,18 @@ struct unit {
     int op;             /* the first one it covers */
     int x, y, residual; /* values; residual -1: none */
     bool relu;
-    int weight, bias;   /* tensors, -1 none */
-    int bn[4];          /* gamma, beta, mean, var; -1 none */
+    int weight, bias; /* tensors, -1 none */
+    int bn[4];        /* gamma, beta, mean, var; -1 none */
     struct conv *conv;
     float *packed, *scale, *shift; /* device: packed weights, folded scale and bias */
     uint64_t packed_clock;         /* newest version that is in them */
 
-    bool backward;            /* its backward step does something */
+    bool backward; /* its backward step does something */
     bool want_weight, want_bias, want_bn, want_x, want_residual;
-    int mean, invstd;         /* buffers of a BN in training */
-    int a, b;                 /* gradients of y that arrive */
-    int dx, dresidual;        /* gradients that leave */
-    int dgamma, dbeta, dw;    /* buffers for those that nobody asked for but the formula makes */
+    int mean, invstd;      /* buffers of a BN in training */
+    int a, b;              /* gradients of y that arrive */
+    int dx, dresidual;     /* gradients that leave */
+    int dgamma, dbeta, dw; /* buffers for those that nobody asked for but the formula makes */
 };
 
 struct plan {
@@ -54,10 +54,10 @@ struct plan {
     int unit_count;
     struct buffer *buffers;
     int buffer_count, buffer_space;
-    int *value_buffer;    /* by value: where it is kept, or NO_BUFFER */
-    const void **bound;   /* by value: memory of the caller, or NULL */
-    int (*gradients)[2];  /* by value: buffers of the gradients that arrive, while lowering */
-    int normalized;       /* buffer of the normalised image, or NO_BUFFER */
+    int *value_buffer;   /* by value: where it is kept, or NO_BUFFER */
+    const void **bound;  /* by value: memory of the caller, or NULL */
+    int (*gradients)[2]; /* by value: buffers of the gradients that arrive, while lowering */
+    int normalized;      /* buffer of the normalised image, or NO_BUFFER */
     int logits, logits_gradient, loss, correct, scratch;
     size_t workspace_bytes, packed_bytes;
     void *packed; /* device */

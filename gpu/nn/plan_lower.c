@@ -83,10 +83,22 @@ static int find_units(struct plan *plan, bool *made, bool *done, struct fault *w
         if (done[i])
             continue;
         struct unit *unit = &plan->units[plan->unit_count++];
-        *unit = (struct unit){ .op = i, .x = op->in[0], .y = op->out, .residual = -1, .weight = -1, .bias = -1,
-                               .bn = { -1, -1, -1, -1 }, .mean = NO_BUFFER, .invstd = NO_BUFFER, .a = NO_BUFFER,
-                               .b = NO_BUFFER, .dx = NO_BUFFER, .dresidual = NO_BUFFER, .dgamma = NO_BUFFER,
-                               .dbeta = NO_BUFFER, .dw = NO_BUFFER };
+        *unit = (struct unit){ .op = i,
+                               .x = op->in[0],
+                               .y = op->out,
+                               .residual = -1,
+                               .weight = -1,
+                               .bias = -1,
+                               .bn = { -1, -1, -1, -1 },
+                               .mean = NO_BUFFER,
+                               .invstd = NO_BUFFER,
+                               .a = NO_BUFFER,
+                               .b = NO_BUFFER,
+                               .dx = NO_BUFFER,
+                               .dresidual = NO_BUFFER,
+                               .dgamma = NO_BUFFER,
+                               .dbeta = NO_BUFFER,
+                               .dw = NO_BUFFER };
         switch (op->type) {
         case OP_CONV:
             unit->type = UNIT_CONV;
@@ -109,7 +121,8 @@ static int find_units(struct plan *plan, bool *made, bool *done, struct fault *w
             return fault_set(why, -ENOTSUP, "%s: operation %d has nothing it can be fused with", model->arch, i);
         }
         if (op->type == OP_BN && plan->spec.mode == PLAN_EVAL)
-            return fault_set(why, -ENOTSUP, "%s: operation %d: frozen BN needs a convolution to fold into", model->arch, i);
+            return fault_set(why, -ENOTSUP, "%s: operation %d: frozen BN needs a convolution to fold into", model->arch,
+                             i);
         made[unit->y] = true;
     }
     return 0;
@@ -179,7 +192,8 @@ static size_t value_bytes(const struct plan *plan, int value)
 static int buffer_new(struct plan *plan, size_t bytes, int birth)
 {
     assert(plan->buffer_count < plan->buffer_space);
-    plan->buffers[plan->buffer_count] = (struct buffer){ .bytes = (bytes + 63) & ~(size_t)63, .birth = birth, .death = birth };
+    plan->buffers[plan->buffer_count] =
+        (struct buffer){ .bytes = (bytes + 63) & ~(size_t)63, .birth = birth, .death = birth };
     return plan->buffer_count++;
 }
 
@@ -324,7 +338,8 @@ static int lower_buffers(struct plan *plan)
         plan->logits_gradient = buffer_new(plan, bytes, loss_time);
         plan->loss = buffer_new(plan, rows * sizeof(float), loss_time);
         plan->correct = buffer_new(plan, rows * sizeof(int32_t), loss_time);
-        for (int *b = (int[]){ plan->logits, plan->logits_gradient, plan->loss, plan->correct, NO_BUFFER }; *b >= 0; b++)
+        for (int *b = (int[]){ plan->logits, plan->logits_gradient, plan->loss, plan->correct, NO_BUFFER }; *b >= 0;
+             b++)
             keep(plan, *b, FOREVER);
         gradient_arrives(plan, output, plan->logits_gradient);
         buffers_backward(plan);
@@ -409,7 +424,8 @@ static int open_convs(struct plan *plan, struct fault *why)
         if (u->type != UNIT_CONV)
             continue;
         struct conv_request request = {
-            .geometry = { plan_shape(plan, u->x), plan->model->tensors[u->weight].shape[0], op->kernel, op->stride, op->pad },
+            .geometry = { plan_shape(plan, u->x), plan->model->tensors[u->weight].shape[0], op->kernel, op->stride,
+                          op->pad },
             .image_in = u->x == 0,
             .bias = u->bn[0] >= 0,
             .residual = u->residual >= 0,
@@ -424,7 +440,10 @@ static int open_convs(struct plan *plan, struct fault *why)
     return 0;
 }
 
-static size_t align16(size_t floats) { return (floats + 15) & ~(size_t)15; }
+static size_t align16(size_t floats)
+{
+    return (floats + 15) & ~(size_t)15;
+}
 
 static int lower_packing(struct plan *plan, struct fault *why)
 {

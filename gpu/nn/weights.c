@@ -173,8 +173,7 @@ static void shape_print(char *ret, size_t size, const int64_t *shape, int rank)
         snprintf(ret + used, size - used, "]");
 }
 
-static int shape_check(const struct tensor_info *info, const struct safetensor *st, const char *path,
-                       struct fault *why)
+static int shape_check(const struct tensor_info *info, const struct safetensor *st, const char *path, struct fault *why)
 {
     int64_t want[4];
     bool same = st->rank == info->rank;
@@ -207,8 +206,8 @@ static int tensor_take(const struct tensor_info *info, const struct safetensor *
             return fault_set(why, -EINVAL, "%s: tensor \"%s\" has a value that is not finite (element %lld)", path,
                              info->name, (long long)i);
         if (info->role == TENSOR_BN_VAR && to[i] < 0)
-            return fault_set(why, -EINVAL, "%s: tensor \"%s\" has a negative variance (element %lld)", path,
-                             info->name, (long long)i);
+            return fault_set(why, -EINVAL, "%s: tensor \"%s\" has a negative variance (element %lld)", path, info->name,
+                             (long long)i);
     }
     return 0;
 }
@@ -283,8 +282,11 @@ static void saving_add(struct saving *s, const struct tensor_info *info, const f
 {
     struct safetensor *row = &s->rows[s->count++];
 
-    *row = (struct safetensor){ .name = info->name, .dtype = DTYPE_F32, .rank = info->rank,
-                                .data = host + info->offset, .size = (size_t)info->count * sizeof(float) };
+    *row = (struct safetensor){ .name = info->name,
+                                .dtype = DTYPE_F32,
+                                .rank = info->rank,
+                                .data = host + info->offset,
+                                .size = (size_t)info->count * sizeof(float) };
     for (int i = 0; i < info->rank; i++)
         row->shape[i] = info->shape[i];
     if (info->role != TENSOR_BN_VAR)
@@ -292,8 +294,9 @@ static void saving_add(struct saving *s, const struct tensor_info *info, const f
     char *name = s->counter_name[s->count];
     int layer = (int)(strlen(info->name) - strlen("running_var"));
     snprintf(name, sizeof(s->counter_name[0]), "%.*snum_batches_tracked", layer, info->name);
-    s->rows[s->count++] = (struct safetensor){ .name = name, .dtype = DTYPE_I64, .rank = 0, .data = &no_batches,
-                                               .size = sizeof(no_batches) };
+    s->rows[s->count++] = (struct safetensor){
+        .name = name, .dtype = DTYPE_I64, .rank = 0, .data = &no_batches, .size = sizeof(no_batches)
+    };
 }
 
 int weights_save(const struct weights *w, const char *dir, const char *name, const char *model_json,

@@ -17,7 +17,10 @@ struct weights {
 
 int weights_open(struct device *dev, const struct model *model, struct weights **ret, struct fault *why);
 void weights_close(struct weights *weights);
-static inline void weights_closep(struct weights **w) { weights_close(*w); }
+static inline void weights_closep(struct weights **w)
+{
+    weights_close(*w);
+}
 #define weights_auto __attribute__((cleanup(weights_closep))) struct weights
 
 static inline float *weights_at(const struct weights *w, int tensor)

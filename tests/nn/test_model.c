@@ -10,8 +10,12 @@
 
 static struct model_spec spec_of(const char *arch, int width, int classes, int channels, int side)
 {
-    return (struct model_spec){ .arch = arch, .width = width, .num_classes = classes,
-                                .input = { channels, side, side }, .mean = { 0 }, .std = { 1, 1, 1, 1 } };
+    return (struct model_spec){ .arch = arch,
+                                .width = width,
+                                .num_classes = classes,
+                                .input = { channels, side, side },
+                                .mean = { 0 },
+                                .std = { 1, 1, 1, 1 } };
 }
 
 static struct model *open_model(const char *arch, int width, int classes, int channels, int side)
@@ -82,20 +86,31 @@ static void test_work(void)
 static void test_names(void)
 {
     static const char *const modules[] = {
-        "conv1",           "layer1.0.conv1",      "layer1.0.conv2",  "layer1.1.conv1",  "layer1.1.conv2",
-        "layer2.0.conv1",  "layer2.0.conv2",      "layer2.0.shortcut.0", "layer2.1.conv1", "layer2.1.conv2",
-        "layer3.0.conv1",  "layer3.0.conv2",      "layer3.0.shortcut.0", "layer3.1.conv1", "layer3.1.conv2",
-        "layer4.0.conv1",  "layer4.0.conv2",      "layer4.0.shortcut.0", "layer4.1.conv1", "layer4.1.conv2",
-        "linear" };
-    static const char *const first[] = { "conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean",
-                                         "bn1.running_var", "layer1.0.conv1.weight", "layer1.0.bn1.weight" };
-    static const char *const block[] = {
-        "layer2.0.conv1.weight",      "layer2.0.bn1.weight",         "layer2.0.bn1.bias",
-        "layer2.0.bn1.running_mean",  "layer2.0.bn1.running_var",    "layer2.0.conv2.weight",
-        "layer2.0.bn2.weight",        "layer2.0.bn2.bias",           "layer2.0.bn2.running_mean",
-        "layer2.0.bn2.running_var",   "layer2.0.shortcut.0.weight",  "layer2.0.shortcut.1.weight",
-        "layer2.0.shortcut.1.bias",   "layer2.0.shortcut.1.running_mean", "layer2.0.shortcut.1.running_var",
-        "layer2.1.conv1.weight" };
+        "conv1",          "layer1.0.conv1", "layer1.0.conv2",      "layer1.1.conv1", "layer1.1.conv2",
+        "layer2.0.conv1", "layer2.0.conv2", "layer2.0.shortcut.0", "layer2.1.conv1", "layer2.1.conv2",
+        "layer3.0.conv1", "layer3.0.conv2", "layer3.0.shortcut.0", "layer3.1.conv1", "layer3.1.conv2",
+        "layer4.0.conv1", "layer4.0.conv2", "layer4.0.shortcut.0", "layer4.1.conv1", "layer4.1.conv2",
+        "linear"
+    };
+    static const char *const first[] = { "conv1.weight",       "bn1.weight",      "bn1.bias",
+                                         "bn1.running_mean",   "bn1.running_var", "layer1.0.conv1.weight",
+                                         "layer1.0.bn1.weight" };
+    static const char *const block[] = { "layer2.0.conv1.weight",
+                                         "layer2.0.bn1.weight",
+                                         "layer2.0.bn1.bias",
+                                         "layer2.0.bn1.running_mean",
+                                         "layer2.0.bn1.running_var",
+                                         "layer2.0.conv2.weight",
+                                         "layer2.0.bn2.weight",
+                                         "layer2.0.bn2.bias",
+                                         "layer2.0.bn2.running_mean",
+                                         "layer2.0.bn2.running_var",
+                                         "layer2.0.shortcut.0.weight",
+                                         "layer2.0.shortcut.1.weight",
+                                         "layer2.0.shortcut.1.bias",
+                                         "layer2.0.shortcut.1.running_mean",
+                                         "layer2.0.shortcut.1.running_var",
+                                         "layer2.1.conv1.weight" };
     model_auto *m = open_model("resnet18", 8, 10, 3, 32);
 
     CHECK_INT(m->module_count, sizeof(modules) / sizeof(modules[0]));
@@ -123,14 +138,16 @@ static void test_names(void)
 static const struct {
     const char *arch;
     int width, classes, channels, side;
-} models[] = { { "resnet18", 64, 10, 3, 32 }, { "resnet34", 16, 100, 3, 32 }, { "resnet18", 1, 2, 1, 64 },
+} models[] = { { "resnet18", 64, 10, 3, 32 },
+               { "resnet34", 16, 100, 3, 32 },
+               { "resnet18", 1, 2, 1, 64 },
                { "resnet34", 3, 1, 1, 32 } };
 
 static void on_each(void (*test)(const struct model *model))
 {
     for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
-        model_auto *m = open_model(models[i].arch, models[i].width, models[i].classes, models[i].channels,
-                                   models[i].side);
+        model_auto *m =
+            open_model(models[i].arch, models[i].width, models[i].classes, models[i].channels, models[i].side);
 
         test(m);
     }

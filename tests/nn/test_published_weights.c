@@ -69,7 +69,9 @@ static void test_round_trip(void)
 
     CHECK_INT(device_open("ref", 1, &dev, NULL), 0);
     for (size_t m = 0; m < sizeof(models) / sizeof(models[0]); m++) {
-        struct model_spec spec = { .arch = "resnet18", .width = 8, .num_classes = models[m].classes,
+        struct model_spec spec = { .arch = "resnet18",
+                                   .width = 8,
+                                   .num_classes = models[m].classes,
                                    .std = { 1, 1, 1, 1 },
                                    .input = { models[m].channels, models[m].side, models[m].side } };
         struct model *model;
@@ -93,8 +95,9 @@ static void test_round_trip(void)
 /* Another architecture's file names the first tensor that doesn't belong. */
 static void test_wrong_architecture(void)
 {
-    struct model_spec spec = { .arch = "resnet34", .width = 8, .num_classes = 10, .input = { 3, 32, 32 },
-                               .std = { 1, 1, 1, 1 } };
+    struct model_spec spec = {
+        .arch = "resnet34", .width = 8, .num_classes = 10, .input = { 3, 32, 32 }, .std = { 1, 1, 1, 1 }
+    };
     struct device *dev;
     struct model *model;
     struct weights *weights;

@@ -18,8 +18,9 @@ struct world {
 
 static struct world world_open(void)
 {
-    struct model_spec spec = { .arch = "resnet18", .width = 2, .num_classes = 3, .input = { 1, 32, 32 },
-                               .std = { 1, 1, 1, 1 } };
+    struct model_spec spec = {
+        .arch = "resnet18", .width = 2, .num_classes = 3, .input = { 1, 32, 32 }, .std = { 1, 1, 1, 1 }
+    };
     struct world w = { .dir = check_tmpdir() };
 
     CHECK_INT(device_open("ref", 1, &w.dev, NULL), 0);
@@ -99,8 +100,9 @@ static void test_init_seeds(void)
 /* The published width, where a wrong fan-in would be seen from afar. */
 static void test_init_bounds(void)
 {
-    struct model_spec spec = { .arch = "resnet18", .width = 64, .num_classes = 10, .input = { 3, 32, 32 },
-                               .std = { 1, 1, 1, 1 } };
+    struct model_spec spec = {
+        .arch = "resnet18", .width = 64, .num_classes = 10, .input = { 3, 32, 32 }, .std = { 1, 1, 1, 1 }
+    };
     static const struct {
         const char *tensor;
         double bound;
@@ -165,8 +167,9 @@ static void test_state_dict(void)
 {
     struct world w = world_open();
     struct safetensors *file = NULL;
-    static const char *const start[] = { "conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean",
-                                         "bn1.running_var", "bn1.num_batches_tracked", "layer1.0.conv1.weight" };
+    static const char *const start[] = { "conv1.weight",         "bn1.weight",      "bn1.bias",
+                                         "bn1.running_mean",     "bn1.running_var", "bn1.num_batches_tracked",
+                                         "layer1.0.conv1.weight" };
     int counters = 0;
 
     CHECK_INT(weights_save(w.weights, w.dir, "w.safetensors", "{\"arch\":\"resnet18\"}", NULL, NULL, NULL), 0);
@@ -218,7 +221,11 @@ static struct rows *rows_of(const struct world *w)
         struct safetensor *row = &rows->row[rows->count];
 
         snprintf(rows->name[rows->count], sizeof(rows->name[0]), "%s", info->name);
-        *row = (struct safetensor){ rows->name[rows->count], DTYPE_F32, info->rank, { 0 }, rows->data + info->offset,
+        *row = (struct safetensor){ rows->name[rows->count],
+                                    DTYPE_F32,
+                                    info->rank,
+                                    { 0 },
+                                    rows->data + info->offset,
                                     (size_t)info->count * sizeof(float) };
         for (int i = 0; i < info->rank; i++)
             row->shape[i] = info->shape[i];

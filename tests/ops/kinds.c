@@ -257,8 +257,8 @@ static void linear_backward_weights_ios(const struct op_case *c, struct io io[IO
 
 static int linear_backward_weights_call(struct run *r)
 {
-    return OPS(r)->linear_backward_weights(r->dev, r->c->in.n, r->c->in.c, r->c->out_c, r->mem[0], r->mem[1],
-                                           r->mem[2], r->mem[3]);
+    return OPS(r)->linear_backward_weights(r->dev, r->c->in.n, r->c->in.c, r->c->out_c, r->mem[0], r->mem[1], r->mem[2],
+                                           r->mem[3]);
 }
 
 static void cross_entropy_ios(const struct op_case *c, struct io io[IO_MAX])
@@ -384,9 +384,9 @@ static int norm_call(struct run *r)
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-#define SUMS "the oracle adds in double, the backend in float: sqrt(terms) roundings of 6e-8"
+#define SUMS    "the oracle adds in double, the backend in float: sqrt(terms) roundings of 6e-8"
 #define ROUNDED "a few roundings of 6e-8 in another order"
-#define PIXELS "an attack is a chain of signs: only the same bits walk the same path"
+#define PIXELS  "an attack is a chain of signs: only the same bits walk the same path"
 #define DOUBLES "both add in double; the order differs"
 
 /* clang-format off */

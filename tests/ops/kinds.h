@@ -48,10 +48,10 @@ struct op_kind {
     int (*call)(struct run *run);
     struct {
         int out, in;
-    } alias[ALIAS_MAX];      /* promises of backend.h; out 0: none */
-    double tolerance;        /* ||a-b|| / ||b||; 0: the same bits */
-    const char *reason;      /* of the tolerance */
-    bool in_flops;           /* work is counted in multiply-adds, not in bytes */
+    } alias[ALIAS_MAX]; /* promises of backend.h; out 0: none */
+    double tolerance;   /* ||a-b|| / ||b||; 0: the same bits */
+    const char *reason; /* of the tolerance */
+    bool in_flops;      /* work is counted in multiply-adds, not in bytes */
 };
 
 /* Terminated by a NULL name. */

@@ -219,7 +219,6 @@ double run_work(const struct op_kind *kind, const struct op_case *c)
     kind->ios(c, io);
     for (int i = 0; i < IO_MAX; i++)
         if (io[i].type != IO_NONE)
-            bytes +=
-                (double)shape_count(io[i].shape) * (io[i].type == IO_U8 ? 1 : 4) * (io[i].way == WAY_BOTH ? 2 : 1);
+            bytes += (double)shape_count(io[i].shape) * (io[i].type == IO_U8 ? 1 : 4) * (io[i].way == WAY_BOTH ? 2 : 1);
     return bytes;
 }

@@ -27,8 +27,8 @@ struct graph {
     /* Replace noise by something this graph can be differentiated at; may be NULL. */
     void (*prepare)(const struct op_case *c, float *in[INPUT_MAX]);
     void (*forward)(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX], float *out);
-    void (*backward)(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX], float *out,
-                     float *dout, float *din[INPUT_MAX]);
+    void (*backward)(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX], float *out, float *dout,
+                     float *din[INPUT_MAX]);
     bool mean; /* weight of every output is 1/N: the operation takes a scale, not a gradient */
 };
 
@@ -77,7 +77,7 @@ static int64_t conv_count(const struct op_case *c, int i)
 {
     int64_t out = shape_count(conv_shape(c));
 
-    return i == -1 ? out
+    return i == -1  ? out
            : i == 0 ? shape_count(c->in)
            : i == 1 ? weight_count(c)
            : i == 2 ? (c->bias ? c->out_c : 0)
@@ -174,8 +174,9 @@ struct folded {
 
 static struct folded folded_open(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX])
 {
-    struct folded f = { .mean = floats(c->out_c), .var = floats(c->out_c), .scale = floats(c->out_c),
-                        .bias = floats(c->out_c) };
+    struct folded f = {
+        .mean = floats(c->out_c), .var = floats(c->out_c), .scale = floats(c->out_c), .bias = floats(c->out_c)
+    };
 
     frozen(c, f.mean, f.var);
     must(dev->ops->bn_fold(dev, c->out_c, in[2], in[3], f.mean, f.var, EPS, f.scale, f.bias));
@@ -211,8 +212,8 @@ static void folded_backward(struct device *dev, const struct op_case *c, float *
     must(dev->ops->conv_backward_data(f.conv, dout, f.packed, din[0], NULL));
     must(dev->ops->conv_backward_weights(f.conv, in[0], dout, din[1], NULL));
     must(dev->ops->channel_sum(dev, conv_shape(c), dout, dbf));
-    must(dev->ops->bn_unfold(dev, c->out_c, (int)(weight_count(c) / c->out_c), in[1], in[2], f.mean, f.var, EPS,
-                             din[1], dbf, din[2], din[3]));
+    must(dev->ops->bn_unfold(dev, c->out_c, (int)(weight_count(c) / c->out_c), in[1], in[2], f.mean, f.var, EPS, din[1],
+                             dbf, din[2], din[3]));
     if (din[4])
         memcpy(din[4], dout, (size_t)folded_count(c, 4) * sizeof(float));
     free(dbf);
@@ -223,7 +224,7 @@ static void folded_backward(struct device *dev, const struct op_case *c, float *
 
 static int64_t bn_count(const struct op_case *c, int i)
 {
-    return i == -1 || i == 0 ? shape_count(c->in)
+    return i == -1 || i == 0  ? shape_count(c->in)
            : i == 1 || i == 2 ? c->in.c
            : i == 3           ? (c->residual ? shape_count(c->in) : 0)
                               : 0;
@@ -296,7 +297,7 @@ static void pool_backward(struct device *dev, const struct op_case *c, float *co
 
 static int64_t linear_count(const struct op_case *c, int i)
 {
-    return i == -1 ? (int64_t)c->in.n * c->out_c
+    return i == -1  ? (int64_t)c->in.n * c->out_c
            : i == 0 ? (int64_t)c->in.n * c->in.c
            : i == 1 ? (int64_t)c->out_c * c->in.c
            : i == 2 ? c->out_c
@@ -497,13 +498,34 @@ static void graph_named(const char *name)
     device_close(dev);
 }
 
-static void test_conv(void) { graph_named("convolution"); }
-static void test_folded(void) { graph_named("convolution with folded batch norm"); }
-static void test_bn(void) { graph_named("batch norm"); }
-static void test_pool(void) { graph_named("average pool"); }
-static void test_linear(void) { graph_named("linear layer"); }
-static void test_loss(void) { graph_named("cross-entropy"); }
-static void test_normalize(void) { graph_named("normalisation"); }
+static void test_conv(void)
+{
+    graph_named("convolution");
+}
+static void test_folded(void)
+{
+    graph_named("convolution with folded batch norm");
+}
+static void test_bn(void)
+{
+    graph_named("batch norm");
+}
+static void test_pool(void)
+{
+    graph_named("average pool");
+}
+static void test_linear(void)
+{
+    graph_named("linear layer");
+}
+static void test_loss(void)
+{
+    graph_named("cross-entropy");
+}
+static void test_normalize(void)
+{
+    graph_named("normalisation");
+}
 
 static const struct check_case cases[] = {
     { "slopes of the convolution agree with its gradients", test_conv },

@@ -52,8 +52,8 @@ static void compare(const struct op_kind *kind, const struct op_case *c, struct 
 
         if (a && !(distance(a, b, count) <= tolerance))
             CHECK_FAIL("%s %s: output %d of %s%s is %g away from ref (first %.9g, ref %.9g), allowed %g: %s",
-                       kind->name, name, i, dev->ops->name, alias_mask ? " in place" : "", distance(a, b, count),
-                       a[0], b[0], tolerance, tolerance > 0 ? kind->reason : "must be the same bits");
+                       kind->name, name, i, dev->ops->name, alias_mask ? " in place" : "", distance(a, b, count), a[0],
+                       b[0], tolerance, tolerance > 0 ? kind->reason : "must be the same bits");
         free(a);
         free(b);
     }
@@ -141,8 +141,9 @@ static void test_ref_overwrites(void)
 static void test_ref_conv_by_hand(void)
 {
     struct device *ref = open_backend(&backend_ref);
-    struct conv_request request = { { { 1, 1, 3, 3 }, 1, 3, 1, 1 }, .bias = true, .relu = true,
-                                    .backward_data = true, .backward_weights = true };
+    struct conv_request request = {
+        { { 1, 1, 3, 3 }, 1, 3, 1, 1 }, .bias = true, .relu = true, .backward_data = true, .backward_weights = true
+    };
     static const float x[9] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, w[9] = { 0, 0, 0, 0, 1, 10, 0, 100, 1000 };
     float packed[9], y[9], bias = -20, dx[9], dw[9];
     static const float dy[9] = { 1 }; /* only the first output is looked at */
@@ -316,8 +317,9 @@ struct chain_conv {
 static struct chain_conv chain_conv(struct chain *chain, struct shape in, int out_c, int stride, bool image_in,
                                     uint32_t what)
 {
-    struct conv_request request = { { in, out_c, 3, stride, 1 }, .image_in = image_in, .backward_data = true,
-                                    .backward_weights = true };
+    struct conv_request request = {
+        { in, out_c, 3, stride, 1 }, .image_in = image_in, .backward_data = true, .backward_weights = true
+    };
     const struct backend *ops = chain->dev->ops;
     struct chain_conv c = { .out = conv_out(&request.geometry) };
 
@@ -470,14 +472,10 @@ static void test_device_names(void)
         const char *name;
         const struct backend *backend;
         const char *words;
-    } rows[] = { { "auto", &backend_onednn, NULL },
-                 { "cpu", &backend_onednn, NULL },
-                 { "ref", &backend_ref, NULL },
-                 { "cuda", NULL, "no CUDA device" },
-                 { "cuda:0", NULL, "no CUDA device" },
-                 { "cuda:x", NULL, "unknown" },
-                 { "cpux", NULL, "unknown" },
-                 { "", NULL, "unknown" } };
+    } rows[] = { { "auto", &backend_onednn, NULL },    { "cpu", &backend_onednn, NULL },
+                 { "ref", &backend_ref, NULL },        { "cuda", NULL, "no CUDA device" },
+                 { "cuda:0", NULL, "no CUDA device" }, { "cuda:x", NULL, "unknown" },
+                 { "cpux", NULL, "unknown" },          { "", NULL, "unknown" } };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct device *dev = NULL;

@@ -206,8 +206,12 @@ static void test_philox_answers(void)
 static void test_philox_parts(void)
 {
     struct philox base = philox(1, 2, 3, 4, 5);
-    struct philox others[] = { philox(2, 2, 3, 4, 5),         philox(1, 3, 3, 4, 5), philox(1, 2, 4, 4, 5),
-                               philox(1, 2, 3, 5, 5),         philox(1, 2, 3, 4, 6), philox(1ull << 32 | 1, 2, 3, 4, 5),
+    struct philox others[] = { philox(2, 2, 3, 4, 5),
+                               philox(1, 3, 3, 4, 5),
+                               philox(1, 2, 4, 4, 5),
+                               philox(1, 2, 3, 5, 5),
+                               philox(1, 2, 3, 4, 6),
+                               philox(1ull << 32 | 1, 2, 3, 4, 5),
                                philox(1, 2, 3, 4 | 1ull << 32, 5) };
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)

@@ -216,7 +216,8 @@ static void start_composition(struct device *dev)
 {
     static float x[N * PER], adv[N * PER], moved_x[2 * PER], moved[2 * PER];
     static const int64_t id[N] = { 10, 11, 12, 13, 14, 15 }, two[2] = { 14, 11 };
-    const struct random_key others[] = { { 18, RANDOM_ATTACK, 2 }, { 17, RANDOM_EVALUATE, 2 },
+    const struct random_key others[] = { { 18, RANDOM_ATTACK, 2 },
+                                         { 17, RANDOM_EVALUATE, 2 },
                                          { 17, RANDOM_ATTACK, 3 } };
 
     pixels_fill(x, 3, N * PER);
@@ -307,9 +308,9 @@ static void test_step_zero_gradient(void)
 static void loss_edges(struct device *dev)
 {
     enum { ROWS = 4, K = 3 };
-    static const float z[ROWS * K] = { 5, 5, 1,           /* a tie: the first counts */
-                                       5, 5, 1,           /* and the second doesn't */
-                                       1e4f, -1e4f, 0,    /* exp would overflow */
+    static const float z[ROWS * K] = { 5,     5,     1, /* a tie: the first counts */
+                                       5,     5,     1, /* and the second doesn't */
+                                       1e4f,  -1e4f, 0, /* exp would overflow */
                                        -1e4f, -1e4f, -1e4f };
     static const int32_t labels[ROWS] = { 0, 1, 1, 2 }, hits[ROWS] = { 1, 0, 0, 0 };
     float loss[ROWS], dz[ROWS * K];

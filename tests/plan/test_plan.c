@@ -30,8 +30,12 @@ struct net {
 
 static struct net net_open(const char *device, const char *arch, int width, int channels, int size, int batch)
 {
-    struct model_spec spec = { .arch = arch, .width = width, .num_classes = 7, .input = { channels, size, size },
-                               .mean = { 0.3, 0.4, 0.5 }, .std = { 0.2, 0.25, 0.3 } };
+    struct model_spec spec = { .arch = arch,
+                               .width = width,
+                               .num_classes = 7,
+                               .input = { channels, size, size },
+                               .mean = { 0.3, 0.4, 0.5 },
+                               .std = { 0.2, 0.25, 0.3 } };
     struct net net = { .shape = { batch, channels, size, size } };
     size_t bytes = (size_t)shape_count(net.shape) * sizeof(float);
     struct fault why = { 0 };
@@ -141,7 +145,9 @@ static void warm_up(struct net *net)
 static const struct {
     const char *arch;
     int width, channels, size, batch;
-} nets[] = { { "resnet18", 4, 3, 32, 3 }, { "resnet18", 16, 1, 32, 2 }, { "resnet34", 5, 3, 32, 2 }, { "resnet18", 3, 3, 64, 2 } };
+} nets[] = {
+    { "resnet18", 4, 3, 32, 3 }, { "resnet18", 16, 1, 32, 2 }, { "resnet34", 5, 3, 32, 2 }, { "resnet18", 3, 3, 64, 2 }
+};
 
 static void backends_agree(void)
 {
@@ -150,7 +156,8 @@ static void backends_agree(void)
             float *logits[2], *gx[2], *gradient[2];
             int64_t pixels = 0, parameters = 0, scores = 0;
             for (int d = 0; d < 2; d++) {
-                struct net net = net_open(d ? "cpu" : "ref", nets[k].arch, nets[k].width, nets[k].channels, nets[k].size, nets[k].batch);
+                struct net net = net_open(d ? "cpu" : "ref", nets[k].arch, nets[k].width, nets[k].channels,
+                                          nets[k].size, nets[k].batch);
                 bool *all = every_parameter(net.model);
                 warm_up(&net);
                 struct plan *plan = get(&net, (struct plan_spec){ .mode = mode, .want_input = true, .wanted = all });
@@ -246,7 +253,8 @@ static void a_run_may_start_at_any_module(void)
         struct plan *whole = get(&net, (struct plan_spec){ .mode = PLAN_EVAL, .wanted = wanted });
         plan_bind(whole, 0, net.x);
         run(&net, whole, true, 0);
-        float *logits = copy(&net, plan_logits(whole), scores), *gradient = copy(&net, net.gradient + info->offset, info->count);
+        float *logits = copy(&net, plan_logits(whole), scores),
+              *gradient = copy(&net, net.gradient + info->offset, info->count);
 
         struct plan *suffix = get(&net, (struct plan_spec){ .mode = PLAN_EVAL, .first = module->op, .wanted = wanted });
         if (module->op > 0) {
@@ -263,7 +271,8 @@ static void a_run_may_start_at_any_module(void)
             plan_bind(suffix, 0, net.x);
         }
         run(&net, suffix, true, 0);
-        float *logits2 = copy(&net, plan_logits(suffix), scores), *gradient2 = copy(&net, net.gradient + info->offset, info->count);
+        float *logits2 = copy(&net, plan_logits(suffix), scores),
+              *gradient2 = copy(&net, net.gradient + info->offset, info->count);
         if (memcmp(logits, logits2, (size_t)scores * sizeof(float)) != 0)
             CHECK_FAIL("%s: logits differ by %g", module->name, relative(logits2, logits, scores));
         CHECK_NEAR(relative(gradient2, gradient, info->count), 0, 1e-6);
@@ -302,7 +311,8 @@ static void some_gradients_are_those_of_all(void)
             run(&net, small, true, 0);
             float *gradient = copy(&net, net.gradient + info->offset, info->count);
             if (relative(gradient, expected + info->offset, info->count) > 1e-6)
-                CHECK_FAIL("%s: alone it differs by %g", info->name, relative(gradient, expected + info->offset, info->count));
+                CHECK_FAIL("%s: alone it differs by %g", info->name,
+                           relative(gradient, expected + info->offset, info->count));
             CHECK(plan_workspace_bytes(small) <= plan_workspace_bytes(plan));
             free(gradient);
             free(one);
@@ -317,7 +327,8 @@ static void running_statistics_move_only_when_asked(void)
 {
     struct net net = net_open("cpu", "resnet18", 8, 3, 32, 4);
     struct plan *plan = get(&net, (struct plan_spec){ .mode = PLAN_TRAIN });
-    float *before = malloc((size_t)net.model->total_count * sizeof(float)), *after = malloc((size_t)net.model->total_count * sizeof(float));
+    float *before = malloc((size_t)net.model->total_count * sizeof(float)),
+          *after = malloc((size_t)net.model->total_count * sizeof(float));
 
     plan_bind(plan, 0, net.x);
     weights_get(net.weights, before);
