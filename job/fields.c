@@ -45,7 +45,7 @@
 const struct spec_field spec_fields[] = {
     { "/kind", FIELD_ENUM, ALL, NULL, 0, 0, "train|mrc|finetune|interpolate|evaluate|rift", false, "",
       "What to do. rift is the whole method; it expands into one job of each other kind." },
-    { "/label", FIELD_STRING, ALL, "null", 1, 100, NULL, true, "characters",
+    { "/label", FIELD_STRING, ALL, "null", 1, LABEL_CHARACTERS_MAX, NULL, true, "characters",
       "A name for people, and for filtering lists." },
     { "/priority", FIELD_INT, ALL, "0", -100, 100, NULL, false, "",
       "Jobs of higher priority start first; equal ones in order of submission." },
@@ -95,7 +95,8 @@ const struct spec_field spec_fields[] = {
     { "/dataset/validation", FIELD_REAL, ALL, "0.1", 0.001, 0.9, NULL, false, "part of the training data",
       "How much is held out under the validation protocol." },
     { "/dataset/split", FIELD_ENUM, ALL, "null", 0, 0, "train|validation|test", true, "",
-      "What mrc, interpolate and evaluate look at. null: what fits the kind and the protocol." },
+      "What mrc, interpolate and evaluate look at. null: what fits the kind and the protocol, as always in the steps "
+      "of rift." },
 
     { "/augment", FIELD_ENUM, TRAIN | FINETUNE | RIFT, "\"standard\"", 0, 0, "none|standard", false, "",
       "standard: pad, crop at random and flip training images." },

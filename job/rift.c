@@ -7,7 +7,11 @@
  *   step 4  evaluate     the best point, and theta_AT beside it
  *
  * A step's spec is what the rift spec says about fields that both have, and
- * then the few lines of `links`. The result is checked like any other spec. */
+ * then the few lines of `links`. The result is checked like any other spec.
+ *
+ * Surprising: dataset.split is not handed on. What chooses module and alpha is
+ * the protocol's business, and a rift spec with "split": "test" (what its last
+ * step looks at) must not make the test data choose. */
 #include "job/spec.h"
 
 #include <errno.h>
@@ -28,6 +32,12 @@ static const struct {
     { 4, "/model/weights", "step:3", NULL },    { 4, "/evaluate/baseline", "step:0", NULL },
 };
 
+/* Is the field handed on to a step of these kinds? */
+static bool handed_on(const struct spec_field *field, unsigned kinds)
+{
+    return (field->kinds & kinds) && !*field_owner(field) && strcmp(field->pointer, "/dataset/split") != 0;
+}
+
 /* The spec of one step before it is checked. New reference or NULL. */
 static json_t *step_make(const json_t *rift, int step)
 {
@@ -36,7 +46,7 @@ static json_t *step_make(const json_t *rift, int step)
 
     for (int i = 0; spec && i < spec_field_count; i++) {
         const struct spec_field *field = &spec_fields[i];
-        json_t *value = (field->kinds & mask) && !*field_owner(field) ? spec_at(rift, field->pointer) : NULL;
+        json_t *value = handed_on(field, mask) ? spec_at(rift, field->pointer) : NULL;
         if (value && spec_put(spec, field->pointer, json_deep_copy(value)) < 0)
             return NULL;
     }

@@ -88,6 +88,25 @@ static void expansion(void)
     }
 }
 
+/* Under the validation protocol nothing but validation data may choose. */
+static void split_stays_behind(void)
+{
+    static const char *const splits[] = { "train", "validation", "test" };
+
+    for (int s = 0; s < 3; s++) {
+        json_t *steps[RIFT_STEPS];
+        char text[160];
+
+        snprintf(text, sizeof(text), "{\"kind\":\"rift\",\"dataset\":{\"name\":\"x\",\"split\":\"%s\"}}", splits[s]);
+        CHECK_INT(expand(text, steps), 0);
+        for (int i = 0; i < RIFT_STEPS; i++) {
+            if (!json_is_null(json_object_get(json_object_get(steps[i], "dataset"), "split")))
+                CHECK_FAIL("step %d has the split \"%s\" of the rift spec", i, splits[s]);
+            json_decref(steps[i]);
+        }
+    }
+}
+
 static int count_reference(const struct spec_ref *ref, void *user)
 {
     char *seen = user;
@@ -162,6 +181,7 @@ static void table(void)
 
 static const struct check_case cases[] = {
     { "a rift spec unfolds into five complete specs", expansion },
+    { "the split that a rift spec names doesn't choose module and alpha", split_stays_behind },
     { "the steps name each other", linked },
     { "only a rift spec unfolds", only_rift },
     { "the table has what is known and null for the rest", table },
