@@ -9,8 +9,9 @@
  *   AT step     PGD-10 in train mode (as the paper: BN in train mode while
  *               crafting), then one training step; images/s counts an image once
  *   AT eval     the same with frozen statistics while crafting
- *   MRC         one ascent step and one evaluation for every module, started at
- *               the module from cached inputs; images/s = modules * images / time
+ *   MRC         one ascent step with its projection and one evaluation for every
+ *               module, started at the module from cached inputs;
+ *               images/s = modules * images / time
  *
  * Each figure is the median of `rounds`, after one warm-up. */
 #include "gpu/backend/philox.h"
@@ -21,16 +22,21 @@
 #include <string.h>
 #include <time.h>
 
+/* The attack and the ball of the paper's settings. */
+static const float EPSILON = 8 / 255.0f, STEP_SIZE = 2 / 255.0f, BALL = 0.1f;
+enum { STEPS = 10, MODULES_MAX = 64 };
+
 struct bench {
     struct device *dev;
     struct model *model;
     struct weights *weights;
     struct plan_cache *plans;
     struct shape shape;
-    float *x, *x_adv, *gx, *gradient, *velocity;
+    float *x, *x_adv, *gx, *gradient, *velocity, *theta_i;
+    void *cache[MODULES_MAX][4]; /* inputs of each module */
     int32_t *labels;
     int64_t *ids;
-    bool *all;
+    bool *all, *wanted;
 };
 
 static double now_s(void)
@@ -87,10 +93,10 @@ static void adversarial_step(struct bench *b, enum plan_mode mode)
     const struct backend *ops = b->dev->ops;
     struct random_key key = { 0, RANDOM_ATTACK, 0 };
 
-    ops->pgd_start(b->dev, b->shape, b->x, 8 / 255.0f, key, b->ids, b->x_adv);
-    for (int step = 0; step < 10; step++) {
+    ops->pgd_start(b->dev, b->shape, b->x, EPSILON, key, b->ids, b->x_adv);
+    for (int step = 0; step < STEPS; step++) {
         gradient_of_pixels(b, mode, b->x_adv);
-        ops->pgd_step(b->dev, b->shape, b->x, b->gx, 2 / 255.0f, 8 / 255.0f, b->x_adv);
+        ops->pgd_step(b->dev, b->shape, b->x, b->gx, STEP_SIZE, EPSILON, b->x_adv);
     }
     struct plan *p = plan(b, (struct plan_spec){ .mode = PLAN_TRAIN, .wanted = b->all });
     plan_bind(p, 0, b->x_adv);
@@ -110,35 +116,49 @@ static void at_eval(struct bench *b)
     adversarial_step(b, PLAN_EVAL);
 }
 
-static void ascend(struct bench *b, int module)
+static void bind_cache(struct bench *b, struct plan *p, int module, const int frontier[4], int count)
 {
-    int op = model_module_op(b->model, module), frontier[4];
-    int count = model_frontier(b->model, op, frontier);
-    bool *wanted = calloc((size_t)b->model->tensor_count, 1);
-    void *cache[4];
+    for (int i = 0; i < count; i++) {
+        size_t bytes = plan_row_bytes(b->weights, frontier[i]) * (size_t)b->shape.n;
+        if (frontier[i] > 0 && !b->cache[module][i])
+            b->cache[module][i] = b->dev->ops->alloc(b->dev, bytes);
+        plan_bind(p, frontier[i], frontier[i] > 0 ? b->cache[module][i] : (void *)b->x);
+    }
+}
 
+static void ascend(struct bench *b, int module, bool *wanted)
+{
+    const struct backend *ops = b->dev->ops;
+    const struct tensor_info *info = &b->model->tensors[b->model->modules[module].weight];
+    float *theta = weights_at(b->weights, b->model->modules[module].weight);
+    int op = model_module_op(b->model, module), frontier[4], count = model_frontier(b->model, op, frontier);
+    double moved, size;
+
+    memset(wanted, 0, (size_t)b->model->tensor_count);
     wanted[b->model->modules[module].weight] = true;
     struct plan *suffix = plan(b, (struct plan_spec){ .mode = PLAN_EVAL, .first = op, .wanted = wanted });
     struct plan *judge = plan(b, (struct plan_spec){ .mode = PLAN_EVAL, .first = op });
-    for (int i = 0; i < count; i++) {
-        cache[i] = b->dev->ops->alloc(b->dev, plan_row_bytes(b->weights, frontier[i]) * (size_t)b->shape.n);
-        plan_bind(suffix, frontier[i], frontier[i] == 0 ? (void *)b->x : cache[i]);
-        plan_bind(judge, frontier[i], frontier[i] == 0 ? (void *)b->x : cache[i]);
-    }
+    bind_cache(b, suffix, module, frontier, count);
+    bind_cache(b, judge, module, frontier, count);
+    ops->copy(b->dev, b->theta_i, theta, (size_t)info->count * sizeof(float));
     plan_forward(suffix, 0);
     plan_cross_entropy(suffix, b->labels, 1.0f / (float)b->shape.n);
     plan_backward(suffix, b->gradient, NULL);
+    ops->axpy(b->dev, info->count, 1.0f, b->gradient + info->offset, theta);
+    ops->norm(b->dev, info->count, theta, b->theta_i, &moved);
+    ops->norm(b->dev, info->count, b->theta_i, NULL, &size);
+    if (moved > BALL * size)
+        ops->project(b->dev, info->count, b->theta_i, (float)(BALL * size / moved), theta);
     weights_touch(b->weights, b->model->modules[module].weight);
     plan_forward(judge, 0);
-    for (int i = 0; i < count; i++)
-        b->dev->ops->free(b->dev, cache[i]);
-    free(wanted);
+    ops->copy(b->dev, theta, b->theta_i, (size_t)info->count * sizeof(float));
+    weights_touch(b->weights, b->model->modules[module].weight);
 }
 
 static void mrc(struct bench *b)
 {
     for (int m = 0; m < b->model->module_count; m++)
-        ascend(b, m);
+        ascend(b, m, b->wanted);
 }
 
 static int ascending(const void *a, const void *b)
@@ -187,6 +207,8 @@ static void bench_width(const char *device, int threads, int width, int batch, i
     b.gradient = b.dev->ops->alloc(b.dev, (size_t)b.model->total_count * sizeof(float));
     b.velocity = b.dev->ops->alloc(b.dev, (size_t)b.model->total_count * sizeof(float));
     b.labels = b.dev->ops->alloc(b.dev, (size_t)batch * sizeof(int32_t));
+    b.theta_i = b.dev->ops->alloc(b.dev, (size_t)b.model->total_count * sizeof(float));
+    b.wanted = calloc((size_t)b.model->tensor_count, 1);
     b.ids = calloc((size_t)batch, sizeof(int64_t));
     b.all = calloc((size_t)b.model->tensor_count, 1);
     for (int i = 0; i < b.model->tensor_count; i++)
@@ -206,8 +228,12 @@ static void bench_width(const char *device, int threads, int width, int batch, i
     printf("  memory planned: %.1f MiB\n", (double)plan_cache_bytes(b.plans) / 1048576);
 
     plan_cache_close(b.plans);
-    for (void **p = (void *[]){ b.x, b.x_adv, b.gx, b.gradient, b.velocity, b.labels, NULL }; *p; p++)
+    for (void **p = (void *[]){ b.x, b.x_adv, b.gx, b.gradient, b.velocity, b.theta_i, b.labels, NULL }; *p; p++)
         b.dev->ops->free(b.dev, *p);
+    for (int m = 0; m < b.model->module_count; m++)
+        for (int i = 0; i < 4; i++)
+            b.dev->ops->free(b.dev, b.cache[m][i]);
+    free(b.wanted);
     free(b.ids);
     free(b.all);
     weights_close(b.weights);

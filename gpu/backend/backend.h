@@ -102,8 +102,6 @@ struct backend {
     int (*activation_read)(struct device *dev, struct shape s, float *host_nchw, const void *from);
     /* to row i = from row index[i] (host array), i < n; rows of row_bytes. */
     int (*gather_rows)(struct device *dev, void *to, const void *from, size_t row_bytes, const int32_t *index, int n);
-    /* to row index[i] = from row i: the inverse. */
-    int (*scatter_rows)(struct device *dev, void *to, const void *from, size_t row_bytes, const int32_t *index, int n);
 
     /* -- convolution -- */
     int (*conv_open)(struct device *dev, const struct conv_request *request, struct conv **ret, struct fault *why);
@@ -112,7 +110,8 @@ struct backend {
     size_t (*conv_scratch_bytes)(const struct conv *conv); /* largest scratch of its operations */
     /* packed = layouts of scale[o] * w[o,i,k,k]; scale [O] plain or NULL (ones). */
     int (*conv_pack)(struct conv *conv, const float *w, const float *scale, void *packed, void *scratch);
-    /* y = relu?( x * w + bias? + residual? ); bias plain [O]; y overlaps nothing. */
+    /* y = relu?( x * w + bias? + residual? ); bias plain [O]; y overlaps nothing.
+     * Its ReLU may turn a NaN into 0; bn_forward's doesn't. */
     int (*conv_forward)(struct conv *conv, const void *x, const void *packed, const float *bias, const void *residual,
                         void *y, void *scratch);
     /* dx = transposed convolution of dy with the packed weights (overwrites). */

@@ -64,7 +64,7 @@ INLINE void tile_apply_block(const float *y, const float *residual, const float 
             float v = gain[l] * y[i] + offset[l];
             if (residual)
                 v += residual[i];
-            z[i] = relu ? (v > 0 ? v : 0) : v;
+            z[i] = relu && v <= 0 ? 0 : v; /* a NaN passes */
         }
 }
 

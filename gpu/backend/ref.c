@@ -108,14 +108,6 @@ static int gather_rows(struct device *dev, void *to, const void *from, size_t ro
     return 0;
 }
 
-static int scatter_rows(struct device *dev, void *to, const void *from, size_t row_bytes, const int32_t *index, int n)
-{
-    (void)dev;
-    for (int i = 0; i < n; i++)
-        memcpy((char *)to + (size_t)index[i] * row_bytes, (const char *)from + (size_t)i * row_bytes, row_bytes);
-    return 0;
-}
-
 const struct backend backend_ref = {
     .name = "ref",
     .device_open = device_start,
@@ -130,7 +122,6 @@ const struct backend backend_ref = {
     .activation_write = activation_write,
     .activation_read = activation_read,
     .gather_rows = gather_rows,
-    .scatter_rows = scatter_rows,
     .conv_open = ref_conv_open,
     .conv_close = ref_conv_close,
     .conv_packed_bytes = ref_conv_packed_bytes,

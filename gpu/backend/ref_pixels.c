@@ -52,7 +52,7 @@ int ref_normalize(struct device *dev, struct shape s, const float *x, const doub
     for (int64_t at = 0; at < shape_count(s); at++) {
         int c = (int)(at / (s.h * s.w) % s.c);
 
-        out[at] = (float)((x[at] - mean[c]) / std[c]);
+        out[at] = (x[at] - (float)mean[c]) / (float)std[c];
     }
     return 0;
 }
@@ -61,7 +61,7 @@ int ref_normalize_backward(struct device *dev, struct shape s, const float *gn, 
 {
     (void)dev;
     for (int64_t at = 0; at < shape_count(s); at++)
-        gx[at] = (float)(gn[at] / std[at / (s.h * s.w) % s.c]);
+        gx[at] = gn[at] / (float)std[at / (s.h * s.w) % s.c];
     return 0;
 }
 

@@ -64,14 +64,6 @@ void weights_touch_all(struct weights *w)
         w->version[t] = w->clock;
 }
 
-void weights_touch_buffers(struct weights *w)
-{
-    w->clock++;
-    for (int t = 0; t < w->model->tensor_count; t++)
-        if (!w->model->tensors[t].parameter)
-            w->version[t] = w->clock;
-}
-
 int weights_get(const struct weights *w, float *host)
 {
     return w->dev->ops->read(w->dev, host, w->theta, (size_t)w->model->total_count * sizeof(float));

@@ -30,7 +30,6 @@ static inline float *weights_at(const struct weights *w, int tensor)
 
 void weights_touch(struct weights *weights, int tensor);
 void weights_touch_all(struct weights *weights);
-void weights_touch_buffers(struct weights *weights);
 
 /* PyTorch's default initialisation from (seed, RANDOM_INIT): convolution and
  * linear weights and the linear bias U(-1/sqrt(fan_in), 1/sqrt(fan_in)),
