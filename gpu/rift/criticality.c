@@ -23,17 +23,46 @@
  * pass. NaN > epsilon is false, so the published code then neither projects nor
  * counts, and calls the most critical module the least critical one. Here the
  * last finite point is restored, the ascent ends there, and the module is
- * flagged non_finite. */
-#include "gpu/rift/kinds.h"
+ * flagged non_finite, which counts as more critical than any number. */
+#include "gpu/rift/criticality.h"
 
 #include "gpu/backend/philox.h"
 #include "gpu/rift/fixed_examples.h"
+#include "gpu/rift/kinds.h"
 #include "gpu/rift/measure.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- the order of modules ------------------------------------------------------------- */
+
+static bool overflowed(const json_t *row)
+{
+    return json_is_true(json_object_get(row, "non_finite")) || isnan(json_double(row, "mrc"));
+}
+
+int criticality_compare(const json_t *row, const json_t *other)
+{
+    double a = json_double(row, "mrc"), b = json_double(other, "mrc");
+
+    if (overflowed(row) != overflowed(other))
+        return overflowed(row) - overflowed(other);
+    return (a > b) - (a < b);
+}
+
+int criticality_choose(const json_t *rows, int sign)
+{
+    int best = json_array_size(rows) ? 0 : -1;
+
+    for (size_t i = 1; i < json_array_size(rows); i++)
+        if (sign * criticality_compare(json_array_get(rows, i), json_array_get(rows, (size_t)best)) < 0)
+            best = (int)i;
+    return best;
+}
+
+/* ---- what the job holds ----------------------------------------------------------------- */
 
 struct criticality {
     struct run *run;
@@ -321,11 +350,8 @@ static int module_criticality(struct criticality *c)
 
 static json_t *criticality_result(const struct criticality *c)
 {
-    const json_t *lowest = json_array_get(c->rows, 0);
+    const json_t *lowest = json_array_get(c->rows, (size_t)criticality_choose(c->rows, 1));
 
-    for (size_t i = 1; i < json_array_size(c->rows); i++)
-        if (json_double(json_array_get(c->rows, i), "mrc") < json_double(lowest, "mrc"))
-            lowest = json_array_get(c->rows, i);
     return json_pack("{s:o, s:f, s:O, s:O}", "robust_loss", json_number(c->start.loss), "robust_accuracy",
                      c->start.accuracy, "modules", c->rows, "lowest", json_object_get(lowest, "module"));
 }

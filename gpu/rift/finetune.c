@@ -12,6 +12,7 @@
  * the module is the same in every epoch and is computed once. */
 #include "gpu/rift/kinds.h"
 
+#include "gpu/rift/criticality.h"
 #include "gpu/rift/frontier.h"
 #include "gpu/rift/measure.h"
 #include "gpu/rift/training.h"
@@ -87,26 +88,22 @@ static int choose_name(struct finetuning *f, const char *name)
 }
 
 /* Choose `count` rows of lowest MRC (sign 1) or highest (sign -1); ties: the earlier module. */
-static int choose_by_mrc(struct finetuning *f, int count, double sign)
+static int choose_by_mrc(struct finetuning *f, int count, int sign)
 {
     json_t *rows = NULL;
     int r = mrc_rows(f->run, &rows);
 
     for (int taken = 0; taken < count && r == 0; taken++) {
-        size_t best = json_array_size(rows);
+        int best = criticality_choose(rows, sign);
 
-        for (size_t i = 0; i < json_array_size(rows); i++)
-            if (best == json_array_size(rows) || sign * json_double(json_array_get(rows, i), "mrc") <
-                                                     sign * json_double(json_array_get(rows, best), "mrc"))
-                best = i;
-        if (best == json_array_size(rows)) {
+        if (best < 0) {
             r = run_fail(f->run, FAILURE_BAD_SPEC, "finetune.modules: %d modules are wanted, the mrc job measured %d",
                          count, taken);
             break;
         }
-        const char *name = json_string_value(json_object_get(json_array_get(rows, best), "module"));
+        const char *name = json_string_value(json_object_get(json_array_get(rows, (size_t)best), "module"));
         r = choose_name(f, name ? name : "");
-        json_array_remove(rows, best);
+        json_array_remove(rows, (size_t)best);
     }
     json_decref(rows);
     return r;

@@ -425,29 +425,74 @@ static void criticality_is_scale_invariant(void)
         CHECK_FAIL("MRC is %.9g, and %.9g of the scaled weights", mrc[0], mrc[1]);
 }
 
-/* A last layer of 1e35 leaves the loss finite, and takes every step of an earlier
- * module past the largest float. */
-static void overflow_is_caught(void)
+/* A last layer of 1e35 leaves the loss finite, takes every step of an earlier
+ * module past the largest float, and hears nothing of its own steps. */
+static const char *overflowing_mrc(void)
 {
     static const struct scaling huge[] = { { "linear.weight", 1e35f } };
+    static bool made;
 
     lab_theta();
-    scaled_theta(huge, 1, "huge.safetensors");
-    char *dir = lab_job("overflow", "{'kind':'mrc','model':{'weights':'../huge.safetensors'},'attack':null,"
-                                    " 'mrc':{'steps':3,'lr':1000,'modules':['conv1','layer4.1.conv2']}}");
-    json_t *result = lab_result(dir), *rows = json_object_get(result, "modules"), *row, *events = module_events(dir);
+    if (!made) {
+        scaled_theta(huge, 1, "huge.safetensors");
+        char *dir = lab_job("overflow", "{'kind':'mrc','model':{'weights':'../huge.safetensors'},'attack':null,"
+                                        " 'mrc':{'steps':3,'lr':1000,'modules':['conv1','layer4.1.conv2','linear']}}");
+        json_decref(lab_result(dir));
+        free(dir);
+        made = true;
+    }
+    return "overflow";
+}
+
+static void overflow_is_caught(void)
+{
+    char dir[4096];
+
+    snprintf(dir, sizeof(dir), "%s/%s", lab(), overflowing_mrc());
+    json_t *last = lab_last(dir), *result = json_object_get(last, "result"), *events = module_events(dir);
+    json_t *rows = json_object_get(result, "modules"), *row;
     size_t i;
 
-    CHECK_INT(json_array_size(rows), 2);
-    CHECK_INT(json_array_size(events), 2); /* the ascent ends where it overflows */
+    CHECK_INT(json_array_size(rows), 3);
+    CHECK_INT(json_array_size(events), 2 + 3); /* the ascent ends where it overflows */
     json_array_foreach(rows, i, row)
     {
-        CHECK(json_is_true(json_object_get(row, "non_finite")));
+        CHECK_INT(json_is_true(json_object_get(row, "non_finite")), i < 2);
         CHECK(isfinite(lab_number(row, "mrc")) && lab_number(row, "mrc") >= 0);
     }
+    CHECK_STRING(lab_word(result, "lowest"), "linear");
     json_decref(events);
-    json_decref(result);
-    free(dir);
+    json_decref(last);
+}
+
+/* Overflow is the most critical there is, whatever number was reached before it. */
+static void overflow_ranks_highest(void)
+{
+    static const struct {
+        const char *rule, *modules;
+    } rows[] = {
+        { "'lowest'", "linear" }, { "'highest'", "conv1" }, { "{'top':1}", "linear" }, { "{'top':2}", "conv1 linear" }
+    };
+
+    overflowing_mrc();
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char name[32], spec[512], modules[128] = "";
+        json_t *module;
+        size_t k;
+
+        snprintf(name, sizeof(name), "overflow-tune-%zu", i);
+        snprintf(spec, sizeof(spec),
+                 "{'kind':'finetune','model':{'weights':'../theta/artifacts/best.safetensors'},'attack':null,"
+                 " 'finetune':{'modules':%s,'mrc_job':'../overflow','epochs':1,'evaluate_every':0}}",
+                 rows[i].rule);
+        char *dir = lab_job(name, spec);
+        json_t *result = lab_result(dir);
+        json_array_foreach(json_object_get(result, "modules"), k, module)
+            sprintf(modules + strlen(modules), "%s%s", k ? " " : "", json_string_value(module));
+        CHECK_STRING(modules, rows[i].modules);
+        json_decref(result);
+        free(dir);
+    }
 }
 
 /* After each module theta is theta again: the last module doesn't hear of the ones before. */
@@ -535,6 +580,7 @@ static const struct check_case cases[] = {
     { "a small step raises the loss by |Delta|^2 / lr", first_order_growth },
     { "MRC doesn't change when a layer and its statistics are scaled (Appendix A)", criticality_is_scale_invariant },
     { "an overflowing ascent keeps the last finite point and is flagged", overflow_is_caught },
+    { "an overflowed module is never the least critical one", overflow_ranks_highest },
     { "a module's MRC doesn't depend on the modules measured before it", modules_are_independent },
     { "alpha 0 and 1 are the weights themselves", ends_are_exact },
     { "the whole method runs without a daemon, interrupted or not", whole_method },
