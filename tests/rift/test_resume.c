@@ -123,7 +123,7 @@ static void disturb(int k, const char *how, long at, int times)
 static void disturb_all(const char *how, int from)
 {
     const char *asked = getenv("RIFT_TEST_POINTS");
-    long points = asked ? atol(asked) : 4;
+    long points = asked ? atol(asked) : 3;
 
     for (int k = 0; k < KIND_COUNT; k++) {
         undisturbed(k);
