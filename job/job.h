@@ -125,6 +125,10 @@ struct model_spec {
     struct weights_ref weights;
 };
 
+/* The longest label, in characters of UTF-8, which are four bytes at most. */
+#define LABEL_CHARACTERS_MAX 100
+#define LABEL_SIZE           (4 * LABEL_CHARACTERS_MAX + 1)
+
 struct job_spec {
     json_t *json; /* normalised, owned */
     enum job_kind kind;
