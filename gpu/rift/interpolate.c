@@ -115,21 +115,29 @@ static int ends_open(struct interpolating *in)
         r = run_fail(run, FAILURE_OUT_OF_MEMORY, "no memory");
     if (r == 0)
         in->first = frontier_choose(run, ends_compare(run->model, from, to, in->differs), in->images.count);
+    if (r == 0)
+        r = run_device(run, weights_set(run->weights, from)); /* what doesn't walk is there for good */
     free(from);
     free(to);
     return r;
 }
 
-/* theta <- theta(alpha). */
+/* theta <- theta(alpha). Tensors that don't walk stay the copies they are: (1 - alpha) w + alpha w
+ * is not always w in floats. */
 static int theta_at(struct interpolating *in, double alpha)
 {
     struct run *run = in->run;
-    int r =
-        run->ops->interpolate(run->dev, run->model->total_count, in->from, in->to, (float)alpha, run->weights->theta);
+    int r = 0;
 
-    for (int t = 0; t < run->model->tensor_count; t++)
-        if (in->differs[t])
-            weights_touch(run->weights, t);
+    for (int t = 0; t < run->model->tensor_count && r == 0; t++) {
+        const struct tensor_info *info = &run->model->tensors[t];
+
+        if (!in->differs[t])
+            continue;
+        r = run->ops->interpolate(run->dev, info->count, in->from + info->offset, in->to + info->offset, (float)alpha,
+                                  weights_at(run->weights, t));
+        weights_touch(run->weights, t);
+    }
     return run_device(run, r);
 }
 

@@ -24,7 +24,7 @@ static const struct lab_kind {
       " 'finetune':{'modules':['layer2.1.conv2','linear'],'epochs':2,'batch_norm':'frozen'},'optimizer':{'lr':0.01}}" },
     { "interpolate", "{'kind':'interpolate','checkpoint_every_s':0.000001,'attack':{'steps':2,'restarts':2},"
                      " 'interpolate':{'from':'../theta/artifacts/best.safetensors',"
-                     "                'to':'../finetune/artifacts/best.safetensors','alphas':[0.25,1]}}" },
+                     "                'to':'../finetune/artifacts/best.safetensors','alphas':[0.1,0.3,0.7]}}" },
     { "evaluate",
       "{'kind':'evaluate','checkpoint_every_s':0.000001,"
       " 'model':{'weights':'../finetune/artifacts/best.safetensors'},"
