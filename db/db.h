@@ -26,8 +26,8 @@ int db_open(const char *path, struct db **ret, char message[256]);
 void db_close(struct db *db);
 /* Why the calling thread's last call failed. */
 const char *db_errmsg(struct db *db);
-/* Cheap check that the file can still be written and read (for /healthz). */
-int db_ping(struct db *db);
+/* Can the file still be written? Writes, at most once a second (for /healthz). */
+int db_ping(struct db *db, int64_t now_ms);
 
 /* ---- jobs ----
  *
@@ -50,6 +50,7 @@ enum job_state {
 };
 extern const char *const job_state_names[STATE_COUNT];
 int job_state_find(const char *name); /* or -ENOENT */
+bool job_state_ended(enum job_state state);
 
 #define DB_ID_SIZE 37 /* UUID text and NUL */
 
@@ -58,7 +59,7 @@ struct db_job {
     char id[DB_ID_SIZE];
     char kind[16];
     enum job_state state;
-    char label[128];              /* "" none */
+    char label[401];              /* "" none; 100 characters of UTF-8 */
     int priority;
     char parent[DB_ID_SIZE];      /* "" none */
     int step;                     /* place among the parent's steps, -1 none */
@@ -97,6 +98,10 @@ struct db_new_job {
 int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const char *key,
                   const char *body_sha256, int64_t now_ms, char ret_first_id[DB_ID_SIZE]);
 
+/* What db_job_insert would say of the key, before anything else is looked at:
+ * 1 with the job of then, -EEXIST with another body, 0 for a new key. */
+int db_job_repeated(struct db *db, const char *key, const char *body_sha256, char ret_id[DB_ID_SIZE]);
+
 int db_job_get(struct db *db, const char *id, struct db_job *ret);
 
 struct db_job_filter {
@@ -109,10 +114,9 @@ struct db_job_filter {
 };
 /* Newest first. Specs are not loaded. Free with db_jobs_free. */
 int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job **ret_jobs);
-/* Ids of the jobs that this one waits or waited for (db_new_job.after), and of
- * those that wait for it. free() the array; returns the count. */
+/* Ids of the jobs that this one waits or waited for (db_new_job.after). free()
+ * the array; returns the count. */
 int db_job_after(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
-int db_job_dependents(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
 int db_job_steps(struct db *db, const char *parent, struct db_job **ret_jobs); /* in order */
 /* How many queued jobs would be claimed before this one; -ENOENT unless queued. */
 int db_job_position(struct db *db, const char *id);
@@ -148,9 +152,6 @@ int db_job_delete(struct db *db, const char *id);
 int db_job_set_result(struct db *db, const char *id, const char *result);
 /* Running jobs, specs loaded: what the daemon re-attaches after a start. */
 int db_job_running(struct db *db, struct db_job **ret_jobs);
-
-struct db_counts { int64_t by_state[STATE_COUNT]; };
-int db_job_counts(struct db *db, struct db_counts *ret);
 
 /* ---- what workers report: the journal, ingested ---- */
 
@@ -190,11 +191,13 @@ struct db_ingest_event {
  * end_offset, in one transaction. Events whose seq isn't above the job's
  * highest ingested one, and rows that exist already, change nothing, so that a
  * replay is harmless. -ESTALE (nothing stored) unless the job's offset is
- * from_offset. */
+ * from_offset. After a rewind an event that comes again as it was changes
+ * nothing either; one that comes otherwise puts itself in the place of all
+ * events from its seq on. */
 int db_ingest(struct db *db, const char *job, int64_t from_offset, int64_t end_offset,
               const struct db_ingest_event *events, int count);
-/* An event of the daemon's own, beside the "state" ones that moves store. */
-int db_event_add(struct db *db, const char *job, const char *type, const char *fields, int64_t now_ms);
+/* The journal isn't the one that was read: it will be ingested from byte 0 again. */
+int db_journal_rewind(struct db *db, const char *job);
 
 /* The newest event of the job's journal that is ingested; *ret_fresh says that
  * it is newer than the job's last change of state. -ENOENT when there is none. */

@@ -115,9 +115,10 @@ struct job_key {
     char id[DB_ID_SIZE], parent[DB_ID_SIZE];
 };
 int job_key_find(struct connection *on, const char *id, struct job_key *ret);
-bool job_state_ended(enum job_state state);
 int job_read(const struct query *query, bool texts, struct db_job *ret);
 int jobs_read(struct query *query, bool texts, struct db_job **ret_jobs);
+/* 1: the key was used with this body before (job_requests.c); ret_id is its job then. */
+int idempotency_find(struct connection *on, const char *key, const char *body_sha256, char ret_id[DB_ID_SIZE]);
 /* The columns job_read expects, in its order. */
 extern const char job_columns[];
 

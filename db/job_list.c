@@ -177,6 +177,18 @@ int db_job_get(struct db *db, const char *id, struct db_job *ret)
     return 0;
 }
 
+int db_job_repeated(struct db *db, const char *key, const char *body_sha256, char ret_id[DB_ID_SIZE])
+{
+    struct connection *on;
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    r = idempotency_find(on, key, body_sha256, ret_id);
+    readers_give(db, on);
+    return r;
+}
+
 int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job **ret_jobs)
 {
     /* Each term keeps its place, ?1 the cursor, so that one text per
@@ -236,21 +248,6 @@ int db_job_after(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE])
     return r;
 }
 
-int db_job_dependents(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE])
-{
-    struct connection *on;
-    int r = readers_take(db, &on);
-
-    if (r < 0)
-        return r;
-    r = ids_collect(on,
-                    "SELECT other.id FROM job JOIN dependency ON dependency.needs = job.number"
-                    " JOIN job AS other ON other.number = dependency.job WHERE job.id = ?1 ORDER BY dependency.job",
-                    VALUES(V(id)), ret_ids);
-    readers_give(db, on);
-    return r;
-}
-
 /* One number from one row. */
 static int count_select(struct connection *on, const char *sql, const struct value *values, int count, int64_t *ret)
 {
@@ -284,27 +281,4 @@ int db_job_position(struct db *db, const char *id)
     if (r == 0)
         return refuse(-ENOENT, "job %.36s is not waiting for a slot", id);
     return r < 0 ? r : (int)position;
-}
-
-int db_job_counts(struct db *db, struct db_counts *ret)
-{
-    struct connection *on;
-    struct db_counts counts = { 0 };
-    int r = readers_take(db, &on);
-
-    if (r < 0)
-        return r;
-    query_auto query = { 0 };
-    r = query_start(on, &query,
-                    "SELECT state, COUNT(*) FROM job WHERE state IN"
-                    " ('blocked','queued','running','succeeded','failed','cancelled') GROUP BY state",
-                    NO_VALUES);
-    while (r >= 0 && (r = query_next(&query)) > 0)
-        counts.by_state[state_read(&query, 0)] = query_int(&query, 1);
-    query_done(&query);
-    readers_give(db, on);
-    if (r < 0)
-        return r;
-    *ret = counts;
-    return 0;
 }

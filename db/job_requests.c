@@ -61,6 +61,11 @@ static int retry(struct connection *on, const struct job_key *job, int64_t now_m
         r = query_run(on,
                       "UPDATE job SET cancel_wanted = 0, started_ms = 0, crashes = 0, result = NULL WHERE number = ?1",
                       VALUES(V(job->number)));
+    if (r >= 0 && *job->parent) /* it is wanted again, and starts anew if it had ended */
+        r = query_run(on,
+                      "UPDATE job SET cancel_wanted = 0, started_ms = CASE WHEN ended_ms > 0 THEN 0 ELSE started_ms END"
+                      " WHERE id = ?1",
+                      VALUES(V((const char *)job->parent)));
     if (r >= 0)
         r = job_move(on, job, needs.open ? STATE_BLOCKED : STATE_QUEUED, NULL, NULL, now_ms);
     return r;
@@ -70,12 +75,9 @@ static int retry(struct connection *on, const struct job_key *job, int64_t now_m
 static int retry_steps(struct connection *on, const struct job_key *parent, int64_t now_ms)
 {
     char(*steps)[DB_ID_SIZE] = NULL;
-    int count = 0;
-    int r =
-        query_run(on, "UPDATE job SET cancel_wanted = 0, started_ms = 0 WHERE number = ?1", VALUES(V(parent->number)));
+    int count = steps_collect(on, parent->id, &steps);
+    int r = count;
 
-    if (r >= 0)
-        r = count = steps_collect(on, parent->id, &steps);
     for (int i = 0; i < count && r >= 0; i++) {
         struct job_key step;
         r = job_key_find(on, steps[i], &step);
@@ -154,8 +156,7 @@ int db_job_set_result(struct db *db, const char *id, const char *result)
 
 /* ---- insert ---- */
 
-/* 1: the key was used with this body before; ret_id is its job then. */
-static int idempotency_find(struct connection *on, const char *key, const char *body_sha256, char ret_id[DB_ID_SIZE])
+int idempotency_find(struct connection *on, const char *key, const char *body_sha256, char ret_id[DB_ID_SIZE])
 {
     query_auto query = { 0 };
     char sha256[80];

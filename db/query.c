@@ -106,6 +106,8 @@ void query_copy(const struct query *query, int column, char *ret, size_t size)
     const char *text = (const char *)sqlite3_column_text(query->statement, column);
     size_t length = text ? strnlen(text, size - 1) : 0;
 
+    while (length && ((unsigned char)text[length] & 0xC0) == 0x80) /* never half a character */
+        length--;
     if (length)
         memcpy(ret, text, length);
     ret[length] = '\0';

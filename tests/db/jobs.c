@@ -382,7 +382,13 @@ static void idempotency(void)
     struct db_counts counts;
 
     fixture_open();
+    CHECK_INT(db_job_repeated(fixture, "key", "hash", first), 0);
     CHECK_INT(db_job_insert(fixture, &job, 1, "key", "hash", 1000, first), 0);
+    CHECK_INT(db_job_repeated(fixture, "key", "other", first), -EEXIST);
+    CHECK_HOLDS(db_errmsg(fixture), "Idempotency-Key");
+    strcpy(first, "");
+    CHECK_INT(db_job_repeated(fixture, "key", "hash", first), 1);
+    CHECK_STRING(first, "a");
     job.id = "b";
     CHECK_INT(db_job_insert(fixture, &job, 1, "key", "hash", 1000, first), 1);
     CHECK_STRING(first, "a");
@@ -396,6 +402,32 @@ static void idempotency(void)
     CHECK_INT(db_job_delete(fixture, "a"), 0);
     job.id = "b"; /* the key went with its job */
     CHECK_INT(db_job_insert(fixture, &job, 1, "key", "other", 1000, first), 0);
+    fixture_close();
+}
+
+static void labels(void)
+{
+    char label[4 * 150 + 1], first[DB_ID_SIZE];
+    struct db_new_job job = { .id = "a", .kind = "train", .label = label, .spec = "{}", .step = -1 };
+
+    fixture_open();
+    for (int bytes = 1; bytes <= 4; bytes++) {
+        static const char *const characters[] = { "a", "\u00e9", "\u20ac", "\U0001f600" };
+        size_t most = sizeof(((struct db_job *)NULL)->label) - 1;
+        for (int count = 100; count <= 150; count += 50) {
+            db_job_auto found = { 0 };
+            label[0] = 0;
+            for (int i = 0; i < count; i++)
+                strcat(label, characters[bytes - 1]);
+            CHECK_INT(db_job_insert(fixture, &job, 1, NULL, NULL, 1000, first), 0);
+            CHECK_INT(db_job_get(fixture, "a", &found), 0);
+            if (strlen(label) > most) /* no label may be so long; still no character is cut in two */
+                label[most / (size_t)bytes * (size_t)bytes] = 0;
+            CHECK_STRING(found.label, label);
+            db_job_cancel(fixture, "a", 1000);
+            CHECK_INT(db_job_delete(fixture, "a"), 0);
+        }
+    }
     fixture_close();
 }
 
@@ -468,6 +500,7 @@ static const struct check_case cases[] = {
     { "a slot takes only jobs that ask for it, its family or any device", claim_by_device },
     { "worker deaths are counted from the last checkpoint or retry on", crashes },
     { "an Idempotency-Key inserts once and refuses another body", idempotency },
+    { "a label of 100 characters comes back whole, a longer one ends with a whole character", labels },
     { "lists filter, page by cursor and come newest first", lists },
     { "only ended jobs that nobody waits for can be deleted", deleting },
 };
