@@ -199,6 +199,10 @@ struct spec_errors {
 int spec_parse(const char *text, size_t length, struct job_spec *ret, struct spec_errors *errors);
 /* The same from parsed JSON (not consumed). */
 int spec_from_json(const json_t *json, struct job_spec *ret, struct spec_errors *errors);
+/* Add an error for each path that isn't absolute. A relative one is seen from
+ * the job directory, so it makes sense to who made that directory; a spec that
+ * is sent to riftd must name places that do not depend on where jobs are kept. */
+void spec_paths_check(const struct job_spec *spec, struct spec_errors *errors);
 void spec_done(struct job_spec *spec);
 #define spec_auto __attribute__((cleanup(spec_done))) struct job_spec
 
@@ -281,10 +285,12 @@ int journal_append(struct journal *journal, int64_t now_ms, const char *type, js
 int journal_sync(struct journal *journal); /* fdatasync */
 int64_t journal_seq(const struct journal *journal); /* of the last event, 0 when empty */
 
-/* Read whole lines from byte `*offset` on and hand each event to `see`, which
- * gets the offset after its line; *offset moves past what was seen. A torn
- * last line is left for later. A whole line that isn't an event is
- * -EBADMSG with its line's offset in `why`. Returns the number of events. */
+/* Read whole lines from byte `*offset` on, once they are on the disk, and hand
+ * each event to `see`, which gets the offset after its line; *offset moves past
+ * what was seen. A torn last line is left for later. A whole line that isn't an
+ * event is -EBADMSG with its line's offset in `why`; a file that has no such
+ * offset, or no line that ends there, is another one than before: -ESTALE.
+ * Returns the number of events. */
 int journal_read(const char *path, int64_t *offset,
                  int (*see)(json_t *event, int64_t end_offset, void *user), void *user,
                  struct fault *why);

@@ -3,7 +3,8 @@
  * First what is filled from other fields: names of attacks, the attacks of an
  * evaluation, the milestones of a schedule. Then one function a rule, in a
  * table. A member that failed its own check isn't there, and a rule that misses
- * one of its members says nothing: one mistake, one message. */
+ * one of its members says nothing: one mistake, one message. Last the paths,
+ * which are judged only when a spec is sent somewhere. */
 #include "job/spec.h"
 
 #include <errno.h>
@@ -197,4 +198,31 @@ int rules_apply(json_t *spec, enum job_kind kind, struct spec_errors *errors)
         if (rules[i].kinds & MASK(kind))
             rules[i].check(spec, errors);
     return r;
+}
+
+/* ---- what a spec must keep to when it is sent ------------------------------------- */
+
+/* Weights that are text, and every field called ..path. */
+static bool is_path(const struct spec_field *field)
+{
+    size_t length = strlen(field->pointer);
+
+    return field->type == FIELD_WEIGHTS || (length > 4 && strcmp(field->pointer + length - 4, "path") == 0);
+}
+
+void spec_paths_check(const struct job_spec *spec, struct spec_errors *errors)
+{
+    for (int i = 0; i < spec_field_count; i++) {
+        const struct spec_field *field = &spec_fields[i];
+        const json_t *value = (field->kinds & MASK(spec->kind)) && is_path(field) ? spec_at(spec->json, field->pointer)
+                                                                                  : NULL;
+        const char *path = json_string_value(value);
+        char given[40];
+
+        if (!path || *path == '/')
+            continue;
+        value_show(value, given, sizeof(given));
+        spec_wrong(errors, field->pointer, "must be an absolute path: riftd's jobs run in directories of its own; is %s",
+                   given);
+    }
 }

@@ -193,14 +193,14 @@ static int take_pixel(const struct spec_field *field, const json_t *value, json_
     return give(json_deep_copy(value), ret);
 }
 
-/* Text without control bytes, as long as the row allows. */
+/* Text without control characters (C0, DEL and, in UTF-8, C1), as long as the row allows. */
 static bool text_fits(const struct spec_field *field, const json_t *value)
 {
     const char *text = json_string_value(value);
     double characters = 0;
 
     for (const char *at = text; at && *at; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7F)
+        if ((unsigned char)*at < 0x20 || *at == 0x7F || ((unsigned char)*at == 0xC2 && (unsigned char)at[1] < 0xA0))
             return false;
         characters += (*at & 0xC0) != 0x80; /* what continues a UTF-8 character isn't one */
     }

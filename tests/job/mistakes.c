@@ -94,6 +94,8 @@ static const struct {
     { TRAIN ",\"device\":\"cuda:1x\"}", "/device", "is \"cuda:1x\"" },
     { TRAIN ",\"label\":\"\"}", "/label", "must be text of 1 to 100 characters or null, is \"\"" },
     { TRAIN ",\"label\":\"a\\nb\"}", "/label", "text of 1 to 100 characters" },
+    { TRAIN ",\"label\":\"a\xC2\x9B" "2J\"}", "/label", "text of 1 to 100 characters" },
+    { TRAIN ",\"label\":\"\\u0080\"}", "/label", "text of 1 to 100 characters" },
     { TRAIN ",\"label\":\"01234567890123456789012345678901234567890123456789"
             "012345678901234567890123456789012345678901234567890\"}",
       "/label", "is \"0123456789" },
