@@ -28,11 +28,6 @@ struct event_stream {
     bool greeted, over;
 };
 
-static bool state_ended(enum job_state state)
-{
-    return state == STATE_SUCCEEDED || state == STATE_FAILED || state == STATE_CANCELLED;
-}
-
 /* The journal's event, told apart from others' by its row and job. */
 static json_t *event_json(const struct db_event *event)
 {
@@ -98,7 +93,7 @@ static int event_fill(struct stream *base, char **ret_text, size_t *ret_size)
         if (r < 0 && r != -ENOENT)
             return r;
         state = r < 0 ? NULL : job_state_names[job.state];
-        ended = r < 0 || state_ended(job.state);
+        ended = r < 0 || job_state_ended(job.state);
     }
     int count = db_event_list(stream->db, *stream->job ? stream->job : NULL, stream->after, BATCH, &events);
     if (count < 0)
@@ -237,7 +232,7 @@ int handle_job_events(const struct request *request, struct answer *answer)
     db_job_auto job = { 0 };
     int r = job_find(request, answer, &job);
 
-    return r <= 0 ? r : events_answer(request, answer, state_ended(job.state));
+    return r <= 0 ? r : events_answer(request, answer, job_state_ended(job.state));
 }
 
 int handle_all_events(const struct request *request, struct answer *answer)

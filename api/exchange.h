@@ -92,6 +92,7 @@ enum problem {
     PROBLEM_INTERNAL,
     PROBLEM_TOO_MANY_STREAMS,
     PROBLEM_NOT_READY,
+    PROBLEM_FILE_CHANGING,
     PROBLEM_COUNT,
 };
 struct problem_info {

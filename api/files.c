@@ -1,10 +1,11 @@
 /* How does a file get out?
  *
- * Logs, artifacts and the dashboard's files. One function turns a name into a
- * descriptor: each step of the path is opened beneath the one before, without
- * following symbolic links and without names that start with a dot, so there is
- * no spelling that leaves the directory. (openat2's RESOLVE_BENEATH would do the
- * same for the names we allow, but isn't there in every container.) */
+ * Logs, the dashboard's files and, from artifacts.c, what jobs made. One function
+ * turns a name into a descriptor: each step of the path is opened beneath the one
+ * before, without following symbolic links and without names that start with a
+ * dot, so there is no spelling that leaves the directory. (openat2's
+ * RESOLVE_BENEATH would do the same for the names we allow, but isn't there in
+ * every container.) */
 #include "api/exchange.h"
 
 #include <ctype.h>
@@ -238,128 +239,4 @@ int handle_job_log(const struct request *request, struct answer *answer)
     }
     file_take(answer, fd, offset, size - offset);
     return 0;
-}
-
-/* ---- artifacts ---- */
-
-/* Rows of one job; `prefix` is "" or "train/" on a rift job. */
-static int artifacts_add(struct db *db, const char *asked, const char *job, const char *prefix, json_t *list)
-{
-    struct db_artifact *artifacts;
-    int count = db_artifact_list(db, job, &artifacts);
-
-    for (int i = 0; i < count; i++) {
-        char name[600], link[700];
-        snprintf(name, sizeof(name), "%s%s", prefix, artifacts[i].name);
-        snprintf(link, sizeof(link), "/v1/jobs/%s/artifacts/%s", asked, name);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:o, s:s}", "name", name, "job", job, "size",
-                                              (json_int_t)artifacts[i].size, "sha256", artifacts[i].sha256,
-                                              "created_at", time_json(artifacts[i].time_ms), "href", link));
-    }
-    if (count >= 0)
-        free(artifacts);
-    return count < 0 ? count : 0;
-}
-
-int handle_job_artifacts(const struct request *request, struct answer *answer)
-{
-    struct db *db = request->config->db;
-    struct db_job *steps;
-    db_job_auto job = { 0 };
-
-    int r = job_find(request, answer, &job);
-    if (r <= 0)
-        return r;
-    json_auto_t *list = json_array();
-    r = artifacts_add(db, job.id, job.id, "", list);
-    int count = r < 0 ? r : db_job_steps(db, job.id, &steps);
-    for (int i = 0; i < count && r >= 0; i++) {
-        char prefix[20];
-        snprintf(prefix, sizeof(prefix), "%s/", steps[i].kind);
-        r = artifacts_add(db, job.id, steps[i].id, prefix, list);
-    }
-    if (count >= 0)
-        db_jobs_free(steps, count);
-    if (count < 0 || r < 0)
-        return count < 0 ? count : r;
-    return answer_json(answer, 200, json_pack("{s:O}", "artifacts", list));
-}
-
-/* Find NAME among the job's artifacts, or, on a rift job, STEP/NAME among its
- * step's. The owner's id goes into ret_job. 0 or -ENOENT. */
-static int artifact_find(const struct request *request, char ret_job[DB_ID_SIZE], struct db_artifact *ret)
-{
-    struct db *db = request->config->db;
-    const char *rest;
-    db_job_auto step = { 0 };
-
-    if (!artifact_name_valid(request->name))
-        return -ENOENT;
-    strcpy(ret_job, request->id);
-    int r = db_artifact_get(db, request->id, request->name, ret);
-    if (r != -ENOENT)
-        return r;
-    int kind = step_name_split(request->name, &rest);
-    if (kind < 0)
-        return -ENOENT;
-    r = step_find(db, request->id, kind, &step);
-    if (r < 0)
-        return r;
-    strcpy(ret_job, step.id);
-    return db_artifact_get(db, step.id, rest, ret);
-}
-
-/* RFC 9530: Repr-Digest: sha-256=:BASE64: of the hexadecimal digest. */
-static int digest_header(struct answer *answer, const char *hex)
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char text[48];
-    int out = 0;
-
-    for (int i = 0; i < 33; i += 3) { /* 32 bytes and one of padding */
-        unsigned bits = 0;
-        for (int k = 0; k < 3; k++) {
-            unsigned byte = 0;
-            if (i + k < 32)
-                sscanf(hex + 2 * (i + k), "%2x", &byte);
-            bits = bits << 8 | byte;
-        }
-        for (int k = 18; k >= 0; k -= 6)
-            text[out++] = alphabet[bits >> k & 63];
-    }
-    text[43] = '=';
-    text[44] = 0;
-    return answer_header(answer, "Repr-Digest", "sha-256=:%s:", text);
-}
-
-int handle_job_artifact(const struct request *request, struct answer *answer)
-{
-    struct db_artifact artifact;
-    char job_id[DB_ID_SIZE], path[DB_ID_SIZE + 600], etag[72];
-    int64_t size, mtime_ns;
-    db_job_auto job = { 0 };
-
-    int r = job_find(request, answer, &job);
-    if (r <= 0)
-        return r;
-    r = artifact_find(request, job_id, &artifact);
-    int fd = r;
-    if (r >= 0) {
-        snprintf(path, sizeof(path), "%s/" JOBDIR_ARTIFACTS "/%s", job_id, artifact.name);
-        fd = file_open_beneath(request->config->jobs_dir, path, &size, &mtime_ns);
-    }
-    if (fd >= 0 && size != artifact.size) { /* not the file that was announced */
-        close(fd);
-        fd = -ENOENT;
-    }
-    if (fd == -ENOENT)
-        return answer_problem(answer, request, PROBLEM_NO_FILE, "the job has no such artifact");
-    if (fd < 0)
-        return fd;
-    const char *slash = strrchr(artifact.name, '/');
-    snprintf(etag, sizeof(etag), "\"%s\"", artifact.sha256);
-    digest_header(answer, artifact.sha256);
-    answer_header(answer, "Content-Disposition", "attachment; filename=\"%s\"", slash ? slash + 1 : artifact.name);
-    answer_header(answer, "Cache-Control", "private, no-cache");
-    return answer_file(answer, request, &(struct file_info){ fd, size, "application/octet-stream", etag });
 }

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import time
 import unittest
 import urllib.parse
 
@@ -25,11 +26,21 @@ class Files(server.Case):
     @classmethod
     def put(cls, job, name, data, announced=None):
         """A file as a worker leaves it: on disk, and announced."""
+        cls.replace(job, name, data)
+        cls.announce(job, name, data if announced is None else announced)
+
+    @classmethod
+    def replace(cls, job, name, data, age_s=60):
+        """Written aside and renamed, as a worker does."""
         path = os.path.join(cls.server.job_dir(job), "artifacts", name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
+        with open(path + ".new", "wb") as file:
             file.write(data)
-        data = data if announced is None else announced
+        os.utime(path + ".new", (time.time() - age_s,) * 2)
+        os.rename(path + ".new", path)
+
+    @classmethod
+    def announce(cls, job, name, data):
         cls.server.event(job, "artifact", name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def test_a_file_comes_whole_with_its_digest(self):
@@ -102,9 +113,44 @@ class Files(server.Case):
                 self.assertNotIn(b"secret", answer.body)
                 self.assertNotIn(b"root:", answer.body)
 
+    def test_bytes_that_are_not_announced_yet_never_go_out_under_the_old_hash(self):
+        self.drain()
+        job = self.submit()["id"]
+        self.server.start(job)
+        path = f"/v1/jobs/{job}/artifacts/best.safetensors"
+        self.put(job, "best.safetensors", b"epoch 1")
+        etag = self.expect(self.server.get(path), 200).headers["ETag"]
+        for data in (b"epoch 2", b"epoch 3 is longer"):
+            self.replace(job, "best.safetensors", data)  # renamed into place; its event is still on the way
+            for headers in ({}, {"Range": "bytes=0-3"}, {"If_None_Match": etag}):
+                answer = self.expect(self.server.get(path, **headers), 503, "file-changing")
+                self.assertEqual(answer.headers["Retry-After"], "1")
+                self.assertIsNone(answer.headers["ETag"])
+            self.announce(job, "best.safetensors", data)
+            answer = self.expect(self.server.get(path), 200)
+            self.assertEqual((answer.body, answer.headers["ETag"]), (data, f'"{hashlib.sha256(data).hexdigest()}"'))
+        # A worker that dies in between never announces: the file stays what nobody told of.
+        self.replace(job, "best.safetensors", b"epoch 4 is longer")
+        self.server.do("move", job=job, state="failed", error={"code": "crashed", "message": "killed"})
+        self.expect(self.server.get(path), 404, "no-such-file")
+
+    def test_a_file_that_was_changed_after_its_job_succeeded_is_not_served(self):
+        self.drain()
+        job = self.submit()["id"]
+        self.server.start(job)
+        path = f"/v1/jobs/{job}/artifacts/last.safetensors"
+        self.put(job, "last.safetensors", b"as written")
+        self.server.do("move", job=job, state="succeeded", result={})
+        self.assertEqual(self.expect(self.server.get(path), 200).body, b"as written")
+        # Copied somewhere else and back: newer, but the same.
+        self.replace(job, "last.safetensors", b"as written", age_s=-3600)
+        self.assertEqual(self.expect(self.server.get(path), 200).body, b"as written")
+        self.replace(job, "last.safetensors", b"as altered", age_s=-3600)
+        self.expect(self.server.get(path), 404, "no-such-file")
+
     def test_a_file_that_is_not_the_announced_one_is_not_served(self):
         self.put(self.job, "cut.bin", b"short", announced=b"it was longer")
-        self.expect(self.server.get(f"/v1/jobs/{self.job}/artifacts/cut.bin"), 404, "no-such-file")
+        self.expect(self.server.get(f"/v1/jobs/{self.job}/artifacts/cut.bin"), 503, "file-changing")
         self.server.event(self.job, "artifact", name="never.bin", size=3, sha256="0" * 64)
         self.expect(self.server.get(f"/v1/jobs/{self.job}/artifacts/never.bin"), 404, "no-such-file")
 

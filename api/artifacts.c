@@ -1,0 +1,182 @@
+/* How do the files that a job made get out?
+ *
+ * The list is what artifact events announced; the bytes lie in the job
+ * directory. The two can differ: a worker first puts the next best.safetensors in
+ * place and then announces it, and the announcement takes a moment to arrive, or
+ * never comes when the worker is killed in between. Bytes that aren't the
+ * announced ones never go out under the announced hash. */
+#include "api/exchange.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BLOCK_BYTES 65536
+
+/* Rows of one job; `prefix` is "" or "train/" on a rift job. */
+static int artifacts_add(struct db *db, const char *asked, const char *job, const char *prefix, json_t *list)
+{
+    struct db_artifact *artifacts;
+    int count = db_artifact_list(db, job, &artifacts);
+
+    for (int i = 0; i < count; i++) {
+        char name[600], link[700];
+        snprintf(name, sizeof(name), "%s%s", prefix, artifacts[i].name);
+        snprintf(link, sizeof(link), "/v1/jobs/%s/artifacts/%s", asked, name);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:o, s:s}", "name", name, "job", job, "size",
+                                              (json_int_t)artifacts[i].size, "sha256", artifacts[i].sha256,
+                                              "created_at", time_json(artifacts[i].time_ms), "href", link));
+    }
+    if (count >= 0)
+        free(artifacts);
+    return count < 0 ? count : 0;
+}
+
+int handle_job_artifacts(const struct request *request, struct answer *answer)
+{
+    struct db *db = request->config->db;
+    struct db_job *steps;
+    db_job_auto job = { 0 };
+
+    int r = job_find(request, answer, &job);
+    if (r <= 0)
+        return r;
+    json_auto_t *list = json_array();
+    r = artifacts_add(db, job.id, job.id, "", list);
+    int count = r < 0 ? r : db_job_steps(db, job.id, &steps);
+    for (int i = 0; i < count && r >= 0; i++) {
+        char prefix[20];
+        snprintf(prefix, sizeof(prefix), "%s/", steps[i].kind);
+        r = artifacts_add(db, job.id, steps[i].id, prefix, list);
+    }
+    if (count >= 0)
+        db_jobs_free(steps, count);
+    if (count < 0 || r < 0)
+        return count < 0 ? count : r;
+    return answer_json(answer, 200, json_pack("{s:O}", "artifacts", list));
+}
+
+/* Find NAME among the job's artifacts, or, on a rift job, STEP/NAME among its
+ * step's: `owner` is the job, and becomes that step. 0 or -ENOENT. */
+static int artifact_find(const struct request *request, struct db_job *owner, struct db_artifact *ret)
+{
+    struct db *db = request->config->db;
+    const char *rest;
+    struct db_job step;
+
+    if (!artifact_name_valid(request->name))
+        return -ENOENT;
+    int r = db_artifact_get(db, owner->id, request->name, ret);
+    if (r != -ENOENT)
+        return r;
+    int kind = step_name_split(request->name, &rest);
+    if (kind < 0)
+        return -ENOENT;
+    r = step_find(db, owner->id, kind, &step);
+    if (r < 0)
+        return r;
+    db_job_done(owner);
+    *owner = step;
+    return db_artifact_get(db, step.id, rest, ret);
+}
+
+static int hash_read(int fd, char ret_hex[65])
+{
+    char block[BLOCK_BYTES];
+    struct sha256 sha;
+    ssize_t n;
+
+    sha256_start(&sha);
+    for (off_t at = 0; (n = pread(fd, block, sizeof(block), at)) != 0; at += n) {
+        if (n < 0)
+            return -errno;
+        sha256_add(&sha, block, (size_t)n);
+    }
+    sha256_finish(&sha, ret_hex);
+    return 0;
+}
+
+/* Is the opened file the one that was announced? 1 or 0. A succeeded job has
+ * announced all that it wrote, so there a file that wasn't touched since needs no
+ * look inside. Else only the hash tells; it is taken of the descriptor, which
+ * goes on meaning these bytes when the name gets others. */
+static int is_announced(int fd, int64_t size, int64_t mtime_ns, const struct db_job *owner,
+                        const struct db_artifact *artifact)
+{
+    char hex[65];
+
+    if (size != artifact->size)
+        return 0;
+    if (owner->state == STATE_SUCCEEDED && mtime_ns / 1000000 <= artifact->time_ms)
+        return 1;
+    int r = hash_read(fd, hex);
+    return r < 0 ? r : strcmp(hex, artifact->sha256) == 0;
+}
+
+/* Other bytes than those announced: of a job that goes on, their announcement
+ * is still to come. */
+static int mismatch_answer(const struct request *request, struct answer *answer, const struct db_job *owner)
+{
+    if (job_state_ended(owner->state))
+        return answer_problem(answer, request, PROBLEM_NO_FILE, "the file is not the one that the job announced");
+    answer_header(answer, "Retry-After", "1");
+    return answer_problem(answer, request, PROBLEM_FILE_CHANGING,
+                          "the job has put a new file in place and not announced it yet");
+}
+
+/* RFC 9530: Repr-Digest: sha-256=:BASE64: of the hexadecimal digest. */
+static int digest_header(struct answer *answer, const char *hex)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char text[48];
+    int out = 0;
+
+    for (int i = 0; i < 33; i += 3) { /* 32 bytes and one of padding */
+        unsigned bits = 0;
+        for (int k = 0; k < 3; k++) {
+            unsigned byte = 0;
+            if (i + k < 32)
+                sscanf(hex + 2 * (i + k), "%2x", &byte);
+            bits = bits << 8 | byte;
+        }
+        for (int k = 18; k >= 0; k -= 6)
+            text[out++] = alphabet[bits >> k & 63];
+    }
+    text[43] = '=';
+    text[44] = 0;
+    return answer_header(answer, "Repr-Digest", "sha-256=:%s:", text);
+}
+
+int handle_job_artifact(const struct request *request, struct answer *answer)
+{
+    struct db_artifact artifact;
+    char path[DB_ID_SIZE + 600], etag[72];
+    int64_t size, mtime_ns;
+    db_job_auto owner = { 0 };
+
+    int r = job_find(request, answer, &owner);
+    if (r <= 0)
+        return r;
+    int fd = r = artifact_find(request, &owner, &artifact);
+    if (r >= 0) {
+        snprintf(path, sizeof(path), "%s/" JOBDIR_ARTIFACTS "/%s", owner.id, artifact.name);
+        fd = file_open_beneath(request->config->jobs_dir, path, &size, &mtime_ns);
+    }
+    if (fd == -ENOENT)
+        return answer_problem(answer, request, PROBLEM_NO_FILE, "the job has no such artifact");
+    if (fd < 0)
+        return fd;
+    r = is_announced(fd, size, mtime_ns, &owner, &artifact);
+    if (r <= 0) {
+        close(fd);
+        return r < 0 ? r : mismatch_answer(request, answer, &owner);
+    }
+    const char *slash = strrchr(artifact.name, '/');
+    snprintf(etag, sizeof(etag), "\"%s\"", artifact.sha256);
+    digest_header(answer, artifact.sha256);
+    answer_header(answer, "Content-Disposition", "attachment; filename=\"%s\"", slash ? slash + 1 : artifact.name);
+    answer_header(answer, "Cache-Control", "private, no-cache");
+    return answer_file(answer, request, &(struct file_info){ fd, size, "application/octet-stream", etag });
+}
