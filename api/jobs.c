@@ -93,9 +93,9 @@ int handle_job_list(const struct request *request, struct answer *answer)
         return count;
     bool more = count > limit;
     json_auto_t *list = json_array();
-    for (int i = 0; i < (more ? limit : count); i++)
-        json_array_append_new(list, job_summary_json(&jobs[i]));
-    if (more) {
+    for (int i = 0; i < (more ? limit : count) && r >= 0; i++)
+        r = json_array_append_new(list, job_summary_json(&jobs[i])) < 0 ? -ENOMEM : 0;
+    if (more && r >= 0) {
         cursor_make(jobs[limit - 1].number, cursor);
         r = next_link(request, answer, cursor);
     }

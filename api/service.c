@@ -229,6 +229,10 @@ static int queue_json(struct db *db, const struct queue *queue, json_t *list)
         position += job->state == STATE_QUEUED;
         reason_write(job, position, json_array_size(waiting), reason);
         json_t *row = job_summary_json(job);
+        if (!row) {
+            json_decref(waiting);
+            return -ENOMEM;
+        }
         json_object_set_new(row, "queue_position", job->state == STATE_QUEUED ? json_integer(position) : json_null());
         json_object_set_new(row, "waiting_for", waiting);
         json_object_set_new(row, "reason", json_string(reason));

@@ -1,8 +1,11 @@
 /* How does a spec become a job, or six?
  *
- * parse -> check every field -> resolve references to other jobs -> (rift:
- * expand into a parent and five steps) -> insert all in one transaction.
- * Everything wrong is reported at once, by JSON pointer.
+ * seen before? -> parse -> check every field -> resolve references to other
+ * jobs -> (rift: expand into a parent and five steps) -> insert all in one
+ * transaction. Everything wrong is reported at once, by JSON pointer.
+ *
+ * A repeat (the Idempotency-Key and body of an earlier request) is answered
+ * before anything is checked: it was good then, and what it names may be gone.
  *
  * A reference {"job": ID} makes the new job wait for that one. Asked for a rift
  * job's weights it means the step that makes them, and the stored spec says so:
@@ -18,6 +21,8 @@
 #define AFTER_MAX      64
 #define KEY_LENGTH_MAX 255
 #define STEP_PREFIX    "step:"
+
+static_assert(sizeof(((struct db_job *)NULL)->label) == LABEL_SIZE, "every label that a spec may have comes back whole");
 
 /* The jobs that one new job depends on. */
 struct needs {
@@ -190,11 +195,12 @@ static int spec_read(const struct request *request, struct answer *answer, struc
                               where.text);
     json_auto_t *errors = resolver.errors = json_array();
     r = spec_from_json(body, &first, &wrong);
-    if (r == -EINVAL) {
-        for (int i = 0; i < wrong.count; i++)
-            error_add(errors, wrong.list[i].pointer, wrong.list[i].message);
+    if (r >= 0)
+        spec_paths_check(&first, &wrong);
+    for (int i = 0; i < wrong.count; i++)
+        error_add(errors, wrong.list[i].pointer, wrong.list[i].message);
+    if (r == -EINVAL)
         return spec_refuse(request, answer, errors, wrong.total);
-    }
     if (r >= 0)
         r = dataset_check(request, &first, errors);
     if (r >= 0)
@@ -303,62 +309,101 @@ static bool key_read(const char *header, char ret[KEY_LENGTH_MAX + 1])
     return true;
 }
 
-/* Store the drafts and answer with the first: 201, or 200 for a repeat. */
-static int drafts_insert(const struct request *request, struct answer *answer, struct drafts *drafts)
+/* What makes two submissions the same: the client's key and the body. */
+struct identity {
+    bool keyed;
+    char key[KEY_LENGTH_MAX + 1];
+    char body_sha256[65];
+};
+
+/* 1; 0 when answered. */
+static int identity_read(const struct request *request, struct answer *answer, struct identity *ret)
 {
-    const struct api_config *config = request->config;
     const char *header = request_header(request, "Idempotency-Key");
-    char key[KEY_LENGTH_MAX + 1], hash[65], id[DB_ID_SIZE];
     struct sha256 sha;
 
-    if (header && !key_read(header, key))
+    ret->keyed = header != NULL;
+    if (header && !key_read(header, ret->key))
         return answer_problem(answer, request, PROBLEM_BAD_REQUEST,
                               "Idempotency-Key must be 1 to %d visible ASCII characters", KEY_LENGTH_MAX);
     sha256_start(&sha);
     sha256_add(&sha, request->body, request->body_size);
-    sha256_finish(&sha, hash);
-    int r = db_job_insert(config->db, drafts->jobs, drafts->count, header ? key : NULL, hash,
-                          config->now_ms(config->user), id);
+    sha256_finish(&sha, ret->body_sha256);
+    return 1;
+}
+
+/* Answer with what db_job_repeated or db_job_insert said: r and the job. */
+static int submitted_answer(const struct request *request, struct answer *answer, int r, const char *id)
+{
+    bool replayed = r == 1;
+
     if (r == -EEXIST)
         return answer_problem(answer, request, PROBLEM_KEY_REUSED,
                               "this Idempotency-Key came with another body before");
     if (r == -ENOENT)
         return answer_problem(answer, request, PROBLEM_BAD_SPEC, "a job that the spec names was deleted just now");
-    if (r < 0)
-        return r;
-    bool replayed = r == 1;
-    r = answer_header(answer, "Location", "/v1/jobs/%s", id);
+    if (r >= 0)
+        r = answer_header(answer, "Location", "/v1/jobs/%s", id);
     if (r >= 0 && replayed)
         r = answer_header(answer, "Idempotency-Replayed", "true");
-    if (r < 0)
-        return r;
-    if (!replayed)
+    return r < 0 ? r : answer_job(request, answer, replayed ? 200 : 201, id);
+}
+
+/* Store the drafts and answer with the first: 201, or 200 when the same request
+ * came at the same time and was faster. */
+static int drafts_insert(const struct request *request, struct answer *answer, struct drafts *drafts,
+                         const struct identity *identity)
+{
+    const struct api_config *config = request->config;
+    char id[DB_ID_SIZE];
+    int r = db_job_insert(config->db, drafts->jobs, drafts->count, identity->keyed ? identity->key : NULL,
+                          identity->body_sha256, config->now_ms(config->user), id);
+
+    if (r == 0)
         config->bell(config->user);
-    return answer_job(request, answer, replayed ? 200 : 201, id);
+    return submitted_answer(request, answer, r, id);
+}
+
+/* Spec -> rows -> answer. */
+static int spec_submit(const struct request *request, struct answer *answer, const struct job_spec *spec,
+                       struct drafts *drafts, const struct identity *identity)
+{
+    int64_t now_ms = request->config->now_ms(request->config->user);
+
+    for (int i = 0; i < 1 + RIFT_STEPS; i++)
+        id_new(now_ms, drafts->list[i].id);
+    if (spec->kind == JOB_RIFT)
+        drafts->list[0].needs.count = 0; /* its steps wait, not the parent */
+    int r = draft_add(drafts, spec, spec->json);
+    if (r >= 0 && spec->kind == JOB_RIFT)
+        r = steps_draft(request, drafts, spec);
+    return r < 0 ? r : drafts_insert(request, answer, drafts, identity);
 }
 
 int handle_job_submit(const struct request *request, struct answer *answer)
 {
-    int64_t dry_run, now_ms = request->config->now_ms(request->config->user);
+    struct identity identity = { 0 };
     struct drafts drafts = { 0 };
+    char id[DB_ID_SIZE];
     spec_auto spec = { 0 };
+    int64_t dry_run;
 
     if (request_int(request, answer, "dry_run", 0, 1, 0, &dry_run) < 0)
         return 0;
-    int r = spec_read(request, answer, &spec, &drafts.list[0].needs);
+    int r = identity_read(request, answer, &identity);
+    if (r <= 0)
+        return r;
+    if (identity.keyed && !dry_run) {
+        r = db_job_repeated(request->config->db, identity.key, identity.body_sha256, id);
+        if (r != 0)
+            return submitted_answer(request, answer, r, id);
+    }
+    r = spec_read(request, answer, &spec, &drafts.list[0].needs);
     if (r <= 0)
         return r;
     if (dry_run)
         return answer_json(answer, 200, json_incref(spec.json));
-    for (int i = 0; i < 1 + RIFT_STEPS; i++)
-        id_new(now_ms, drafts.list[i].id);
-    if (spec.kind == JOB_RIFT)
-        drafts.list[0].needs.count = 0; /* its steps wait, not the parent */
-    r = draft_add(&drafts, &spec, spec.json);
-    if (r >= 0 && spec.kind == JOB_RIFT)
-        r = steps_draft(request, &drafts, &spec);
-    if (r >= 0)
-        r = drafts_insert(request, answer, &drafts);
+    r = spec_submit(request, answer, &spec, &drafts, &identity);
     drafts_done(&drafts);
     return r;
 }

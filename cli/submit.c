@@ -188,11 +188,13 @@ static int dry_run(const json_t *spec)
     struct spec_errors errors = { 0 };
     int r = spec_from_json(spec, &parsed, &errors);
 
-    if (r == 0) {
+    if (r == 0)
+        spec_paths_check(&parsed, &errors);
+    if (r == 0 && !errors.total) {
         print_json_short(parsed.json);
         return CLI_OK;
     }
-    if (r != -EINVAL)
+    if (r != 0 && r != -EINVAL)
         return cli_error(CLI_FAILED, "%s", strerror(-r));
     cli_error(CLI_REJECTED, "submit: the spec has %d error%s", errors.total, errors.total == 1 ? "" : "s");
     for (int i = 0; i < errors.count; i++)

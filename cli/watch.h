@@ -20,7 +20,7 @@ struct watch_job {
     char id[40];
     char kind[16];
     char state[16];
-    char label[128];
+    char label[LABEL_SIZE];
     struct watch_step steps[RIFT_STEPS]; /* a rift job's; else the job itself */
     int step_count;
     char note[160]; /* the newest thing worth a line */

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import time
 import unittest
+import urllib.parse
 
 import server
 from refusals import Refusals
@@ -30,6 +31,36 @@ class Jobs(server.Case):
         self.assertEqual(self.server.get(answer.headers["Location"]).json, job)
         self.assertEqual(self.server.get(f"/v1/jobs/{job['id'].upper()}").json, job)
 
+    def test_the_longest_label_comes_back_whole_whatever_its_characters(self):
+        for label in ("x" * 100, "\u20ac" * 100, "\u5b9e\u9a8c" * 22, "\U0001f600" * 100):
+            job = self.submit(label=label)
+            self.assertEqual(job["label"], label)
+            self.assertEqual(self.server.get(f"/v1/jobs/{job['id']}").json["label"], label)
+            found = self.server.get("/v1/jobs?label=" + urllib.parse.quote(label)).json["jobs"]
+            self.assertEqual([(one["id"], one["label"]) for one in found], [(job["id"], label)])
+            self.assertIn(label, [one["label"] for one in self.server.get("/v1/queue").json["jobs"]])
+
+    def test_a_label_that_would_steer_a_terminal_is_refused(self):
+        for label in ("\x1b[2J", "a\x7f", "\x80", "a\x9b2J", "\u00c2\x85"):
+            errors = self.expect(self.server.ask("POST", "/v1/jobs", {**TRAIN, "label": label}), 422, "bad-spec").json["errors"]
+            self.assertEqual([one["pointer"] for one in errors], ["/label"], ascii(label))
+        self.submit(label="\u00a0\u00c2\u00e9")
+
+    def test_a_job_that_cannot_be_shown_is_a_failure_and_not_left_out(self):
+        job = self.submit(label="damaged")["id"]
+        other = sqlite3.connect(os.path.join(self.server.dir, "riftd.db"), isolation_level=None)
+        other.execute("PRAGMA wal_autocheckpoint = 0")
+        try:
+            other.execute("UPDATE job SET label = CAST(X'FF' AS TEXT) WHERE id = ?", (job,))
+            self.server.may_fail = True
+            for path in (f"/v1/jobs/{job}", "/v1/jobs", "/v1/queue"):
+                self.expect(self.server.get(path), 500, "internal")
+        finally:
+            self.server.may_fail = False
+            other.execute("UPDATE job SET label = 'mended' WHERE id = ?", (job,))
+            other.close()
+        self.assertEqual(self.server.get(f"/v1/jobs/{job}").json["label"], "mended")
+
     def test_everything_wrong_with_a_spec_is_said_at_once(self):
         wrong = {"kind": "train", "dataset": DATASET, "seed": -1, "attack": {"epsilon": 7}, "colour": 1}
         errors = self.expect(self.server.ask("POST", "/v1/jobs", wrong), 422, "bad-spec").json["errors"]
@@ -52,6 +83,56 @@ class Jobs(server.Case):
         self.assertEqual(again.headers["Idempotency-Replayed"], "true")
         self.expect(self.server.ask("POST", "/v1/jobs", TRAIN, **key), 422, "key-reused")
         self.assertEqual(len(self.server.get(f"/v1/jobs?parent={first.json['id']}").json["jobs"]), 5)
+
+    def test_a_repeat_is_answered_though_what_its_spec_names_is_gone(self):
+        key = {"Idempotency_Key": "outlives-its-source"}
+        train = self.submit()["id"]
+        self.server.run(train, result={})
+        spec = {"kind": "mrc", "dataset": DATASET, "model": {"weights": {"job": train}}}
+        first = self.expect(self.server.ask("POST", "/v1/jobs", spec, **key), 201).json
+        self.expect(self.server.ask("POST", f"/v1/jobs/{first['id']}/cancel"), 202)
+        self.expect(self.server.ask("DELETE", f"/v1/jobs/{train}"), 204)
+        again = self.expect(self.server.ask("POST", "/v1/jobs", spec, **key), 200)
+        self.assertEqual((again.json["id"], again.headers["Idempotency-Replayed"]), (first["id"], "true"))
+        # A new key is a new job, and that one can't be; another body under the key is no repeat, good or bad.
+        self.expect(self.server.ask("POST", "/v1/jobs", spec, Idempotency_Key="new"), 422, "bad-spec")
+        self.expect(self.server.ask("POST", "/v1/jobs", {**spec, "seed": -1}, **key), 422, "key-reused")
+        # A dry run submits nothing, so it repeats nothing.
+        self.expect(self.server.ask("POST", "/v1/jobs?dry_run=1", spec, **key), 422, "bad-spec")
+        # The key goes with its job.
+        self.expect(self.server.ask("DELETE", f"/v1/jobs/{first['id']}"), 204)
+        self.expect(self.server.ask("POST", "/v1/jobs", TRAIN, **key), 201)
+
+    def test_a_path_that_depends_on_where_jobs_are_kept_is_refused_at_its_pointer(self):
+        specs = {kind: {"kind": kind, "dataset": {**DATASET, "test_path": "/t"}} for kind in
+                 ("train", "mrc", "finetune", "interpolate", "evaluate", "rift")}
+        weights = "/w.safetensors"
+        for kind in ("train", "mrc", "finetune", "evaluate", "rift"):
+            specs[kind]["model"] = {"weights": weights}
+        specs["finetune"]["finetune"] = {"modules": "lowest", "mrc_job": "/mrc"}
+        specs["interpolate"]["interpolate"] = {"from": weights, "to": weights}
+        specs["evaluate"]["evaluate"] = {"baseline": weights}
+        tried = set()
+        for field in self.server.get("/v1/fields").json["fields"]:
+            pointer = field["pointer"]
+            if field["type"] != "weights" and not pointer.endswith("path"):
+                continue
+            *above, name = pointer.strip("/").split("/")
+            for kind in field["kinds"]:
+                for path in ("data", "./data", "../../elsewhere", "~/data"):
+                    spec = json.loads(json.dumps(specs[kind]))
+                    self.expect(self.server.ask("POST", "/v1/jobs?dry_run=1", spec), 200)
+                    part = spec
+                    for step in above:
+                        part = part[step]
+                    part[name] = path
+                    with self.subTest(kind=kind, pointer=pointer, path=path):
+                        answer = self.expect(self.server.ask("POST", "/v1/jobs", spec), 422, "bad-spec")
+                        self.assertEqual([one["pointer"] for one in answer.json["errors"]], [pointer])
+                        self.assertIn("absolute", answer.json["errors"][0]["message"])
+                        tried.add(pointer)
+        self.assertEqual(tried, {"/dataset/path", "/dataset/test_path", "/model/weights", "/finetune/mrc_job",
+                                 "/interpolate/from", "/interpolate/to", "/evaluate/baseline"})
 
     def test_a_rift_job_becomes_five_jobs_that_wait_for_each_other(self):
         job = self.expect(self.server.ask("POST", "/v1/jobs", {**RIFT, "label": "all"}), 201).json

@@ -33,6 +33,12 @@ class Document(unittest.TestCase):
                 self.assertEqual({one["name"] for one in parameters if one["in"] == "query"},
                                  {name for name in row["query"].split(",") if name})
 
+    def test_every_route_may_fail_and_says_so(self):
+        for path, item in server.OPENAPI["paths"].items():
+            for method in set(item) - {"parameters"}:
+                self.assertEqual(item[method]["responses"].get("500"), {"$ref": "#/components/responses/Internal"},
+                                 f"{method} {path}")
+
     def test_problem_codes_are_those_of_the_table(self):
         self.assertEqual(server.OPENAPI["components"]["schemas"]["ProblemCode"]["enum"],
                          [row["code"] for row in self.tables["problems"]])

@@ -69,7 +69,7 @@ class Set(Case):
 
     def test_array_items_are_reached_by_index_and_one_more_is_appended(self):
         text = json.dumps({"kind": "evaluate", "dataset": {"format": "idx", "path": "/data"},
-                           "model": {"weights": "w.safetensors"}, "evaluate": {"attacks": [{"steps": 10}]}})
+                           "model": {"weights": "/w.safetensors"}, "evaluate": {"attacks": [{"steps": 10}]}})
         spec = self.spec("--set", "evaluate.attacks.0.steps=20", "--set", "evaluate.attacks.1.steps=30", stdin=text)
         self.assertEqual([attack["steps"] for attack in spec["evaluate"]["attacks"]], [20, 30])
         self.assertIn("leads nowhere", self.spec("--set", "evaluate.attacks.5.steps=1", stdin=text, code=2))
@@ -97,6 +97,12 @@ class DryRun(Case):
         for pointer in ("/train/epochs: ", "/mrc/steps: ", "/colour: "):
             self.assertIn("  " + pointer, err)
         self.assertIn("3 errors", err)
+
+    def test_a_path_that_riftd_would_refuse_is_refused_here_too(self):
+        _, err = self.run_ctl(6, "submit", "--dry-run", *RIFT, "--set", "dataset.path=data", "--set",
+                              "model.weights=../best.safetensors")
+        for pointer in ("/dataset/path: must be an absolute path", "/model/weights: must be an absolute path"):
+            self.assertIn("  " + pointer, err)
 
     def test_what_is_no_json_exits_6_and_names_the_line(self):
         self.assertIn("line 2", self.run_ctl(6, "submit", "-", "--dry-run", stdin='{\n"kind" rift}')[1])
