@@ -291,6 +291,20 @@ static void saving_add(struct saving *s, const struct tensor_info *info, const f
     };
 }
 
+/* Numbers that weights_load would refuse don't become a file. */
+static int finite_check(const struct model *model, const float *host, const char *name, struct fault *why)
+{
+    for (int t = 0; t < model->tensor_count; t++) {
+        const struct tensor_info *info = &model->tensors[t];
+
+        for (int64_t i = 0; i < info->count; i++)
+            if (!isfinite(host[info->offset + i]))
+                return fault_set(why, -EDOM, "%s: tensor \"%s\" has a value that is not finite (element %lld)", name,
+                                 info->name, (long long)i);
+    }
+    return 0;
+}
+
 int weights_save(const struct weights *w, const char *dir, const char *name, const char *model_json,
                  char ret_sha256[65], int64_t *ret_size, struct fault *why)
 {
@@ -306,6 +320,9 @@ int weights_save(const struct weights *w, const char *dir, const char *name, con
     int r = weights_get(w, host);
     if (r < 0)
         return fault_set(why, r, "%s", device_errmsg(w->dev));
+    r = finite_check(w->model, host, name, why);
+    if (r < 0)
+        return r;
     for (int t = 0; t < w->model->tensor_count; t++)
         saving_add(&s, &w->model->tensors[t], host);
 

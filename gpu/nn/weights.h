@@ -42,7 +42,8 @@ int weights_init(struct weights *weights, int64_t seed);
  * is -EINVAL and named. Nothing changes on failure. */
 int weights_load(struct weights *weights, const char *path, struct fault *why);
 
-/* Write dir/name, float32, the model spec (JSON text) in __metadata__.model. */
+/* Write dir/name, float32, the model spec (JSON text) in __metadata__.model.
+ * -EDOM: a value isn't finite; its tensor is named and nothing is written. */
 int weights_save(const struct weights *weights, const char *dir, const char *name, const char *model_json,
                  char ret_sha256[65], int64_t *ret_size, struct fault *why);
 

@@ -12,10 +12,20 @@
 
 /* ---- failing with words ----------------------------------------------------- */
 
+/* Errors that mean one thing wherever they come from. */
+static const struct {
+    int error;
+    enum failure failure;
+} errors[] = { { -ENOMEM, FAILURE_OUT_OF_MEMORY }, { -ENODEV, FAILURE_DEVICE_LOST }, { -EDOM, FAILURE_NOT_FINITE } };
+
 int run_blame(struct run *run, enum failure failure, int r)
 {
-    if (r < 0 && r != -EINTR && r != -ECANCELED && run->failure == FAILURE_NONE)
-        run->failure = r == -ENOMEM ? FAILURE_OUT_OF_MEMORY : r == -ENODEV ? FAILURE_DEVICE_LOST : failure;
+    if (r >= 0 || r == -EINTR || r == -ECANCELED || run->failure != FAILURE_NONE)
+        return r;
+    run->failure = failure;
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+        if (errors[i].error == r)
+            run->failure = errors[i].failure;
     return r;
 }
 

@@ -104,6 +104,21 @@ int training_descend(struct training *t, struct plan *plan)
                       tally.loss / b->n);
 }
 
+/* A loss can stay finite while weights don't: the last step of an epoch is heard in no loss of it. */
+static int theta_check(struct training *t)
+{
+    struct run *run = t->run;
+    double norm;
+    int r = run_device(run, run->ops->norm(run->dev, run->model->total_count, run->weights->theta, NULL, &norm));
+
+    if (r < 0 || isfinite(norm))
+        return r;
+    run_fail(run, FAILURE_NOT_FINITE,
+             "the weights are not finite after epoch %d, step %lld; try a smaller optimizer.lr", t->epoch + 1,
+             (long long)t->updates);
+    return -EDOM;
+}
+
 static int epoch_train(struct training *t)
 {
     struct run *run = t->run;
@@ -122,6 +137,8 @@ static int epoch_train(struct training *t)
         if (r == 0 && t->position < count)
             r = checkpoint_breathe(run);
     }
+    if (r == 0)
+        r = theta_check(t);
     if (r < 0)
         return r;
     t->trained = true;

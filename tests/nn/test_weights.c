@@ -425,6 +425,27 @@ static void test_no_file(void)
     world_close(&w);
 }
 
+static void test_save_not_finite(void)
+{
+    static const float values[] = { NAN, INFINITY, -INFINITY };
+
+    for (int i = 0; i < 3; i++) {
+        struct world w = world_open();
+        struct fault why = { 0 };
+        int t = model_tensor(w.model, "layer4.1.bn2.running_var");
+        float *all = vector_of(&w);
+
+        all[w.model->tensors[t].offset + 2] = values[i];
+        CHECK_INT(weights_set(w.weights, all), 0);
+        CHECK_INT(weights_save(w.weights, w.dir, "w.safetensors", "{}", NULL, NULL, &why), -EDOM);
+        CHECK_HOLDS(why.message, "w.safetensors: tensor \"layer4.1.bn2.running_var\"");
+        CHECK_HOLDS(why.message, "element 2");
+        CHECK(access(w.path, F_OK) < 0);
+        free(all);
+        world_close(&w);
+    }
+}
+
 /* ---- versions ---------------------------------------------------------------------------------- */
 
 static void test_versions(void)
@@ -458,6 +479,7 @@ static const struct check_case cases[] = {
     { "bounds are one over the root of the fan-in", test_init_bounds },
     { "weights saved and loaded are the same bits", test_round_trip },
     { "a saved file has exactly PyTorch's keys in PyTorch's order", test_state_dict },
+    { "weights that aren't finite are never saved", test_save_not_finite },
     { "a spoilt file is refused by the tensor's name and changes nothing", test_refused },
     { "counters of batches and the unused WRN branch are ignored", test_accepted_extras },
     { "the prefix of a model that was trained on several devices is stripped", test_module_prefix },

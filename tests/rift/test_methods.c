@@ -494,6 +494,30 @@ static void overflow_ranks_highest(void)
     }
 }
 
+/* One step takes a last layer of 1e37 past the largest float (weight decay alone is 1000 times
+ * it), and no loss is taken after it. */
+static void weights_that_overflow_fail(void)
+{
+    static const struct scaling huge[] = { { "linear.weight", 1e37f } };
+    char path[4096];
+    struct stat st;
+
+    lab_theta();
+    scaled_theta(huge, 1, "larger.safetensors");
+    char *dir = lab_job("overflow-weights",
+                        "{'kind':'finetune','model':{'weights':'../larger.safetensors'},'attack':null,'batch_size':64,"
+                        " 'augment':'none','optimizer':{'lr':1000,'weight_decay':1},"
+                        " 'finetune':{'modules':['linear'],'epochs':1,'evaluate_every':0,'batch_norm':'frozen'}}");
+    CHECK_INT(lab_run(dir, "run", 0), WORKER_BAD_INPUT);
+    json_t *last = lab_last(dir);
+    CHECK_STRING(lab_word(last, "code"), "not_finite");
+    CHECK_HOLDS(lab_word(last, "message"), "epoch 1, step 1");
+    snprintf(path, sizeof(path), "%s/artifacts/last.safetensors", dir);
+    CHECK(stat(path, &st) < 0);
+    json_decref(last);
+    free(dir);
+}
+
 /* After each module theta is theta again: the last module doesn't hear of the ones before. */
 static void modules_are_independent(void)
 {
@@ -615,6 +639,7 @@ static const struct check_case cases[] = {
     { "MRC doesn't change when a layer and its statistics are scaled (Appendix A)", criticality_is_scale_invariant },
     { "an overflowing ascent keeps the last finite point and is flagged", overflow_is_caught },
     { "an overflowed module is never the least critical one", overflow_ranks_highest },
+    { "weights that overflow in the last step are no result", weights_that_overflow_fail },
     { "a module's MRC doesn't depend on the modules measured before it", modules_are_independent },
     { "alpha 0 and 1 are the weights themselves", ends_are_exact },
     { "a point between is what its weights are, and only what differs has moved", only_differences_walk },
