@@ -3,7 +3,8 @@
  * Work after the last checkpoint is done again when a job goes on, and comes
  * out bit for bit the same; its events are in the journal already. So at the
  * start the journal is read, and an event that is identified by what it is
- * about (metric and step, module and pass, alpha, ...) is written once.
+ * about (metric and step, module and pass, alpha, ...) isn't written again.
+ * What a job says anew isn't kept: it says nothing twice by itself.
  *
  *   type        identified by
  *   metric      name, step
@@ -128,7 +129,8 @@ void run_log(const struct run *run, const char *format, ...)
     fprintf(stderr, "%s: %s\n", run->dir, line);
 }
 
-/* 1 when an event of that key is in the journal. */
+/* 1 when an event of that key was in the journal at the start. It comes again only once, so it is
+ * forgotten then. */
 static int said_before(struct run *run, const char *key, const json_t *fields)
 {
     json_t *then = json_object_get(run->said, key);
@@ -143,6 +145,7 @@ static int said_before(struct run *run, const char *key, const json_t *fields)
         free(was);
         free(is);
     }
+    json_object_del(run->said, key);
     return 1;
 }
 
@@ -165,9 +168,7 @@ int run_event(struct run *run, const char *type, json_t *fields)
     }
     char *key = event_key(type, fields);
     if (!key || !said_before(run, key, fields)) {
-        if (key)
-            json_object_set(run->said, key, fields);
-        /* The journal takes its own copy: ours is kept as it was said. */
+        /* The journal takes its own copy: ours is shown to whoever watches. */
         r = journal_append(run->journal, run->now_ms(), type, fields ? json_copy(fields) : NULL);
         if (r == 0 && run->watch)
             watch(run, type, fields);

@@ -64,7 +64,7 @@ struct run {
     int64_t (*steady_ms)(void); /* never goes back, for rates and intervals */
 
     struct journal *journal;
-    json_t *said; /* events of the journal that must not be said twice, by what identifies them */
+    json_t *said; /* events that the journal held at the start, by what identifies them; see events.c */
     struct pace pace;
     struct outer outer;
 

@@ -6,6 +6,8 @@
  * be equal, in order, none twice. */
 #include "lab.h"
 
+#include <malloc.h>
+
 /* Jobs that visit every state worth stopping in. A checkpoint after every batch
  * (checkpoint_every_s tiny), so that resuming in the middle of everything is seen. */
 static const struct lab_kind {
@@ -283,6 +285,38 @@ static void busy_journal(void)
     free(dir);
 }
 
+/* Bytes in use when the 20th and the 200th batch loss is said. */
+struct usage {
+    int losses;
+    size_t early, late;
+};
+
+static void usage_watch(const json_t *event, void *user)
+{
+    struct usage *usage = user;
+
+    if (strcmp(lab_word(event, "name"), "batch_loss") != 0)
+        return;
+    usage->losses++;
+    if (usage->losses == 20)
+        usage->early = mallinfo2().uordblks;
+    if (usage->losses == 200)
+        usage->late = mallinfo2().uordblks;
+}
+
+static void loop_keeps_nothing(void)
+{
+    char *dir = lab_job("loop", "{'kind':'train','attack':null,'augment':'none','batch_size':2,'checkpoint_every_s':0,"
+                                " 'train':{'method':'standard','epochs':10,'evaluate_every':0}}");
+    struct usage usage = { 0 };
+
+    CHECK_INT(engine_run(dir, NULL, usage_watch, &usage), WORKER_FINISHED);
+    CHECK_INT(usage.losses, 200);
+    if (usage.late > usage.early + 4096) /* 180 losses kept would be some 100 kB */
+        CHECK_FAIL("%zu bytes after 20 steps, %zu after 200", usage.early, usage.late);
+    free(dir);
+}
+
 static void same_seed_same_bits(void)
 {
     undisturbed(0);
@@ -312,6 +346,7 @@ static const struct check_case cases[] = {
     { "label, priority and checkpoint interval may change before going on", label_may_change },
     { "a finished job does nothing", finished_does_nothing },
     { "a job that another worker runs is left alone", busy_journal },
+    { "the training loop's memory doesn't grow with its steps", loop_keeps_nothing },
     { "the same seed gives the same bits, another seed doesn't", same_seed_same_bits },
 };
 LAB_MAIN(cases)
