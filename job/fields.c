@@ -118,7 +118,7 @@ const struct spec_field spec_fields[] = {
     { "/attack/restarts", FIELD_INT, ALL, "1", 1, 100, NULL, false, "runs",
       "How often to start again; the worst run counts." },
     { "/attack/name", FIELD_STRING, ALL, "null", 1, 60, NULL, true, "characters",
-      "Name of the measurement. null: pgd- and the number of steps." },
+      "Name of the measurement, without /. null: pgd- and the number of steps." },
 
     { "/train/method", FIELD_ENUM, TRAIN | RIFT, "\"pgd-at\"", 0, 0, "standard|pgd-at", false, "",
       "standard: on the images as they are. pgd-at: on adversarial examples of them." },

@@ -393,9 +393,12 @@ static bool directory_or_job(const json_t *value)
     return json_is_string(value) || (json_object_get(value, "job") && json_object_size(value) == 1);
 }
 
+/* "clean" and "baseline/..." are names of other measurements of the same job. */
 static bool attack_name_free(const json_t *value)
 {
-    return strcmp(json_string_value(value), "clean") != 0;
+    const char *name = json_string_value(value);
+
+    return strcmp(name, "clean") != 0 && !strchr(name, '/');
 }
 
 static const struct {
@@ -409,7 +412,7 @@ static const struct {
     { "/finetune/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
     { "/interpolate/alphas", ascending_and_there, "an ascending list of at least one number from 0 to 1" },
     { "/finetune/mrc_job", directory_or_job, "the path of an mrc job's directory, {\"job\": ID} or null" },
-    { "/attack/name", attack_name_free, "text of 1 to 60 characters other than \"clean\" or null" },
+    { "/attack/name", attack_name_free, "text of 1 to 60 characters without / and other than \"clean\" or null" },
 };
 
 int value_take(const struct spec_field *field, const json_t *value, const char *pointer, struct spec_errors *errors,

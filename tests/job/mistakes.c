@@ -94,7 +94,9 @@ static const struct {
     { TRAIN ",\"device\":\"cuda:1x\"}", "/device", "is \"cuda:1x\"" },
     { TRAIN ",\"label\":\"\"}", "/label", "must be text of 1 to 100 characters or null, is \"\"" },
     { TRAIN ",\"label\":\"a\\nb\"}", "/label", "text of 1 to 100 characters" },
-    { TRAIN ",\"label\":\"a\xC2\x9B" "2J\"}", "/label", "text of 1 to 100 characters" },
+    { TRAIN ",\"label\":\"a\xC2\x9B"
+            "2J\"}",
+      "/label", "text of 1 to 100 characters" },
     { TRAIN ",\"label\":\"\\u0080\"}", "/label", "text of 1 to 100 characters" },
     { TRAIN ",\"label\":\"01234567890123456789012345678901234567890123456789"
             "012345678901234567890123456789012345678901234567890\"}",
@@ -148,6 +150,8 @@ static const struct {
     { TRAIN ",\"attack\":null}", "/attack", "must be an attack object when /train/method is pgd-at, is null" },
     { TRAIN ",\"attack\":{\"restarts\":0}}", "/attack/restarts", "from 1 to 100 (runs), is 0" },
     { TRAIN ",\"attack\":{\"name\":\"clean\"}}", "/attack/name", "other than \"clean\"" },
+    { EVALUATE ",\"evaluate\":{\"attacks\":[{\"name\":\"baseline/clean\"}]}}", "/evaluate/attacks/0/name",
+      "without /" },
     { EVALUATE ",\"evaluate\":{\"attacks\":{}}}", "/evaluate/attacks",
       "must be a list of attack objects or null, is {}" },
     { EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"steps\":0}]}}", "/evaluate/attacks/1/steps",
