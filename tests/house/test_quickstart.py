@@ -1,0 +1,94 @@
+"""Does ./quickstart leave behind only what it says? The real programs run; installing and building are stand-ins."""
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "cli"))
+
+from client import program, riftctl, DEADLINE_S, ROOT  # noqa: E402
+from real import rift_spec, skip_unless_built, write_examples  # noqa: E402
+
+NOTHING = "#!/bin/sh\nexit 0\n"
+
+
+class Quickstart(unittest.TestCase):
+    def setUp(self):
+        """A checkout that is built already, on a machine that has everything."""
+        self.root = tempfile.mkdtemp(prefix="rift-quickstart-")
+        self.addCleanup(shutil.rmtree, self.root)
+        shutil.copy(os.path.join(ROOT, "quickstart"), self.root)
+        for name in ("web", "openapi.yaml"):
+            os.symlink(os.path.join(ROOT, name), os.path.join(self.root, name))
+        os.mkdir(os.path.join(self.root, "build"))
+        for name in ("riftd", "riftctl", "rift-worker"):
+            os.symlink(program(name), os.path.join(self.root, "build", name))
+        os.mkdir(os.path.join(self.root, "tools"))
+        for name in ("setup", "tools/cmake"):
+            self.write(name, NOTHING)
+            os.chmod(os.path.join(self.root, name), 0o755)
+        self.state = os.path.join(self.root, "quickstart.d")
+        self.addCleanup(self.stop)
+
+    def write(self, name, text):
+        path = os.path.join(self.root, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def quickstart(self, *words):
+        env = {**os.environ, "PATH": os.path.join(self.root, "tools") + ":" + os.environ["PATH"]}
+        return subprocess.run([os.path.join(self.root, "quickstart"), *words], env=env, capture_output=True, text=True,
+                              timeout=3 * DEADLINE_S, check=False)
+
+    def daemons(self):
+        """Pids of the riftds that use our state directory."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+            except OSError:
+                continue
+            if words[0].endswith(b"riftd") and self.state.encode() in words:
+                found.append(int(pid))
+        return found
+
+    def stop(self):
+        for pid in self.daemons():
+            process = os.pidfd_open(pid)
+            os.kill(pid, signal.SIGKILL)
+            select.select([process], [], [], DEADLINE_S)  # it writes no more into what is removed next
+            os.close(process)
+
+    def test_a_refused_spec_leaves_no_riftd_behind(self):
+        for words in ([], ["--keep"]):
+            done = self.quickstart("--spec", self.write("bad.json", json.dumps({"kind": "bake"})), *words)
+            self.assertEqual(done.returncode, 6, done.stdout + done.stderr)
+            self.assertIn("/kind", done.stderr)
+            self.assertEqual(self.daemons(), [])
+
+    def test_the_whole_method_runs_and_only_keep_leaves_riftd_running(self):
+        data = os.path.join(self.root, "tiny.safetensors")
+        write_examples(data)
+        spec = self.write("tiny.json", json.dumps(rift_spec(data)))
+        done = self.quickstart("--spec", spec)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("riftd was stopped", done.stdout)
+        self.assertEqual(self.daemons(), [])
+        done = self.quickstart("--spec", spec, "--keep")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(len(self.daemons()), 1)
+        self.assertIn(f"kill {self.daemons()[0]}", done.stdout)
+        self.assertEqual(riftctl("--state", self.state, "list").returncode, 0)
+
+
+if __name__ == "__main__":
+    skip_unless_built("riftctl", "riftd", "rift-worker")
+    unittest.main()
