@@ -40,6 +40,10 @@ int http_open(const char *base_url, struct http **ret, struct fault *why)
 
     if (!http)
         return fault_set(why, -ENOMEM, "out of memory");
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) { /* counted: each http_close takes one back */
+        free(http);
+        return fault_set(why, -EIO, "libcurl can't be started");
+    }
     if (asprintf(&http->base, "%s%s", scheme, base_url) < 0)
         http->base = NULL;
     http->curl = curl_easy_init();
@@ -59,6 +63,7 @@ void http_close(struct http *http)
         return;
     if (http->curl)
         curl_easy_cleanup(http->curl);
+    curl_global_cleanup();
     free(http->base);
     free(http);
 }

@@ -7,7 +7,6 @@
  * list` names a state directory). */
 #include "cli/cli.h"
 
-#include <curl/curl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -252,11 +251,8 @@ int main(int argc, char **argv)
 {
     struct cli cli = { 0 };
 
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return cli_error(CLI_FAILED, "libcurl can't be started");
     int code = run(&cli, argc, argv);
     http_close(cli.http);
-    curl_global_cleanup();
     if (fflush(stdout) != 0 || ferror(stdout))
         return cli_error(CLI_FAILED, "standard output: %m");
     return code;

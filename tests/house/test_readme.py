@@ -29,6 +29,23 @@ class Readme(unittest.TestCase):
         for name in sorted(named - MADE_LATER):
             self.assertTrue(os.path.exists(os.path.join(ROOT, name)), f"README.md names {name}, which is not there")
 
+    def test_libraries_are_known_only_where_it_says(self):
+        for folder, library, header in (("api", "libmicrohttpd", "microhttpd.h"), ("cli", "libcurl", "curl/curl.h")):
+            self.assertRegex(readme(), rf"`{folder}/`[^`]*(?:`[^`]*`[^`]*)?only\s+`http\.c`\s+knows\s+{library}")
+            knowing = []
+            for name in os.listdir(os.path.join(ROOT, folder)):
+                with open(os.path.join(ROOT, folder, name), encoding="utf-8") as file:
+                    knowing += [name] if f"#include <{header}>" in file.read() else []
+            self.assertEqual(knowing, ["http.c"], folder)
+
+    def test_what_it_calls_missing_is_missing(self):
+        with open(os.path.join(ROOT, "openapi.yaml"), encoding="utf-8") as file:
+            document = file.read()
+        missing = re.findall(r"`(/[^`]+)`", re.search(r"Not there yet:(.*?)\.\n", readme(), re.S).group(1))
+        self.assertEqual(missing, ["/metrics", "/v1/models"])
+        for path in missing:
+            self.assertNotIn(f"\n  {path}", document)
+
     def test_every_riftctl_command_it_shows_exists(self):
         shown = re.findall(r"build/riftctl ([a-z]+)", readme())
         self.assertGreater(len(shown), 5)
