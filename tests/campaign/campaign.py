@@ -54,19 +54,21 @@ def kill_worker(daemon):
 
 
 def strike(daemon, target):
-    """Kill, and start riftd again if it was hit. Did anything die?"""
-    hit = False
-    if target != "daemon":
-        hit = kill_worker(daemon)
-    if target != "worker":
-        daemon.kill()
-        daemon.start()
-        hit = True
-    return hit
+    """Kill, and start riftd again if it was hit. What died: a target, or None (no worker was there)."""
+    worker = target != "daemon" and kill_worker(daemon)
+    if target == "worker":
+        return "worker" if worker else None
+    daemon.kill()
+    daemon.start()
+    return "both" if worker else "daemon"
 
 
 def ended(daemon, job):
     return daemon.job(job)["state"] in ("succeeded", "failed", "cancelled")
+
+
+def timeless(rows):
+    return [{name: value for name, value in row.items() if name not in ("seq", "time_ms")} for row in rows]
 
 
 def record(daemon, job):
@@ -79,9 +81,9 @@ def record(daemon, job):
         seen[kind] = {
             "result": daemon.job(step["id"])["result"],
             "artifacts": sorted((a["name"], a["sha256"]) for a in ask("/artifacts")["artifacts"]),
-            "modules": [{k: v for k, v in m.items() if k not in ("seq", "time_ms")} for m in ask("/modules")["modules"]],
-            "points": [{k: v for k, v in p.items() if k not in ("seq", "time_ms")}
-                       for p in ask("/interpolation")["points"]],
+            "modules": timeless(ask("/modules")["modules"]),
+            "points": timeless(ask("/interpolation")["points"]),
+            "evaluations": timeless(ask("/evaluations")["evaluations"]),
             "curves": {s["name"]: [(p["step"], p["epoch"], p["value"])
                                    for p in ask(f"/metrics?name={s['name']}&max_points=2000")["points"]]
                        for s in ask("/metrics")["series"]},
@@ -113,20 +115,22 @@ def once(daemon, step):
     assert stored == sequence, f"{step['kind']}: database has {len(stored)} events, journal {len(sequence)}"
 
 
-def disturbed(daemon, data, rng, kills):
-    """One job under fire. Returns its id and how many kills it took."""
+def disturbed(daemon, data, rng, kills, hits):
+    """One job under fire, counted in hits by what died. Returns the job's id."""
     status, job = daemon.ask("POST", "/v1/jobs", spec(data))
     assert status == 201, job
-    struck, deadline = 0, time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + LIMIT_S
     while not ended(daemon, job["id"]):
         assert time.monotonic() < deadline, f"not done in {LIMIT_S} s: {daemon.job(job['id'])}"
         moment = time.monotonic() + rng.uniform(0, LONGEST_S)
-        target = rng.choice(TARGETS)
+        target = rng.choice([one for one in TARGETS if hits[one] == min(hits.values())])  # each gets its share
         while time.monotonic() < moment and not ended(daemon, job["id"]):
             time.sleep(0.01)
-        if struck < kills and not ended(daemon, job["id"]):
-            struck += strike(daemon, target)
-    return job["id"], struck
+        if sum(hits.values()) < kills and not ended(daemon, job["id"]):
+            hit = strike(daemon, target)
+            if hit:
+                hits[hit] += 1
+    return job["id"]
 
 
 def difference(a, b, path=""):
@@ -157,18 +161,19 @@ def run(kills, seed):
         until("the undisturbed job to end", lambda: ended(daemon, first["id"]), LIMIT_S)
         assert daemon.job(first["id"])["state"] == "succeeded", daemon.job(first["id"])
         expected = record(daemon, first["id"])
-        done = jobs = 0
-        while done < kills:
-            job, struck = disturbed(daemon, data, rng, kills - done)
-            done += struck
+        assert expected["evaluate"]["evaluations"], "nothing was measured, so nothing would be compared"
+        hits, jobs = dict.fromkeys(TARGETS, 0), 0
+        while sum(hits.values()) < kills:
+            job = disturbed(daemon, data, rng, kills, hits)
             jobs += 1
             body = daemon.job(job)
             assert body["state"] == "succeeded", body
             found = difference(expected, record(daemon, job))
             assert not found, found
-            print(f"job {jobs}: {struck} kills, the same weights, curves and rows ({done}/{kills})", flush=True)
+            print(f"job {jobs}: the same weights, curves and rows after {hits} of {kills} kills", flush=True)
         assert daemon.rows("PRAGMA integrity_check") == [("ok",)]
-        print(f"{done} kills, {jobs} jobs: nothing lost, nothing doubled (seed {seed})")
+        assert all(hits.values()), f"something was never killed: {hits}"
+        print(f"{hits} kills, {jobs} jobs: nothing lost, nothing doubled (seed {seed})")
     finally:
         daemon.close()
         shutil.rmtree(folder)
@@ -179,6 +184,8 @@ def main():
     parser.add_argument("--kills", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    if options.kills < len(TARGETS):
+        parser.error(f"--kills: at least {len(TARGETS)}, one for each of {', '.join(TARGETS)}")
     for name in ("riftd", "rift-worker"):
         if not os.access(BUILD / name, os.X_OK):
             print(f"skipped: {BUILD / name} is not built")
