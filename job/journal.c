@@ -13,6 +13,10 @@
  * line before is damaged as well, something else is wrong than a crash, and
  * nothing is cut.
  *
+ * A reader may remember the bytes it has seen for longer than the page cache
+ * does, so it puts them on the disk before it looks at them; what is appended
+ * meanwhile it leaves for the next time.
+ *
  * One thread at a time uses a journal handle. */
 #include "job/job.h"
 
@@ -244,7 +248,7 @@ struct window {
     int fd;
     char *data;
     size_t room, filled, start;
-    int64_t offset;
+    int64_t offset, end; /* end: as much of the file as is on the disk */
 };
 
 /* The next whole line. 1 with it; 0 at the end of the whole lines; -EMSGSIZE
@@ -276,8 +280,11 @@ static int line_next(struct window *window, const char **ret_line, size_t *ret_l
             window->data = larger;
             window->room *= 2;
         }
-        ssize_t got = read_at(window->fd, window->data + window->filled, window->room - window->filled,
-                              window->offset + (int64_t)window->filled);
+        int64_t from = window->offset + (int64_t)window->filled;
+        size_t size = window->room - window->filled;
+        if ((int64_t)size > window->end - from)
+            size = (size_t)(window->end - from);
+        ssize_t got = read_at(window->fd, window->data + window->filled, size, from);
         if (got <= 0)
             return (int)got;
         window->filled += (size_t)got;
@@ -311,6 +318,14 @@ static int read_events(struct window *window, const char *path, int64_t *offset,
     return count;
 }
 
+/* True when whole lines end at this byte: what lies before it is what was read. */
+static bool line_ends(int fd, int64_t offset)
+{
+    char last;
+
+    return offset == 0 || (read_at(fd, &last, 1, offset - 1) == 1 && last == '\n');
+}
+
 int journal_read(const char *path, int64_t *offset, int (*see)(json_t *event, int64_t end_offset, void *user),
                  void *user, struct fault *why)
 {
@@ -323,9 +338,15 @@ int journal_read(const char *path, int64_t *offset, int (*see)(json_t *event, in
     } else if (st.st_size < *offset) {
         r = fault_set(why, -ESTALE, "%s: is shorter (%lld bytes) than what was read from it before (%lld)", path,
                       (long long)st.st_size, (long long)*offset);
+    } else if (!line_ends(window.fd, *offset)) {
+        r = fault_set(why, -ESTALE, "%s: no line ends at byte %lld, to where it was read before", path,
+                      (long long)*offset);
     } else if (st.st_size == *offset) {
         r = 0;
+    } else if (fdatasync(window.fd) < 0 && errno != EINVAL && errno != EROFS) { /* there: nothing to sync */
+        r = fault_set(why, -errno, "%s: cannot be put on the disk: %s", path, strerror(errno));
     } else {
+        window.end = st.st_size;
         window.data = malloc(window.room);
         r = window.data ? read_events(&window, path, offset, see, user, why)
                         : fault_set(why, -ENOMEM, "%s: no memory", path);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 static char *dir, path[300];
 
@@ -263,6 +264,45 @@ static void shortened_or_missing(void)
     CHECK_INT(journal_read(path, &offset, see, &seen, &why), -ESTALE);
     CHECK_HOLDS(why.message, "is shorter (40 bytes) than what was read from it before (41)");
     CHECK_INT(offset, 41);
+    offset = 38; /* inside a line */
+    CHECK_INT(journal_read(path, &offset, see, &seen, &why), -ESTALE);
+    CHECK_HOLDS(why.message, "no line ends at byte 38");
+    check_rmdir(dir);
+}
+
+/* In place of the C library's: notes the call, and a writer is quick. */
+static int synced;
+static bool quick_writer;
+
+int fdatasync(int fd)
+{
+    synced++;
+    if (quick_writer) {
+        FILE *file = fopen(path, "a");
+        fputs("{\"seq\":4,\"time_ms\":4,\"type\":\"late\"}\n", file);
+        fclose(file);
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void synced_first(void)
+{
+    struct fault why = { 0 };
+    struct seen seen = { 0 };
+    int64_t offset = 0;
+
+    start();
+    put(three, sizeof(three) - 1);
+    synced = 0;
+    quick_writer = true;
+    CHECK_INT(journal_read(path, &offset, see, &seen, &why), 3);
+    quick_writer = false;
+    CHECK_INT(synced, 1);
+    CHECK_INT(offset, sizeof(three) - 1);
+    CHECK_INT(journal_read(path, &offset, see, &seen, &why), 1);
+    CHECK_INT(synced, 2);
+    CHECK_INT(journal_read(path, &offset, see, &seen, &why), 0);
+    CHECK_INT(synced, 2); /* nothing new: nothing to do */
     check_rmdir(dir);
 }
 
@@ -381,6 +421,7 @@ static const struct check_case cases[] = {
     { "a growing file gives each event once", read_in_pieces },
     { "a reader may refuse an event and get it again", reader_stops },
     { "a shortened or missing file is named", shortened_or_missing },
+    { "events are on the disk before they are given, and later ones wait", synced_first },
     { "lines up to 16 MiB pass, longer ones don't", long_lines },
     { "there is one writer at a time", one_writer },
     { "a full disk leaves no torn line inside", disk_full },
