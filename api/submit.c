@@ -143,16 +143,6 @@ static int dataset_check(const struct request *request, const struct job_spec *s
     return 0;
 }
 
-/* Does a slot on `device` take a job that asks for `wanted`? As db_job_claim has it. */
-static bool device_serves(const char *device, const char *wanted)
-{
-    size_t family = strcspn(device, ":");
-
-    return !strcmp(wanted, "auto") || !strcmp(wanted, device) ||
-           (strlen(wanted) == family && !strncmp(wanted, device, family)) ||
-           (!strcmp(wanted, "ref") && family == 3 && !strncmp(device, "cpu", family));
-}
-
 /* A job that no slot will ever take would wait for ever: say so now. */
 static int device_check(const struct request *request, const struct job_spec *spec, json_t *errors)
 {
@@ -165,7 +155,7 @@ static int device_check(const struct request *request, const struct job_spec *sp
     json_array_foreach(slots, i, slot)
     {
         const char *device = json_string_value(json_object_get(slot, "id"));
-        if (device && device_serves(device, spec->device))
+        if (device && job_device_serves(device, spec->device))
             return 0;
     }
     if (strcmp(spec->device, "auto") != 0)

@@ -54,6 +54,10 @@ extern const struct job_kind_info job_kinds[JOB_KIND_COUNT];
 /* The kind of that name, or -ENOENT. */
 int job_kind_find(const char *name);
 
+/* Does a slot on `device` ("cpu", "cuda:0") take a job that asks for `wanted`
+ * ("auto", "cpu", "ref", "cuda", "cuda:0")? */
+bool job_device_serves(const char *device, const char *wanted);
+
 /* ---- spec ------------------------------------------------------------------
  * Strings and arrays inside point into `json`, the normalised spec (every
  * default filled in), and live as long as it does. */
