@@ -15,7 +15,7 @@
 
 int handle_healthz(const struct request *request, struct answer *answer)
 {
-    int r = db_ping(request->config->db);
+    int r = db_ping(request->config->db, request->config->now_ms(request->config->user));
 
     if (r < 0)
         return answer_problem(answer, request, PROBLEM_NOT_READY, "the database can't be used: %s",

@@ -3,7 +3,12 @@
  * A batch of events, the rows they bring and the byte offset they end at are
  * one transaction: after a crash the offset says exactly which lines are in.
  * Two guards make a replay harmless: a batch must start at the stored offset,
- * and events whose seq isn't above the job's highest are passed over. */
+ * and events whose seq isn't above the job's highest are passed over.
+ *
+ * Surprising: a journal can come back shorter than it was read, from a power cut
+ * or a backup, and go on with other words under the same numbers. It is then read
+ * again from its start, and what the journal no longer says is forgotten; points
+ * and outcomes stay, since they are of the same training. */
 #include "db/inside.h"
 
 int event_store(struct connection *on, int64_t job, int64_t family, int64_t seq, int64_t time_ms, const char *type,
@@ -13,20 +18,6 @@ int event_store(struct connection *on, int64_t job, int64_t family, int64_t seq,
                       VALUES(V(job), V(family), V(seq), V(time_ms), V(type), V(fields)));
 
     return r < 0 ? r : 0;
-}
-
-int db_event_add(struct db *db, const char *job, const char *type, const char *fields, int64_t now_ms)
-{
-    struct connection *on;
-    struct job_key key;
-    int r = writer_begin(db, &on);
-
-    if (r < 0)
-        return r;
-    r = job_key_find(on, job, &key);
-    if (r >= 0)
-        r = event_store(on, key.number, key.family, 0, now_ms, type, fields);
-    return writer_end(db, r);
 }
 
 /* Where a job's journal stands. */
@@ -50,6 +41,27 @@ static int place_find(struct connection *on, const char *job, struct place *ret)
     return 0;
 }
 
+/* Store one event of the journal. 1; 0 when it is there already, word for word. */
+static int journal_event_store(struct connection *on, const struct place *place, const struct db_ingest_event *event)
+{
+    query_auto query = { 0 };
+    int r = query_start(on, &query, "SELECT fields = ?3 FROM event WHERE job = ?1 AND seq = ?2 AND seq > 0",
+                        VALUES(V(place->number), V(event->seq), V(event->fields)));
+
+    if (r >= 0)
+        r = query_next(&query);
+    bool known = r > 0, same = known && query_int(&query, 0);
+    query_done(&query);
+    if (same)
+        return 0;
+    if (known)
+        r = query_run(on, "DELETE FROM event WHERE job = ?1 AND seq >= ?2 AND seq > 0",
+                      VALUES(V(place->number), V(event->seq)));
+    if (r >= 0)
+        r = event_store(on, place->number, place->family, event->seq, event->time_ms, event->type, event->fields);
+    return r < 0 ? r : 1;
+}
+
 static int ingest(struct connection *on, const char *job, int64_t from_offset, int64_t end_offset,
                   const struct db_ingest_event *events, int count)
 {
@@ -66,7 +78,9 @@ static int ingest(struct connection *on, const char *job, int64_t from_offset, i
         if (event->seq <= place.seq)
             continue;
         place.seq = event->seq;
-        r = event_store(on, place.number, place.family, event->seq, event->time_ms, event->type, event->fields);
+        r = journal_event_store(on, &place, event);
+        if (r == 0)
+            continue;
         if (r >= 0 && strcmp(event->type, "checkpoint") == 0)
             r = query_run(on, "UPDATE job SET crashes = 0 WHERE number = ?1", VALUES(V(place.number)));
         if (r >= 0)
@@ -85,6 +99,19 @@ int db_ingest(struct db *db, const char *job, int64_t from_offset, int64_t end_o
     int r = writer_begin(db, &on);
 
     return r < 0 ? r : writer_end(db, ingest(on, job, from_offset, end_offset, events, count));
+}
+
+int db_journal_rewind(struct db *db, const char *job)
+{
+    struct connection *on;
+    int r = writer_begin(db, &on);
+
+    if (r < 0)
+        return r;
+    r = query_run(on, "UPDATE job SET journal_offset = 0, journal_seq = 0 WHERE id = ?1", VALUES(V(job)));
+    if (r == 0)
+        r = refuse(-ENOENT, "no job %.36s", job);
+    return writer_end(db, r < 0 ? r : 0);
 }
 
 /* ---- reading ---- */

@@ -116,6 +116,11 @@ static const char *const steps[] = {
     "  time_ms INTEGER NOT NULL,"
     "  PRIMARY KEY(job, name)"
     ") STRICT, WITHOUT ROWID;",
+
+    /* 2: an event of a journal is there once; a row that db_ping writes */
+    "CREATE UNIQUE INDEX event_by_seq ON event(job, seq) WHERE seq > 0;"
+    "CREATE TABLE ping(id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL) STRICT;"
+    "INSERT INTO ping VALUES(1, 0);",
 };
 
 enum { VERSION = sizeof(steps) / sizeof(steps[0]) };

@@ -57,6 +57,47 @@ static void replay(void)
     fixture_close();
 }
 
+/* What the job's journal says as the database has it. */
+static void check_story(const char *expected)
+{
+    struct db_event *events;
+    char got[64] = "";
+    int count = db_event_list(fixture, "a", 0, 0, &events);
+
+    for (int i = 0; i < count; i++)
+        if (events[i].seq > 0)
+            strcat(got, events[i].fields);
+    CHECK_STRING(got, expected);
+    if (count >= 0)
+        db_events_free(events, count);
+}
+
+static void journal_cut(void)
+{
+    struct db_ingest_event told[] = { metric(1, 0, 0.5), metric(2, 1, 0.25), metric(3, 2, 0.125) };
+    struct db_point *points;
+
+    fixture_open();
+    add_job("a", "train", 0, NULL, NULL, -1);
+    for (int i = 0; i < 3; i++)
+        told[i].fields = (const char *[]){ "a", "b", "c" }[i];
+    CHECK_INT(db_ingest(fixture, "a", 0, 30, told, 3), 0);
+    CHECK_INT(db_journal_rewind(fixture, "nobody"), -ENOENT);
+    CHECK_INT(db_journal_rewind(fixture, "a"), 0);
+    CHECK_INT(offset_of("a"), 0);
+    CHECK_INT(db_ingest(fixture, "a", 0, 10, told, 1), 0); /* all that is left of it */
+    check_story("abc");
+    told[1].fields = "x"; /* from here on it goes on otherwise */
+    told[1].row.step = 5;
+    CHECK_INT(db_ingest(fixture, "a", 10, 20, told + 1, 1), 0);
+    check_story("ax");
+    CHECK_INT(db_ingest(fixture, "a", 20, 30, told + 2, 1), 0);
+    check_story("axc");
+    CHECK_INT(db_point_list(fixture, "a", "loss", -1, 0, &points), 4); /* none is lost */
+    free(points);
+    fixture_close();
+}
+
 static void a_bad_row_stores_nothing(void)
 {
     struct db_ingest_event batch[] = { metric(1, 0, 0.5), metric(2, 1, 0.25) };
@@ -185,11 +226,12 @@ static void streams(void)
     struct db_new_job jobs[] = { { .id = "p", .kind = "rift", .spec = "{}", .step = -1 },
                                  { .id = "s", .kind = "train", .spec = "{}", .step = 0, .parent = "p" } };
 
+    struct db_ingest_event note = { .seq = 1, .time_ms = 5000, .type = "note", .fields = "{\"n\":1}" };
+
     fixture_open();
     db_job_insert(fixture, jobs, 2, NULL, NULL, 1000, first);
     add_job("other", "train", 0, NULL, NULL, -1);
-    CHECK_INT(db_event_add(fixture, "s", "note", "{\"n\":1}", 5000), 0);
-    CHECK_INT(db_event_add(fixture, "nobody", "note", "{}", 5000), -ENOENT);
+    CHECK_INT(db_ingest(fixture, "s", 0, 10, &note, 1), 0);
     CHECK_INT(count_events(NULL), 4);
     CHECK_INT(count_events("p"), 3); /* its own and its step's */
     CHECK_INT(count_events("s"), 2);
@@ -260,6 +302,7 @@ static void last_word(void)
 
 static const struct check_case cases[] = {
     { "a replayed batch is refused by its offset, a replayed event by its seq, a replayed point by its step", replay },
+    { "a journal that was cut and goes on otherwise is followed, and costs no point", journal_cut },
     { "a batch with a bad row stores nothing and moves no offset", a_bad_row_stores_nothing },
     { "a series keeps count, last, minimum and maximum, past values that are no numbers", series_statistics },
     { "downsampling keeps spikes, first and last, and its limit", spikes_stay },
