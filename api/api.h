@@ -27,8 +27,7 @@ struct api_config {
 
     /* The daemon's part; called from HTTP threads. */
     void *user;
-    void (*bell)(void *user);                   /* something changed: run the scheduler */
-    void (*cancel)(void *user, const char *id); /* stop the worker of this running job */
+    void (*bell)(void *user);                   /* something changed: run the scheduler, stop cancelled workers */
     json_t *(*devices)(void *user);             /* slots with what runs on them; new reference */
     json_t *(*datasets)(void *user);            /* [{name, format, path, ...}]; new reference */
     int64_t (*now_ms)(void *user);

@@ -121,27 +121,6 @@ static int move_refused(const struct request *request, struct answer *answer, in
     return r;
 }
 
-/* Have the workers of a running job, or of a rift job's running steps, stopped. */
-static int workers_stop(const struct api_config *config, const char *id)
-{
-    struct db_job *steps;
-    db_job_auto job = { 0 };
-
-    int r = db_job_get(config->db, id, &job);
-    if (r < 0)
-        return r;
-    int count = db_job_steps(config->db, id, &steps);
-    if (count < 0)
-        return count;
-    for (int i = 0; i < count; i++)
-        if (steps[i].state == STATE_RUNNING)
-            config->cancel(config->user, steps[i].id);
-    if (!count && job.state == STATE_RUNNING)
-        config->cancel(config->user, id);
-    db_jobs_free(steps, count);
-    return 0;
-}
-
 int handle_job_cancel(const struct request *request, struct answer *answer)
 {
     const struct api_config *config = request->config;
@@ -149,9 +128,6 @@ int handle_job_cancel(const struct request *request, struct answer *answer)
 
     if (r < 0)
         return move_refused(request, answer, r);
-    r = workers_stop(config, request->id);
-    if (r < 0)
-        return r;
     config->bell(config->user);
     return answer_job(request, answer, 202, request->id);
 }

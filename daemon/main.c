@@ -26,12 +26,6 @@ static void on_bell(void *user)
     loop_bell(user);
 }
 
-static void on_cancel(void *user, const char *id)
-{
-    (void)id; /* the wish is in the database; the loop looks there */
-    loop_bell(user);
-}
-
 static json_t *on_devices(void *user)
 {
     return devices_json(user);
@@ -127,7 +121,6 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .db = daemon->db,
         .user = daemon,
         .bell = on_bell,
-        .cancel = on_cancel,
         .devices = on_devices,
         .datasets = on_datasets,
         .now_ms = on_now_ms,

@@ -25,7 +25,7 @@ struct alone {
     struct db *db;
     struct api *api;
     pthread_mutex_t lock; /* guards what callbacks touch */
-    json_t *devices, *datasets, *cancelled;
+    json_t *devices, *datasets;
     int bells;
 };
 
@@ -44,15 +44,6 @@ static void on_bell(void *user)
 
     pthread_mutex_lock(&alone->lock);
     alone->bells++;
-    pthread_mutex_unlock(&alone->lock);
-}
-
-static void on_cancel(void *user, const char *id)
-{
-    struct alone *alone = user;
-
-    pthread_mutex_lock(&alone->lock);
-    json_array_append_new(alone->cancelled, json_string(id));
     pthread_mutex_unlock(&alone->lock);
 }
 
@@ -178,12 +169,12 @@ static json_t *do_set(struct alone *alone, const json_t *command)
     return json_object();
 }
 
-/* {"do":"calls"} -> {"bells": N, "cancelled": [IDs]} */
+/* {"do":"calls"} -> {"bells": N} */
 static json_t *do_calls(struct alone *alone, const json_t *command)
 {
     (void)command;
     pthread_mutex_lock(&alone->lock);
-    json_t *calls = json_pack("{s:i, s:o}", "bells", alone->bells, "cancelled", json_deep_copy(alone->cancelled));
+    json_t *calls = json_pack("{s:i}", "bells", alone->bells);
     pthread_mutex_unlock(&alone->lock);
     return calls;
 }
@@ -272,7 +263,6 @@ int main(int argc, char **argv)
     mkdir(jobs, 0777);
     alone.devices = json_pack("[{s:s}]", "name", "cpu");
     alone.datasets = json_array();
-    alone.cancelled = json_array();
     struct api_config config = {
         .address = "127.0.0.1",
         .jobs_dir = jobs,
@@ -284,7 +274,6 @@ int main(int argc, char **argv)
         .heartbeat_ms = argc == 7 ? atoi(argv[6]) : 0,
         .user = &alone,
         .bell = on_bell,
-        .cancel = on_cancel,
         .devices = on_devices,
         .datasets = on_datasets,
         .now_ms = now_ms,
@@ -302,6 +291,5 @@ int main(int argc, char **argv)
     db_close(alone.db);
     json_decref(alone.devices);
     json_decref(alone.datasets);
-    json_decref(alone.cancelled);
     return r < 0;
 }
