@@ -7,17 +7,24 @@
 
 const PAGE = 50;
 const REFRESH_MS = 500;
+const RETRY_MS = 5000;
 
 const byId = (id) => document.getElementById(id);
 let cursors = [null]; // pages that are shown, the newest first
 let refreshing = false;
 let wanted = false;
+let stream = "connecting"; // what the event stream is doing
+let trouble = ""; // why the last drawing failed, "" when it didn't
 
 async function ask(path) {
   const answer = await fetch(path, { headers: { Accept: "application/json" } });
   const body = await answer.json();
-  if (!answer.ok) throw new Error(body.detail || body.title || answer.statusText);
+  if (!answer.ok) throw Object.assign(new Error(body.detail || body.title || answer.statusText), { status: answer.status });
   return body;
+}
+
+function showLink() {
+  byId("link").textContent = stream === "live" && trouble ? trouble : stream;
 }
 
 /* An element with text or children; attributes that are null are left out. */
@@ -144,9 +151,21 @@ async function showArtifacts(job) {
   ], artifacts)));
 }
 
-async function showDetail() {
+async function showSelected() {
   const id = location.hash.slice(1);
   if (!id) return (byId("detail").hidden = true);
+  try {
+    await showDetail(id);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    /* It was deleted: nothing is selected any more, unless something else is by now. */
+    if (location.hash.slice(1) !== id) return;
+    history.replaceState(null, "", location.pathname);
+    byId("detail").hidden = true;
+  }
+}
+
+async function showDetail(id) {
   const job = await ask(`v1/jobs/${encodeURIComponent(id)}`);
   byId("detail").hidden = false;
   byId("detail-title").replaceChildren(`${job.kind} ${job.label || ""} ${job.id}: `, state(job.state));
@@ -168,10 +187,13 @@ async function refresh() {
   while (wanted) {
     wanted = false;
     try {
-      await Promise.all([showJobs(), showDetail()]);
+      await Promise.all([showJobs(), showSelected()]);
+      trouble = "";
     } catch (error) {
-      byId("link").textContent = error.message;
+      trouble = error.message;
+      setTimeout(refresh, RETRY_MS); // there may be no event for long
     }
+    showLink();
     await new Promise((done) => setTimeout(done, REFRESH_MS));
   }
   refreshing = false;
@@ -181,17 +203,19 @@ const EVENTS = ["message", "state", "started", "progress", "metric", "module", "
   "checkpoint", "finished", "failed", "interrupted"];
 
 function watch() {
-  const stream = new EventSource("v1/events?after=now");
-  stream.onopen = () => {
-    byId("link").textContent = "live";
+  const source = new EventSource("v1/events?after=now");
+  source.onopen = () => {
+    stream = "live";
+    showLink();
     refresh();
   };
-  stream.onerror = () => {
-    byId("link").textContent = "reconnecting";
+  source.onerror = () => {
+    stream = "reconnecting";
+    showLink();
     /* Refused rather than lost: EventSource gives up, we don't. */
-    if (stream.readyState === EventSource.CLOSED) setTimeout(watch, 5000);
+    if (source.readyState === EventSource.CLOSED) setTimeout(watch, RETRY_MS);
   };
-  for (const name of EVENTS) stream.addEventListener(name, refresh);
+  for (const name of EVENTS) source.addEventListener(name, refresh);
 }
 
 byId("jobs").addEventListener("click", (event) => {
