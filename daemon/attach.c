@@ -21,7 +21,7 @@ static struct slot *slot_find(struct daemon *daemon, const char *device)
     return NULL;
 }
 
-int attach_process(struct daemon *daemon, const struct db_job *job, pid_t pid, bool record)
+int attach_process(struct daemon *daemon, struct worker *worker, const struct db_job *job, pid_t pid, bool record)
 {
     /* First hold the process, then look whether it is the one: it can't be
      * replaced by another in between. */
@@ -38,37 +38,36 @@ int attach_process(struct daemon *daemon, const struct db_job *job, pid_t pid, b
             close(pidfd);
         return r;
     }
-    r = worker_add(daemon, job, pid, pidfd, slot_find(daemon, job->device));
+    r = worker_watch(daemon, worker, pid, pidfd);
     if (r >= 0)
         log_info("job %s: worker %d found again, reading its journal from byte %lld", job->id, (int)pid,
-                 (long long)job->journal_offset);
+                 (long long)worker->offset);
     return r;
 }
 
-static void attach(struct daemon *daemon, const struct db_job *job)
+static int attach(struct daemon *daemon, const struct db_job *job)
 {
-    struct fault why = { 0 };
-    struct worker_end end = { .unstarted = !job->pid, .journal_message = why.message };
-    int64_t offset = job->journal_offset;
-    char dir[PATH_MAX];
+    struct worker *worker = worker_add(daemon, job, slot_find(daemon, job->device));
 
-    if (job->pid && strcmp(job->boot_id, daemon->boot_id) == 0 &&
-        attach_process(daemon, job, (pid_t)job->pid, false) >= 0)
-        return;
-    if (job_dir(daemon, job->id, dir) >= 0)
-        end.journal = journal_ingest(daemon, job->id, dir, &offset, &why);
-    verdict(daemon, job->id, &end);
+    if (!worker)
+        return -ENOMEM;
+    worker->end.unstarted = !job->pid;
+    if (!job->pid || strcmp(job->boot_id, daemon->boot_id) != 0 ||
+        attach_process(daemon, worker, job, (pid_t)job->pid, false) < 0)
+        worker_settle(daemon, worker);
+    return 0;
 }
 
 int attach_all(struct daemon *daemon)
 {
     struct db_job *jobs = NULL;
     int count = db_job_running(daemon->db, &jobs);
+    int r = count;
 
-    for (int i = 0; i < count; i++)
-        attach(daemon, &jobs[i]);
+    for (int i = 0; i < count && r >= 0; i++)
+        r = attach(daemon, &jobs[i]);
     if (count >= 0)
         db_jobs_free(jobs, count);
     workers_cancel(daemon); /* of which some may have been wanted while we were away */
-    return count;
+    return r;
 }

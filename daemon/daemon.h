@@ -48,19 +48,35 @@ struct source {
 struct slot {
     char device[64]; /* "cpu", "cuda:0" */
     struct worker *worker; /* or NULL */
+    int rest_ms;           /* after a start that failed; 0 after one that didn't */
+    int64_t rest_until_ms; /* monotonic */
 };
 
-/* A process that works on a job, our child or one that we found again. */
+/* How a worker came to its end, as far as we know. */
+struct worker_end {
+    bool known;           /* we were its parent and saw its end */
+    bool exited;          /* known, and by itself: status is the exit code; else a signal */
+    int status;
+    bool unstarted;       /* there is no worker that we know of */
+    int deaths;           /* without a new checkpoint, 0: not counted yet */
+    struct fault start;   /* why the job can't be started at all, or code 0 */
+    struct fault journal; /* why the rest of its journal can't be read, or code 0 */
+};
+
+/* A process that works on a running job, our child or one that we found again;
+ * without one (pid 0) the job waits here for its verdict. */
 struct worker {
-    struct source exit; /* its pidfd; first, so that a source is its worker */
+    struct source exit; /* its pidfd or -1; first, so that a source is its worker */
     struct worker *next;
     struct slot *slot; /* NULL: its slot is gone since the last start */
     char id[DB_ID_SIZE];
     char dir[PATH_MAX];
     pid_t pid;
-    int64_t offset;      /* of the journal, ingested so far */
-    int64_t kill_at_ms;  /* when SIGTERM turns into SIGKILL, 0: not asked to stop */
-    bool journal_bad;    /* was said already */
+    int64_t offset;       /* of the journal, ingested so far */
+    int64_t kill_at_ms;   /* monotonic: when SIGTERM turns into SIGKILL, 0: not asked to stop */
+    int64_t settle_at_ms; /* monotonic: when a verdict that failed is tried again, 0: none has */
+    bool journal_bad;     /* was said already */
+    struct worker_end end;
 };
 
 struct daemon {
@@ -86,7 +102,8 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- loop.c ---- */
-int64_t clock_ms(void); /* since the epoch */
+int64_t clock_ms(void);     /* since the epoch */
+int64_t monotonic_ms(void); /* the time that only goes forward, for intervals */
 int loop_open(struct daemon *daemon);
 void loop_close(struct daemon *daemon);
 int loop_add(struct daemon *daemon, struct source *source);
@@ -98,19 +115,20 @@ int loop_run(struct daemon *daemon); /* until SIGTERM or SIGINT */
 /* ---- devices.c, datasets.c: fixed after the start ---- */
 int slots_open(struct daemon *daemon, struct fault *why);
 json_t *devices_json(struct daemon *daemon);
-/* The slot that a job asking for `device` could run in exists. */
-bool slots_fit(const struct daemon *daemon, const char *device);
 int datasets_open(struct daemon *daemon, struct fault *why);
 /* Borrowed, or NULL. */
 const json_t *datasets_find(const struct daemon *daemon, const char *name);
 
 /* ---- scheduler.c ---- */
-/* Give runnable jobs to free slots. */
-void schedule(struct daemon *daemon);
+/* Give runnable jobs to free slots. True when a slot rests after a failure and
+ * wants to be asked again soon. */
+bool schedule(struct daemon *daemon);
 
 /* ---- workers.c: the list, and how one is stopped ---- */
-/* Watch this process as the worker of the job. slot may be NULL. */
-int worker_add(struct daemon *daemon, const struct db_job *job, pid_t pid, int pidfd, struct slot *slot);
+/* Put a running job on the list, with no process yet. slot may be NULL. NULL: no memory. */
+struct worker *worker_add(struct daemon *daemon, const struct db_job *job, struct slot *slot);
+/* This process works on it. Takes pidfd. */
+int worker_watch(struct daemon *daemon, struct worker *worker, pid_t pid, int pidfd);
 void worker_remove(struct daemon *daemon, struct worker *worker);
 /* Stop workers of jobs that somebody wants cancelled; kill those whose grace is over. */
 void workers_cancel(struct daemon *daemon);
@@ -119,8 +137,9 @@ void workers_kill_late(struct daemon *daemon);
 int job_dir(const struct daemon *daemon, const char *id, char ret[PATH_MAX]);
 
 /* ---- executor_local.c ---- */
-/* Write the job directory, start `rift-worker run DIR` and record it. */
-int executor_start(struct daemon *daemon, const struct db_job *job, struct slot *slot, struct fault *why);
+/* Write the job directory, start `rift-worker run DIR`, record and watch it. */
+int executor_start(struct daemon *daemon, struct worker *worker, const struct db_job *job, const json_t *spec,
+                   struct fault *why);
 
 /* ---- resolve.c ---- */
 /* A stored spec as the worker reads it: references and data set names become
@@ -132,29 +151,23 @@ int spec_resolve(struct daemon *daemon, const struct db_job *job, const char *de
 int boot_id_read(char ret[DB_ID_SIZE]);
 /* /proc/PID/stat field 22: with the boot's id it tells one process from a later one of the same number. */
 int process_start_time(pid_t pid, int64_t *ret);
-/* A live process whose command line ends in `run DIR`, or 0. */
-pid_t process_find(const char *dir);
+/* A live process of the program `worker` whose command line ends in `run DIR`
+ * and that has DIR's journal open, or 0. */
+pid_t process_find(const char *worker, const char *dir);
 
 /* ---- journal.c ---- */
 /* Ingest what the worker wrote since *offset. The number of events; -EBADMSG
- * and -ESTALE as journal_read has them. A missing journal is 0. */
+ * when the journal can't be read, now and later; else a failure that may pass,
+ * or -ENOENT when there is no such job. A missing journal is 0. */
 int journal_ingest(struct daemon *daemon, const char *id, const char *dir, int64_t *offset, struct fault *why);
 void journals_tail(struct daemon *daemon);
 
 /* ---- verdict.c ---- */
-/* The worker of a running job is gone and its journal is ingested: what
- * becomes of the job? wait_status is waitid's si_code and si_status. */
-struct worker_end {
-    bool known;     /* we were its parent and saw its end */
-    bool exited;    /* by itself: status is the exit code; else a signal */
-    int status;
-    bool unstarted; /* riftd died before it could record a worker */
-    int journal;    /* what ingesting the rest returned */
-    const char *journal_message;
-};
-void verdict(struct daemon *daemon, const char *id, const struct worker_end *end);
-/* The running job has failed for a reason of ours. */
-void job_fail(struct daemon *daemon, const char *id, const char *code, const char *message);
+/* Nobody works on a running job any more: read the rest of its journal, decide
+ * what becomes of it and take it off the list. When that can't be done now (the
+ * disk is full) it stays there, with its slot, until workers_settle can. */
+void worker_settle(struct daemon *daemon, struct worker *worker);
+void workers_settle(struct daemon *daemon);
 /* A worker's pidfd became readable. */
 void worker_ended(struct daemon *daemon, struct source *source);
 
@@ -163,6 +176,6 @@ void worker_ended(struct daemon *daemon, struct source *source);
  * that are gone. */
 int attach_all(struct daemon *daemon);
 /* Watch a process that works on the job already. 0, or -ESRCH when it is gone. */
-int attach_process(struct daemon *daemon, const struct db_job *job, pid_t pid, bool record);
+int attach_process(struct daemon *daemon, struct worker *worker, const struct db_job *job, pid_t pid, bool record);
 
 #endif

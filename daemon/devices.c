@@ -8,7 +8,6 @@
  * them they read in the database. */
 #include "daemon/daemon.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -93,32 +92,55 @@ static bool is_gpu(const char *device)
     return *device && strcmp(device, "cpu") != 0 && strcmp(device, "ref") != 0;
 }
 
-static int slots_add(struct daemon *daemon, const char *device, size_t length, int count, struct fault *why)
+/* What the worker said about a device; borrowed, or NULL. */
+static json_t *info_find(const struct daemon *daemon, const char *device)
 {
-    for (size_t i = 0; i < length; i++)
-        if (!isalnum((unsigned char)device[i]) && device[i] != ':')
-            return fault_set(why, -EINVAL, "--slots: \"%.*s\" is no device", (int)length, device);
-    if (!length || length >= sizeof(daemon->slots[0].device) || count < 1 || count > SLOTS_MAX - daemon->slot_count)
+    json_t *info;
+    size_t i;
+
+    json_array_foreach(daemon->device_infos, i, info) if (strcmp(info_device(info), device) == 0) return info;
+    return NULL;
+}
+
+static int slots_add(struct daemon *daemon, const char *device, long count, struct fault *why)
+{
+    if (strlen(device) >= sizeof(daemon->slots[0].device) || count < 1 || count > SLOTS_MAX - daemon->slot_count)
         return fault_set(why, -EINVAL, "--slots: expected DEVICE[:COUNT],..., with at most %d slots", (int)SLOTS_MAX);
-    for (int i = 0; i < count; i++) {
+    for (long i = 0; i < count; i++) {
         struct slot *slot = &daemon->slots[daemon->slot_count++];
         *slot = (struct slot){ 0 };
-        memcpy(slot->device, device, length);
+        strcpy(slot->device, device);
     }
     return 0;
 }
 
-/* One item of --slots. "cuda:1" is a device, "cpu:2" two slots on one, "cuda:1:2" both. */
+/* One that the worker knows; "ref", the plain CPU code that others are held
+ * against, it doesn't advertise. */
+static bool device_exists(const struct daemon *daemon, const char *device)
+{
+    return strcmp(device, "ref") == 0 || info_find(daemon, device);
+}
+
+/* One item of --slots: a device, or a device, ':' and how many. A device's own
+ * name may hold a colon: "cuda:1" is one slot, "cuda:1:2" two on the same. */
 static int slots_item(struct daemon *daemon, const char *item, size_t length, struct fault *why)
 {
-    const char *colon = memchr(item, ':', length);
-    bool cpu = strncmp(item, "cpu", 3) == 0 || strncmp(item, "ref", 3) == 0;
+    char device[80], *end;
 
-    if (colon && !cpu) /* its first number belongs to the name */
-        colon = memchr(colon + 1, ':', length - (size_t)(colon + 1 - item));
-    if (!colon)
-        return slots_add(daemon, item, length, 1, why);
-    return slots_add(daemon, item, (size_t)(colon - item), atoi(colon + 1), why);
+    snprintf(device, sizeof(device), "%.*s", (int)length, item);
+    if (device_exists(daemon, device))
+        return slots_add(daemon, device, 1, why);
+    char *colon = strrchr(device, ':');
+    if (colon)
+        *colon = '\0';
+    if (!device_exists(daemon, device))
+        return fault_set(why, -EINVAL, "--slots: \"%.*s\" is no device here; `rift-worker devices` names them",
+                         (int)length, item);
+    errno = 0;
+    long count = strtol(colon + 1, &end, 10);
+    if (errno || end == colon + 1 || *end)
+        count = 0;
+    return slots_add(daemon, device, count, why);
 }
 
 static int slots_default(struct daemon *daemon, struct fault *why)
@@ -128,8 +150,8 @@ static int slots_default(struct daemon *daemon, struct fault *why)
     int r = 0;
 
     json_array_foreach(daemon->device_infos, i, info) if (r >= 0 && is_gpu(info_device(info))) r =
-        slots_add(daemon, info_device(info), strlen(info_device(info)), 1, why);
-    return r < 0 || daemon->slot_count ? r : slots_add(daemon, "cpu", strlen("cpu"), 1, why);
+        slots_add(daemon, info_device(info), 1, why);
+    return r < 0 || daemon->slot_count ? r : slots_add(daemon, "cpu", 1, why);
 }
 
 int slots_open(struct daemon *daemon, struct fault *why)
@@ -145,32 +167,6 @@ int slots_open(struct daemon *daemon, struct fault *why)
         at = at ? at + 1 : NULL;
     }
     return r;
-}
-
-bool slots_fit(const struct daemon *daemon, const char *device)
-{
-    size_t length = strlen(device);
-
-    if (strcmp(device, "auto") == 0)
-        return true;
-    if (strcmp(device, "ref") == 0)
-        device = "cpu", length = 3;
-    for (int i = 0; i < daemon->slot_count; i++) {
-        const char *has = daemon->slots[i].device;
-        if (strcmp(has, device) == 0 || (strncmp(has, device, length) == 0 && has[length] == ':'))
-            return true;
-    }
-    return false;
-}
-
-/* What the worker said about a device; borrowed, or NULL. */
-static json_t *info_find(const struct daemon *daemon, const char *device)
-{
-    json_t *info;
-    size_t i;
-
-    json_array_foreach(daemon->device_infos, i, info) if (strcmp(info_device(info), device) == 0) return info;
-    return NULL;
 }
 
 /* The first running job on that device that no slot before has shown. */

@@ -6,8 +6,8 @@
  * What it has to say comes through the journal file.
  *
  * If riftd dies between the start and the remembering, the worker runs on
- * unrecorded: attach.c finds it by its command line, and the journal's lock
- * keeps a second worker out until then. */
+ * unrecorded: attach.c finds it by its command line and its open journal, whose
+ * lock keeps a second worker out until then. */
 #include "daemon/daemon.h"
 
 #include <errno.h>
@@ -72,16 +72,16 @@ static int spawn(struct daemon *daemon, char *dir, pid_t *ret, struct fault *why
 }
 
 /* Watch and record the new child; take it down again when that fails. */
-static int adopt(struct daemon *daemon, const struct db_job *job, pid_t pid, struct slot *slot, struct fault *why)
+static int adopt(struct daemon *daemon, struct worker *worker, pid_t pid, struct fault *why)
 {
     int64_t start = 0;
     int pidfd = pidfd_open(pid, 0);
     int r = pidfd < 0 ? -errno : process_start_time(pid, &start);
 
     if (r >= 0)
-        r = db_job_started(daemon->db, job->id, pid, start, daemon->boot_id);
+        r = db_job_started(daemon->db, worker->id, pid, start, daemon->boot_id);
     if (r >= 0)
-        r = worker_add(daemon, job, pid, pidfd, slot); /* takes pidfd */
+        r = worker_watch(daemon, worker, pid, pidfd); /* takes pidfd */
     else if (pidfd >= 0)
         close(pidfd);
     if (r >= 0)
@@ -91,23 +91,18 @@ static int adopt(struct daemon *daemon, const struct db_job *job, pid_t pid, str
     return fault_set(why, r, "its worker cannot be watched: %s", strerror(-r));
 }
 
-int executor_start(struct daemon *daemon, const struct db_job *job, struct slot *slot, struct fault *why)
+int executor_start(struct daemon *daemon, struct worker *worker, const struct db_job *job, const json_t *spec,
+                   struct fault *why)
 {
-    json_auto_t *spec = NULL;
-    char dir[PATH_MAX];
     pid_t pid = 0;
-    int r = job_dir(daemon, job->id, dir);
+    int r = jobdir_create(worker->dir, spec, why);
 
     if (r >= 0)
-        r = spec_resolve(daemon, job, slot->device, &spec, why);
+        r = spawn(daemon, worker->dir, &pid, why);
     if (r >= 0)
-        r = jobdir_create(dir, spec, why);
-    if (r >= 0)
-        r = spawn(daemon, dir, &pid, why);
-    if (r >= 0)
-        r = adopt(daemon, job, pid, slot, why);
+        r = adopt(daemon, worker, pid, why);
     if (r >= 0)
         log_info("job %s: %s, attempt %d, worker %d on %s", job->id, job->kind, job->attempts + 1, (int)pid,
-                 slot->device);
+                 worker->slot->device);
     return r;
 }

@@ -2,7 +2,12 @@
  *
  * Whole lines from the offset on, taken apart by one table of event types, put
  * in by batches with the offset after their last line. Whatever an event lacks,
- * it is stored as an event; it then only brings no row. */
+ * it is stored as an event; it then only brings no row.
+ *
+ * The journal is the truth and the database follows it. When a power cut or a
+ * restored backup has left a shorter journal than we have read, it is read again
+ * from its start: what is known passes by, and where it goes on otherwise the
+ * database forgets its own version (db/events.c). */
 #include "daemon/daemon.h"
 
 #include <errno.h>
@@ -27,11 +32,13 @@ static const struct row_shape {
 struct batch {
     struct daemon *daemon;
     const char *id;
+    struct fault *why;
     int64_t *offset; /* where the database stands */
     int64_t end;     /* after the last event taken in */
     struct db_ingest_event events[BATCH];
     json_t *json[BATCH]; /* what the events' strings point into */
     int count, total;
+    int failed; /* why the database did not take the events */
 };
 
 static double number(const json_t *event, const char *key)
@@ -81,12 +88,12 @@ static int batch_store(struct batch *batch)
 {
     int r = 0;
 
-    if (batch->count) {
+    if (batch->count && !batch->failed) {
         r = db_ingest(batch->daemon->db, batch->id, *batch->offset, batch->end, batch->events, batch->count);
         if (r >= 0)
             *batch->offset = batch->end;
         else
-            log_error("job %s: journal cannot be stored: %s", batch->id, db_errmsg(batch->daemon->db));
+            batch->failed = fault_set(batch->why, r, "its journal cannot be stored: %s", db_errmsg(batch->daemon->db));
     }
     batch_empty(batch);
     return r;
@@ -113,35 +120,64 @@ static int see(json_t *event, int64_t end_offset, void *user)
     return batch->count == BATCH ? batch_store(batch) : 0;
 }
 
-int journal_ingest(struct daemon *daemon, const char *id, const char *dir, int64_t *offset, struct fault *why)
+/* Trouble of the machine, not of the journal: it may pass. */
+static bool passes(int r)
+{
+    return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO || r == -ENOSPC || r == -EDQUOT;
+}
+
+/* The same with -ESTALE when the journal isn't the one that was read so far. */
+static int ingest(struct daemon *daemon, const char *id, const char *path, int64_t *offset, struct fault *why)
 {
     struct batch *batch = calloc(1, sizeof(*batch));
-    char path[PATH_MAX + 32];
     int64_t at = *offset;
 
     if (!batch)
         return fault_set(why, -ENOMEM, "out of memory");
-    *batch = (struct batch){ .daemon = daemon, .id = id, .offset = offset };
-    snprintf(path, sizeof(path), "%s/" JOBDIR_JOURNAL, dir);
+    *batch = (struct batch){ .daemon = daemon, .id = id, .why = why, .offset = offset };
     int r = journal_read(path, &at, see, batch, why);
-    int stored = batch_store(batch); /* what came before a damaged line is good */
-    int total = batch->total;
+    batch_store(batch); /* what came before a damaged line is good */
+    int total = batch->total, failed = batch->failed;
     free(batch);
     if (total)
         api_news(daemon->api);
-    if (r == -ENOENT)
+    if (failed)
+        return failed == -EEXIST ? -EBADMSG : failed;
+    if (r >= 0)
+        return total;
+    if (r == -ENOENT && !*offset)
         return 0;
-    return r < 0 ? r : stored < 0 ? stored : total;
+    if (r == -ENOENT || r == -ESTALE)
+        return -ESTALE;
+    if (!why->code)
+        fault_set(why, r, "%s", strerror(-r));
+    return passes(r) ? r : -EBADMSG;
+}
+
+int journal_ingest(struct daemon *daemon, const char *id, const char *dir, int64_t *offset, struct fault *why)
+{
+    char path[PATH_MAX + 32];
+
+    snprintf(path, sizeof(path), "%s/" JOBDIR_JOURNAL, dir);
+    int r = ingest(daemon, id, path, offset, why);
+    if (r != -ESTALE)
+        return r;
+    log_error("job %s: %s; reading it again from its start", id, why->message);
+    *why = (struct fault){ 0 };
+    r = db_journal_rewind(daemon->db, id);
+    if (r < 0)
+        return fault_set(why, r, "its journal cannot be read again: %s", db_errmsg(daemon->db));
+    *offset = 0;
+    return ingest(daemon, id, path, offset, why);
 }
 
 void journals_tail(struct daemon *daemon)
 {
     for (struct worker *worker = daemon->workers; worker; worker = worker->next) {
         struct fault why = { 0 };
-        int r = journal_ingest(daemon, worker->id, worker->dir, &worker->offset, &why);
-        if (r < 0 && !worker->journal_bad) {
+        int r = worker->pid ? journal_ingest(daemon, worker->id, worker->dir, &worker->offset, &why) : 0;
+        if (r < 0 && !worker->journal_bad)
             log_error("job %s: %s", worker->id, *why.message ? why.message : strerror(-r));
-            worker->journal_bad = true;
-        }
+        worker->journal_bad = r < 0;
     }
 }

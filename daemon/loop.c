@@ -3,7 +3,8 @@
  *   signals  SIGTERM, SIGINT: stop; workers go on without us
  *   bell     an eventfd that HTTP threads ring: a job came, or was cancelled
  *   exits    one pidfd a worker
- *   time     every TICK_MS while workers run: read their journals, kill the late
+ *   time     every TICK_MS while workers run: read their journals, kill the late,
+ *            try again what failed for a reason that may pass
  *
  * One thread, one epoll, no wake-up while nothing runs. Journals are looked at by the clock and not by inotify:
  * on the shared file system of a cluster inotify sees nothing. */
@@ -25,6 +26,14 @@ int64_t clock_ms(void)
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t monotonic_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -72,7 +81,8 @@ int loop_open(struct daemon *daemon)
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
-    if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+    if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+        signal(SIGXFSZ, SIG_IGN) == SIG_ERR) /* a limit on file sizes is an error of write(2), as a full disk is */
         return -errno;
     daemon->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     daemon->signals = (struct source){ signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK), signals_ready };
@@ -100,23 +110,14 @@ void loop_bell(struct daemon *daemon)
     (void)put; /* full: it rings already */
 }
 
-/* The time that only goes forward, for intervals. */
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int loop_run(struct daemon *daemon)
 {
     struct epoll_event events[EVENTS];
     int64_t ticked_ms = 0;
 
     while (!daemon->stopping) {
-        schedule(daemon);
-        int count = epoll_wait(daemon->epoll_fd, events, EVENTS, daemon->workers ? TICK_MS : -1);
+        bool resting = schedule(daemon);
+        int count = epoll_wait(daemon->epoll_fd, events, EVENTS, daemon->workers || resting ? TICK_MS : -1);
         if (count < 0 && errno != EINTR)
             return -errno;
         for (int i = 0; i < count; i++) {
@@ -126,6 +127,7 @@ int loop_run(struct daemon *daemon)
         if (monotonic_ms() - ticked_ms >= TICK_MS) {
             journals_tail(daemon);
             workers_kill_late(daemon);
+            workers_settle(daemon);
             ticked_ms = monotonic_ms();
         }
     }

@@ -1,7 +1,11 @@
 /* Is that process still the one we started?
  *
  * A PID alone is not an identity: numbers come back. PID, start time (clock
- * ticks since boot) and the boot's id together are one. */
+ * ticks since boot) and the boot's id together are one.
+ *
+ * A worker that nobody wrote down is known by three things together, since
+ * anybody may put any words on a command line: the program it runs, the job
+ * directory it was given, and that directory's journal among its open files. */
 #include "daemon/daemon.h"
 
 #include <ctype.h>
@@ -10,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* A small file of /proc, at most size-1 bytes. Returns the length. */
 static ssize_t proc_read(const char *path, char *ret, size_t size)
@@ -66,19 +72,66 @@ static bool runs(const char *cmdline, size_t length, const char *dir)
     return memcmp(verb, "run", sizeof("run")) == 0 && (verb == cmdline || verb[-1] == '\0');
 }
 
-pid_t process_find(const char *dir)
+static bool same_file(const char *path, const struct stat *other)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && st.st_dev == other->st_dev && st.st_ino == other->st_ino;
+}
+
+/* True when the process runs that program, or one that lay there and was
+ * replaced since by an upgrade. */
+static bool is_program(const char *pid, const char *program)
+{
+    static const char deleted[] = " (deleted)";
+    char path[300], link[PATH_MAX + sizeof(deleted)];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "/proc/%s/exe", pid);
+    if (stat(program, &st) == 0 && same_file(path, &st))
+        return true;
+    ssize_t length = readlink(path, link, sizeof(link) - 1);
+    if (length < 0)
+        return false;
+    link[length] = '\0';
+    size_t end = strlen(program);
+    return strncmp(link, program, end) == 0 && (!link[end] || strcmp(link + end, deleted) == 0);
+}
+
+/* True when the file is among those that the process has open. */
+static bool has_open(const char *pid, const char *file)
+{
+    struct dirent *entry;
+    struct stat st;
+    char path[600];
+    bool found = false;
+
+    snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+    DIR *fds = stat(file, &st) == 0 ? opendir(path) : NULL;
+    while (fds && !found && (entry = readdir(fds))) {
+        snprintf(path, sizeof(path), "/proc/%s/fd/%s", pid, entry->d_name);
+        found = same_file(path, &st);
+    }
+    if (fds)
+        closedir(fds);
+    return found;
+}
+
+pid_t process_find(const char *worker, const char *dir)
 {
     DIR *proc = opendir("/proc");
     struct dirent *entry;
     pid_t found = 0;
-    char path[300], text[2 * PATH_MAX];
+    char path[300], journal[PATH_MAX + 32], text[2 * PATH_MAX];
 
+    snprintf(journal, sizeof(journal), "%s/" JOBDIR_JOURNAL, dir);
     while (proc && !found && (entry = readdir(proc))) {
         if (!isdigit((unsigned char)entry->d_name[0]))
             continue;
         snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
         ssize_t length = proc_read(path, text, sizeof(text)); /* of a zombie: 0 */
-        if (length > 0 && runs(text, (size_t)length, dir))
+        if (length > 0 && runs(text, (size_t)length, dir) && is_program(entry->d_name, worker) &&
+            has_open(entry->d_name, journal))
             found = (pid_t)atoi(entry->d_name);
     }
     if (proc)

@@ -24,8 +24,11 @@ static int artifact_choose(struct resolver *resolver, const struct spec_ref *ref
     db_job_auto job = { 0 };
     const char *name = ref->artifact;
 
-    if (db_job_get(resolver->daemon->db, ref->job, &job) < 0)
-        return fault_set(resolver->why, -ENOENT, "%s: there is no job %.36s any more", ref->pointer, ref->job);
+    int r = db_job_get(resolver->daemon->db, ref->job, &job);
+    if (r == -ENOENT)
+        return fault_set(resolver->why, r, "%s: there is no job %.36s any more", ref->pointer, ref->job);
+    if (r < 0)
+        return fault_set(resolver->why, r, "%s: %s", ref->pointer, db_errmsg(resolver->daemon->db));
     int kind = job_kind_find(job.kind);
     if (!name && kind >= 0)
         name = job_kinds[kind].weights;
@@ -71,15 +74,14 @@ static int dataset_resolve(struct resolver *resolver, json_t *spec)
     return 0;
 }
 
-/* auto, or a family such as cuda: the slot's device. */
+/* auto, or a family such as cuda: the slot's device; ref stays ref. */
 static int device_resolve(struct resolver *resolver, json_t *spec, const char *device)
 {
     const char *wanted = json_string_value(json_object_get(spec, "device"));
-    size_t length = wanted ? strlen(wanted) : 0;
 
-    if (wanted && !slots_fit(resolver->daemon, wanted))
-        return fault_set(resolver->why, -ENODEV, "/device: there is no slot on \"%.40s\"", wanted);
-    if (wanted && strcmp(wanted, "auto") != 0 && (strncmp(wanted, device, length) != 0 || device[length] != ':'))
+    if (wanted && !job_device_serves(device, wanted))
+        return fault_set(resolver->why, -ENODEV, "/device: a slot on %s is no \"%.40s\"", device, wanted);
+    if (wanted && strcmp(wanted, "ref") == 0)
         return 0;
     return json_object_set_new(spec, "device", json_string(device)) < 0
                ? fault_set(resolver->why, -ENOMEM, "out of memory")

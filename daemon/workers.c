@@ -21,28 +21,37 @@ int job_dir(const struct daemon *daemon, const char *id, char ret[PATH_MAX])
     return length >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-int worker_add(struct daemon *daemon, const struct db_job *job, pid_t pid, int pidfd, struct slot *slot)
+struct worker *worker_add(struct daemon *daemon, const struct db_job *job, struct slot *slot)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
-    int r = worker ? job_dir(daemon, job->id, worker->dir) : -ENOMEM;
 
-    if (r >= 0) {
-        worker->exit = (struct source){ pidfd, worker_ended };
-        r = loop_add(daemon, &worker->exit);
-    }
-    if (r < 0) {
+    if (!worker || job_dir(daemon, job->id, worker->dir) < 0) {
         free(worker);
-        close(pidfd);
-        return r;
+        return NULL;
     }
+    worker->exit = (struct source){ -1, worker_ended };
     snprintf(worker->id, sizeof(worker->id), "%s", job->id);
-    worker->pid = pid;
     worker->offset = job->journal_offset;
     worker->slot = slot;
     if (slot)
         slot->worker = worker;
     worker->next = daemon->workers;
     daemon->workers = worker;
+    return worker;
+}
+
+int worker_watch(struct daemon *daemon, struct worker *worker, pid_t pid, int pidfd)
+{
+    worker->exit.fd = pidfd;
+    int r = loop_add(daemon, &worker->exit);
+    if (r < 0) {
+        worker->exit.fd = -1;
+        close(pidfd);
+        return r;
+    }
+    worker->pid = pid;
+    worker->kill_at_ms = 0;
+    worker->end = (struct worker_end){ 0 };
     return 0;
 }
 
@@ -62,7 +71,7 @@ void worker_remove(struct daemon *daemon, struct worker *worker)
 static void stop(struct daemon *daemon, struct worker *worker)
 {
     log_info("job %s: cancelled; asking worker %d to stop", worker->id, (int)worker->pid);
-    worker->kill_at_ms = clock_ms() + (int64_t)daemon->options.grace_s * 1000 + 1;
+    worker->kill_at_ms = monotonic_ms() + (int64_t)daemon->options.grace_s * 1000 + 1;
     pidfd_send_signal(worker->exit.fd, SIGTERM, NULL, 0); /* gone already: its exit tells */
 }
 
@@ -70,7 +79,7 @@ void workers_cancel(struct daemon *daemon)
 {
     for (struct worker *worker = daemon->workers; worker; worker = worker->next) {
         db_job_auto job = { 0 };
-        if (!worker->kill_at_ms && db_job_get(daemon->db, worker->id, &job) >= 0 && job.cancel_wanted)
+        if (worker->pid && !worker->kill_at_ms && db_job_get(daemon->db, worker->id, &job) >= 0 && job.cancel_wanted)
             stop(daemon, worker);
     }
 }
@@ -78,7 +87,7 @@ void workers_cancel(struct daemon *daemon)
 void workers_kill_late(struct daemon *daemon)
 {
     for (struct worker *worker = daemon->workers; worker; worker = worker->next)
-        if (worker->kill_at_ms && clock_ms() >= worker->kill_at_ms) {
+        if (worker->pid && worker->kill_at_ms && monotonic_ms() >= worker->kill_at_ms) {
             log_info("job %s: worker %d did not stop in time; killing it", worker->id, (int)worker->pid);
             worker->kill_at_ms = INT64_MAX;
             pidfd_send_signal(worker->exit.fd, SIGKILL, NULL, 0);

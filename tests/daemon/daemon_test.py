@@ -4,10 +4,12 @@ import json
 import os
 import pathlib
 import random
+import resource
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -115,6 +117,22 @@ class Running(Case):
         body = riftd.wait(job, "failed")
         self.assertEqual(body["error"]["code"], "not_startable")
         self.assertIn("mine", body["error"]["message"])
+
+    def test_jobs_wait_while_the_worker_program_is_away(self):
+        program, away = self.folder / "worker", self.folder / "away"
+        shutil.copy(WORKER, program)
+        riftd = self.riftd("--worker", str(program))
+        blocker = riftd.submit("hold:go finish")
+        riftd.wait(blocker, "running")
+        until("worker at work", lambda: riftd.journal(blocker))
+        jobs = [riftd.submit("finish") for _ in range(3)]
+        program.rename(away)
+        (riftd.dir(blocker) / "go").touch()
+        until("a start has failed", lambda: "cannot be started now" in (self.folder / "riftd.log").read_text())
+        self.assertEqual([riftd.job(job)["state"] for job in jobs[1:]], ["queued", "queued"])
+        away.rename(program)
+        for job in jobs:
+            self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 1)
 
     def test_a_rift_job_runs_its_steps_in_order_and_makes_a_table(self):
         folder = self.folder / "set"
@@ -281,30 +299,101 @@ class Dying(Case):
         self.assertIsNone(stranger.poll())
         self.assert_story_whole(riftd, job, 30)
 
-    def test_a_journal_that_shrank_fails_its_job_with_a_reason(self):
+    def test_a_journal_that_lost_its_end_is_followed_from_the_checkpoint(self):
+        def cut_lines(path):
+            path.write_bytes(b"".join(path.read_bytes().splitlines(True)[:-2]))
+        cuts = [("two whole lines", cut_lines), ("all but 100 bytes", lambda path: os.truncate(path, 100)),
+                ("everything", os.unlink)]
         riftd = self.riftd()
-        job = riftd.submit("to:15 hold:never finish")
-        until("15 steps are in", lambda: riftd.rows("SELECT COUNT(*) FROM point")[0][0] == 15)
-        pid = riftd.worker_pid(job)
-        riftd.kill()
-        os.kill(pid, signal.SIGKILL)
-        until("worker gone", lambda: not alive(pid))
-        os.truncate(riftd.dir(job) / "journal.ndjson", 100)
-        riftd.start()
-        body = riftd.wait(job, "failed")
-        self.assertEqual(body["error"]["code"], "journal_damaged")
-        self.assertIn("shorter", body["error"]["message"])
+        for what, cut in cuts:
+            with self.subTest(cut=what):
+                job = riftd.submit("to:25 1:hold:never to:40 finish")
+                until("25 steps are in", lambda: riftd.rows(
+                    "SELECT MAX(step) FROM point JOIN series ON series.id = series WHERE job ="
+                    " (SELECT number FROM job WHERE id = ?)", job)[0][0] == 25)
+                pid = riftd.worker_pid(job)
+                riftd.kill()
+                os.kill(pid, signal.SIGKILL)
+                until("worker gone", lambda: not alive(pid))
+                cut(riftd.dir(job) / "journal.ndjson")
+                riftd.start()
+                body = riftd.wait(job, "succeeded")
+                self.assertEqual(body["attempts"], 2)
+                self.assert_story_whole(riftd, job, 40)
 
-    def test_a_journal_full_of_rubbish_does_not_run_for_ever(self):
-        riftd = self.riftd("--max-attempts", "2")
+    def test_a_damaged_journal_fails_its_job_with_the_damage(self):
+        riftd = self.riftd("--max-attempts", "3")
         job = riftd.submit("to:15 hold:never finish")
         until("15 steps are in", lambda: riftd.rows("SELECT COUNT(*) FROM point")[0][0] == 15)
         with open(riftd.dir(job) / "journal.ndjson", "ab") as journal:
             journal.write(b"rubbish\nrubbish\n")
         os.kill(riftd.worker_pid(job), signal.SIGKILL)
         body = riftd.wait(job, "failed")
-        self.assertEqual(body["error"]["code"], "worker_crashed")
+        self.assertEqual(body["error"]["code"], "journal_damaged")
+        self.assertRegex(body["error"]["message"], r"the line at byte \d+ isn't an event")
+        self.assertEqual(body["attempts"], 2)  # the second worker refused it too
         self.assertEqual(riftd.ask("GET", "/healthz")[0], 200)
+
+    def test_a_damaged_last_line_costs_nothing(self):
+        riftd = self.riftd()
+        job = riftd.submit("to:15 1:hold:never to:30 finish")
+        until("15 steps are in", lambda: riftd.rows("SELECT COUNT(*) FROM point")[0][0] == 15)
+        with open(riftd.dir(job) / "journal.ndjson", "ab") as journal:
+            journal.write(b"rubbish\n")
+        os.kill(riftd.worker_pid(job), signal.SIGKILL)
+        riftd.wait(job, "succeeded")
+        self.assert_story_whole(riftd, job, 30)
+
+    def test_a_worker_that_ends_while_the_disk_is_full_is_believed_later(self):
+        riftd = self.riftd()
+        job = riftd.submit("to:5 hold:go to:20 finish", kind="train")
+        until("5 steps are in", lambda: riftd.rows("SELECT COUNT(*) FROM point")[0][0] == 5)
+        pid = riftd.worker_pid(job)
+        resource.prlimit(riftd.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        self.assertEqual(riftd.ask("GET", "/healthz")[0], 503)
+        (riftd.dir(job) / "go").touch()
+        until("riftd has seen its end", lambda: not os.path.exists(f"/proc/{pid}"))
+        self.assertEqual(riftd.job(job)["state"], "running")
+        resource.prlimit(riftd.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        body = riftd.wait(job, "succeeded")
+        self.assertEqual(body["attempts"], 1)
+        self.assert_story_whole(riftd, job, 20)
+        self.assertEqual(riftd.ask("GET", "/healthz")[0], 200)
+        riftd.wait(riftd.submit("finish"), "succeeded")  # its slot is free again
+
+    def impostor(self, job, riftd):
+        """Some process with a worker's words on its command line."""
+        impostor = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()", "run", str(riftd.dir(job))],
+                                    stdin=subprocess.PIPE)
+        self.addCleanup(impostor.communicate)
+        return impostor
+
+    def test_an_impostor_with_a_workers_command_line_is_left_alone(self):
+        riftd = self.riftd()
+        job = riftd.submit("to:15 1:hold:never to:30 finish")
+        until("15 steps", lambda: len(riftd.journal(job)) >= 17)
+        impostor = self.impostor(job, riftd)
+        os.kill(until("worker recorded", lambda: riftd.worker_pid(job)), signal.SIGKILL)
+        body = riftd.wait(job, "succeeded")
+        self.assertEqual(body["attempts"], 2)
+        self.assertIsNone(impostor.poll())
+        self.assert_story_whole(riftd, job, 30)
+
+    def test_an_unrecorded_worker_is_found_although_its_program_was_replaced(self):
+        program = self.folder / "worker"
+        shutil.copy(WORKER, program)
+        riftd = self.riftd("--worker", str(program))
+        job = riftd.submit("to:10 hold:go to:20 finish")
+        until("worker at work", lambda: riftd.journal(job))
+        pid = until("worker recorded", lambda: riftd.worker_pid(job))
+        riftd.kill()
+        riftd.change("UPDATE job SET pid = 0, pid_start = 0, boot_id = '', attempts = 0 WHERE id = ?", job)
+        program.unlink()
+        shutil.copy(WORKER, program)
+        riftd.start()
+        self.assertEqual(riftd.worker_pid(job), pid)
+        (riftd.dir(job) / "go").touch()
+        riftd.wait(job, "succeeded")
 
     def test_a_claim_without_a_worker_is_queued_again(self):
         riftd = self.riftd()
@@ -379,6 +468,13 @@ class Cancelling(Case):
         riftd.wait(job, "cancelled")
         until("worker gone", lambda: not riftd.workers())
 
+    def test_a_cancelled_worker_that_dies_without_a_word_is_no_failure(self):
+        riftd = self.riftd("--grace-s", "0", "--max-attempts", "1")
+        job = riftd.submit("deaf hold:never finish")
+        until("it is deaf", lambda: len(riftd.journal(job)) == 2)
+        riftd.ask("POST", f"/v1/jobs/{job}/cancel")
+        riftd.wait(job, "cancelled")
+
     def test_a_cancel_while_riftd_is_down_is_done_after_its_start(self):
         riftd = self.riftd()
         job = riftd.submit("to:5 hold:never finish")
@@ -441,6 +537,11 @@ class Starting(Case):
             (("--state", "/dev/null"), "not a directory"),
             ((*worker, "--slots", "cpu:0"), "--slots"),
             ((*worker, "--slots", "c\"pu"), "is no device"),
+            ((*worker, "--slots", "cpu,foo"), "\"foo\" is no device"),
+            ((*worker, "--slots", "cuda:0"), "\"cuda:0\" is no device"),  # this worker has none
+            ((*worker, "--slots", "cpu:2x"), "DEVICE[:COUNT]"),
+            ((*worker, "--slots", "cpu:"), "DEVICE[:COUNT]"),
+            ((*worker, "--slots", "cpu:257"), "at most 256"),
             ((*worker, "--dataset", "x=idx"), "NAME=FORMAT:PATH"),
             ((*worker, "--dataset", "x=zip:/tmp"), "zip"),
             ((*worker, "--dataset", "x=idx:/no/such"), "/no/such"),
