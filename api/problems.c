@@ -38,7 +38,8 @@ const struct problem_info problems[PROBLEM_COUNT] = {
     [PROBLEM_BAD_SPEC] = { "bad-spec", 422, "The job's spec is wrong",
                            "errors[] has a JSON pointer and a message for everything that is wrong." },
     [PROBLEM_KEY_REUSED] = { "key-reused", 422, "The Idempotency-Key was used for another body",
-                             "A key belongs to its first body for as long as the job that came of it is there; take a new one." },
+                             "A key belongs to its first body for as long as the job that came of it is there; take a "
+                             "new one." },
     [PROBLEM_INTERNAL] = { "internal", 500, "riftd failed", "Its log says more." },
     [PROBLEM_TOO_MANY_STREAMS] = { "too-many-streams", 503, "Too many event streams are open",
                                    "Close one, or ask for the list of events with ?wait=0." },

@@ -22,7 +22,8 @@
 #define KEY_LENGTH_MAX 255
 #define STEP_PREFIX    "step:"
 
-static_assert(sizeof(((struct db_job *)NULL)->label) == LABEL_SIZE, "every label that a spec may have comes back whole");
+static_assert(sizeof(((struct db_job *)NULL)->label) == LABEL_SIZE,
+              "every label that a spec may have comes back whole");
 
 /* The jobs that one new job depends on. */
 struct needs {

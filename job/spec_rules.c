@@ -214,15 +214,15 @@ void spec_paths_check(const struct job_spec *spec, struct spec_errors *errors)
 {
     for (int i = 0; i < spec_field_count; i++) {
         const struct spec_field *field = &spec_fields[i];
-        const json_t *value = (field->kinds & MASK(spec->kind)) && is_path(field) ? spec_at(spec->json, field->pointer)
-                                                                                  : NULL;
+        const json_t *value =
+            (field->kinds & MASK(spec->kind)) && is_path(field) ? spec_at(spec->json, field->pointer) : NULL;
         const char *path = json_string_value(value);
         char given[40];
 
         if (!path || *path == '/')
             continue;
         value_show(value, given, sizeof(given));
-        spec_wrong(errors, field->pointer, "must be an absolute path: riftd's jobs run in directories of its own; is %s",
-                   given);
+        spec_wrong(errors, field->pointer,
+                   "must be an absolute path: riftd's jobs run in directories of its own; is %s", given);
     }
 }

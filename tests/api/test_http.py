@@ -42,8 +42,8 @@ class Jobs(server.Case):
 
     def test_a_label_that_would_steer_a_terminal_is_refused(self):
         for label in ("\x1b[2J", "a\x7f", "\x80", "a\x9b2J", "\u00c2\x85"):
-            errors = self.expect(self.server.ask("POST", "/v1/jobs", {**TRAIN, "label": label}), 422, "bad-spec").json["errors"]
-            self.assertEqual([one["pointer"] for one in errors], ["/label"], ascii(label))
+            answer = self.expect(self.server.ask("POST", "/v1/jobs", {**TRAIN, "label": label}), 422, "bad-spec")
+            self.assertEqual([one["pointer"] for one in answer.json["errors"]], ["/label"], ascii(label))
         self.submit(label="\u00a0\u00c2\u00e9")
 
     def test_a_job_that_cannot_be_shown_is_a_failure_and_not_left_out(self):

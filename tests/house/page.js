@@ -32,7 +32,7 @@ class Page {
         createElement: element,
       },
       location: this.location,
-      history: { replaceState: (state, title, url) => { this.location.hash = url.includes("#") ? url.slice(url.indexOf("#")) : ""; } },
+      history: { replaceState: (state, title, url) => { this.location.hash = (url.match(/#.*/) || [""])[0]; } },
       addEventListener: (name, call) => { this.listeners[name] = call; },
       setTimeout: (call) => { this.timers.push(call); },
       fetch: (path) => this.fetch(path),
