@@ -216,6 +216,12 @@ extern const struct backend *const backends[];
 int device_open(const char *name, int threads, struct device **ret, struct fault *why);
 void device_close(struct device *dev);
 const char *device_errmsg(const struct device *dev);
+/* For `memory_bytes` of devices that compute in the memory of this process: what the machine has,
+ * or what the process may have where that is less (RLIMIT_DATA). */
+size_t device_host_bytes(void);
+/* May such a device take `bytes` more? Some of what the process may have is left to libraries:
+ * oneDNN 2.6 is killed by an allocation of its own that fails. */
+bool device_host_fits(size_t bytes);
 /* Usable devices: [{"id":"cpu","name":...,...}], new reference. */
 json_t *device_list(void);
 

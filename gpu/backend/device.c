@@ -7,7 +7,10 @@
 #include "gpu/backend/backend.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 const struct backend *const backends[] = { &backend_onednn, &backend_ref, NULL };
 
@@ -50,6 +53,40 @@ int device_open(const char *name, int threads, struct device **ret, struct fault
         return row->backend->device_open(name, threads, ret, why);
     }
     return fault_set(why, -ENODEV, "device \"%s\" is unknown; this build has \"cpu\" and \"auto\"", name);
+}
+
+/* For code that a library generates, and whatever else isn't ours. */
+static const size_t LIBRARY_BYTES = 32 << 20;
+
+/* Bytes of data that the process has, as RLIMIT_DATA counts them; 0: unknown. */
+static size_t data_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    size_t pages = 0;
+
+    if (file && fscanf(file, "%*u %*u %*u %*u %*u %zu", &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+bool device_host_fits(size_t bytes)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return true;
+    size_t taken = data_bytes() + LIBRARY_BYTES;
+    return taken <= limit.rlim_cur && bytes <= limit.rlim_cur - taken;
+}
+
+size_t device_host_bytes(void)
+{
+    size_t bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur < bytes ? (size_t)limit.rlim_cur : bytes;
 }
 
 void device_close(struct device *dev)

@@ -11,9 +11,9 @@
  * number; oneDNN's weight gradients don't. */
 #include "gpu/backend/onednn.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
-#include <unistd.h>
 
 /* ---- device ---- */
 
@@ -38,6 +38,8 @@ static int allowed_cpus(void)
     return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+enum { LARGE_BYTES = 1 << 20 };
+
 static int device_open_onednn(const char *id, int threads, struct device **ret, struct fault *why)
 {
     struct onednn *d = calloc(1, sizeof(*d));
@@ -47,6 +49,7 @@ static int device_open_onednn(const char *id, int threads, struct device **ret, 
         return fault_set(why, -ENOMEM, "cpu: out of memory");
     d->device.ops = &backend_onednn;
     d->threads = threads > 0 ? threads : allowed_cpus();
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* large memory that is freed goes back at once */
     omp_set_dynamic(0);
     omp_set_num_threads(d->threads);
     d->block = dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core ? 16 : 8;
@@ -84,8 +87,7 @@ static json_t *describe(struct device *dev)
     snprintf(library, sizeof(library), "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
     processor_name(name, sizeof(name));
     return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "id", "cpu", "name", name, "type", "cpu", "library", library,
-                     "threads", d->threads, "memory_bytes",
-                     (json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+                     "threads", d->threads, "memory_bytes", (json_int_t)device_host_bytes());
 }
 
 static void *memory_alloc(struct device *dev, size_t bytes)
@@ -93,7 +95,7 @@ static void *memory_alloc(struct device *dev, size_t bytes)
     void *memory = NULL;
 
     (void)dev;
-    if (posix_memalign(&memory, 64, bytes ? bytes : 64) != 0)
+    if (!device_host_fits(bytes) || posix_memalign(&memory, 64, bytes ? bytes : 64) != 0)
         return NULL;
     memset(memory, 0, bytes);
     return memory;

@@ -12,7 +12,6 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- device and memory ------------------------------------------------------ */
 
@@ -36,10 +35,9 @@ static void device_stop(struct device *dev)
 static json_t *describe(struct device *dev)
 {
     const struct ref_device *ref = (const struct ref_device *)dev;
-    json_int_t bytes = (json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 
     return json_pack("{s:s, s:s, s:i, s:I}", "name", "plain C reference", "type", "cpu", "threads", ref->threads,
-                     "memory_bytes", bytes);
+                     "memory_bytes", (json_int_t)device_host_bytes());
 }
 
 static void *memory_alloc(struct device *dev, size_t bytes)

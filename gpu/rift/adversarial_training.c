@@ -70,31 +70,6 @@ static int reserve(struct run *run, const struct training *t, const bool *all)
     return r;
 }
 
-/* Examples to train on and to judge by, on the device. */
-static int open_images(struct run *run, struct training *t, struct images *train, struct images *judge)
-{
-    const struct examples *examples;
-    struct dataset_wants wants = { .train = true };
-    bool judged = run->spec.train.evaluate_every > 0;
-    int r;
-
-    if (judged)
-        wants.validation = !(wants.test = run_judge(run) == SPLIT_TEST);
-    r = run_dataset(run, wants);
-    if (r == 0)
-        r = run_examples(run, SPLIT_TRAIN, &examples);
-    if (r == 0 && examples->f32 && run->spec.augment != AUGMENT_NONE)
-        r = run_fail(run, FAILURE_BAD_SPEC, "augment: only 8-bit images can be cropped; say \"none\" for float ones");
-    if (r == 0)
-        r = images_open(run, examples, train);
-    t->train = train;
-    if (r < 0 || !judged)
-        return r;
-    r = run_examples(run, run_judge(run), &examples);
-    t->judge = judge;
-    return r < 0 ? r : images_open(run, examples, judge);
-}
-
 int adversarial_training(struct run *run, json_t **ret_result)
 {
     const struct attack_spec *attack = attack_given(&run->spec.attack) ? &run->spec.attack : NULL;
@@ -116,7 +91,7 @@ int adversarial_training(struct run *run, json_t **ret_result)
     if (r == 0)
         r = run_weights(run, &run->spec.model.weights, "model.weights");
     if (r == 0)
-        r = open_images(run, &t, &train, &judge);
+        r = training_images(&t, &train, &judge);
     if (r == 0)
         r = batch_open(run, train.count > judge.count ? train.count : judge.count, attack != NULL, &batch);
     if (r == 0)

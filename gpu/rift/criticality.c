@@ -69,7 +69,8 @@ struct criticality {
     struct batch batch;
     struct fixed_examples fixed;
     struct frontier frontier;
-    int *list; /* modules, in network order */
+    int *list;  /* modules, in network order */
+    int *first; /* [count]: op where its frontier is, 0: the pixels */
     int count;
     bool *wanted;
     int32_t *order;
@@ -289,7 +290,6 @@ static int judge(struct criticality *c)
 static int module_begin(struct criticality *c)
 {
     struct run *run = c->run;
-    int count = c->fixed.d_adv->count;
     size_t bytes = (size_t)tensor(c)->count * sizeof(float);
     int r = run_device(run, run->ops->copy(run->dev, c->theta_i, weight(c), bytes));
 
@@ -308,9 +308,7 @@ static int module_begin(struct criticality *c)
         c->accuracy_there = c->start.accuracy;
         c->non_finite = false;
     }
-    if (r == 0)
-        r = frontier_open(run, c->fixed.d_adv, &c->batch, frontier_choose(run, module(c)->op, count), &c->frontier);
-    return r;
+    return r < 0 ? r : frontier_open(&c->frontier, c->fixed.d_adv, &c->batch, c->first[c->at]);
 }
 
 /* theta again, bit for bit; the module's row is final. */
@@ -321,7 +319,6 @@ static int module_end(struct criticality *c)
     int r = run_device(run, run->ops->copy(run->dev, weight(c), c->theta_i, bytes));
 
     weights_touch(run->weights, module(c)->weight);
-    frontier_done(&c->frontier);
     json_array_append_new(c->rows, module_row(c));
     c->at++;
     c->pass = 0;
@@ -395,8 +392,10 @@ static int modules_choose(struct criticality *c)
 
         for (int i = 0; i < run->spec.mrc.module_count; i++)
             chosen = chosen || model_module(model, run->spec.mrc.modules[i]) == m;
-        if (chosen)
-            c->list[c->count++] = m;
+        if (!chosen)
+            continue;
+        c->list[c->count] = m;
+        c->first[c->count++] = model->modules[m].op;
     }
     return c->count ? 0 : run_fail(run, FAILURE_BAD_SPEC, "mrc.modules: no module is named");
 }
@@ -412,8 +411,9 @@ static int criticality_open(struct criticality *c)
 
     c->rows = json_array();
     c->list = calloc((size_t)model->module_count, sizeof(*c->list));
+    c->first = calloc((size_t)model->module_count, sizeof(*c->first));
     c->wanted = calloc((size_t)model->tensor_count, sizeof(*c->wanted));
-    if (!c->rows || !c->list || !c->wanted)
+    if (!c->rows || !c->list || !c->first || !c->wanted)
         return run_fail(run, FAILURE_OUT_OF_MEMORY, "no memory");
     r = modules_choose(c);
     if (r == 0)
@@ -439,10 +439,15 @@ static int criticality_open(struct criticality *c)
     c->gradient = run_alloc(run, (size_t)model->parameter_count * sizeof(float), "gradients");
     if (!c->order || !c->theta_i || !c->finite || !c->gradient)
         return run_blame(run, FAILURE_OUT_OF_MEMORY, -ENOMEM);
-    /* The first module's plan from the pixels is the largest there can be. */
+    /* A module's own plans come in the place of these: prefix, ascent and measurement pack no more
+     * than ascent of the first module and measurement from the pixels, and none works on more. */
     c->wanted[model->modules[c->list[0]].weight] = true;
     r = run_plan_reserve(run, examples->count, (struct plan_spec){ .mode = PLAN_EVAL, .wanted = c->wanted });
-    return r < 0 ? r : measure_reserve(run, examples->count, 0, NULL);
+    if (r == 0)
+        r = measure_reserve(run, examples->count, 0, NULL);
+    if (r == 0)
+        frontier_reserve(run, examples->count, c->batch.most, c->first, c->count, &c->frontier);
+    return r;
 }
 
 static void criticality_done(struct criticality *c)
@@ -458,6 +463,7 @@ static void criticality_done(struct criticality *c)
     batch_done(&c->batch);
     json_decref(c->rows);
     free(c->list);
+    free(c->first);
     free(c->wanted);
     free(c->order);
 }

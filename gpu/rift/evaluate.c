@@ -77,9 +77,11 @@ static int evaluation_open(struct evaluating *e)
     struct run *run = e->run;
     enum dataset_split split = run_split(run, SPLIT_TEST);
     const struct examples *examples;
-    bool attacked = run->spec.evaluate.attack_count > 0;
+    bool attacked = false;
     int r = run_dataset(run, split_wants(split));
 
+    for (int i = 0; i < run->spec.evaluate.attack_count; i++)
+        attacked = attacked || attack_given(&run->spec.evaluate.attacks[i]);
     if (r == 0)
         r = run_weights(run, &run->spec.model.weights, "model.weights"); /* a bad file fails now, not after an hour */
     if (r == 0 && run->spec.evaluate.baseline.path)
@@ -90,7 +92,11 @@ static int evaluation_open(struct evaluating *e)
         r = images_open(run, examples, &e->images);
     if (r == 0)
         r = batch_open(run, examples->count, attacked, &e->batch);
-    return r < 0 ? r : measure_reserve(run, examples->count, 0, attacked ? &run->spec.evaluate.attacks[0] : NULL);
+    if (r == 0)
+        r = measure_reserve(run, examples->count, 0, NULL);
+    for (int i = 0; i < run->spec.evaluate.attack_count && r == 0; i++)
+        r = measure_reserve(run, examples->count, 0, &run->spec.evaluate.attacks[i]);
+    return r;
 }
 
 static int subjects_measure(struct evaluating *e, json_t **ret_result)

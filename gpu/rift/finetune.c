@@ -182,7 +182,7 @@ static int frontier_prepare(struct training *t)
 {
     struct finetuning *f = t->user;
 
-    return f->cached ? frontier_open(f->run, &f->train, &f->batch, f->first, &f->frontier) : 0;
+    return f->cached ? frontier_open(&f->frontier, &f->train, &f->batch, f->first) : 0;
 }
 
 static int finetune_step(struct training *t, const int32_t *order, int first, int n)
@@ -206,29 +206,28 @@ static int finetune_step(struct training *t, const int32_t *order, int first, in
 
 /* ---- the whole ------------------------------------------------------------------------ */
 
-static int images_prepare(struct finetuning *f, struct training *t)
+static int plans_reserve(struct finetuning *f, const struct training *t)
 {
-    struct run *run = f->run;
-    const struct examples *examples;
-    bool judged = t->evaluate_every > 0;
-    struct dataset_wants wants = { .train = true };
-    int r;
+    int r = run_plan_reserve(f->run, f->train.count, step_plan(f));
 
-    if (judged)
-        wants.validation = !(wants.test = run_judge(run) == SPLIT_TEST);
-    r = run_dataset(run, wants);
-    if (r == 0)
-        r = run_examples(run, SPLIT_TRAIN, &examples);
-    if (r == 0 && examples->f32 && run->spec.augment != AUGMENT_NONE)
-        r = run_fail(run, FAILURE_BAD_SPEC, "augment: only 8-bit images can be cropped; say \"none\" for float ones");
-    if (r == 0)
-        r = images_open(run, examples, &f->train);
-    t->train = &f->train;
-    if (r < 0 || !judged)
-        return r;
-    t->judge = &f->judge;
-    r = run_examples(run, run_judge(run), &examples);
-    return r < 0 ? r : images_open(run, examples, &f->judge);
+    return r < 0 || !t->judge ? r : measure_reserve(f->run, f->judge.count, 0, t->attack);
+}
+
+/* Where nothing before the module moves, and all else has its memory: store what comes before it. */
+static int frontier_begin(struct training *t)
+{
+    struct finetuning *f = t->user;
+    struct run *run = f->run;
+
+    if (run->spec.finetune.batch_norm != BATCH_NORM_FROZEN || run->spec.augment != AUGMENT_NONE)
+        return 0;
+    frontier_reserve(run, f->train.count, f->batch.most, &f->first, 1, &f->frontier);
+    f->cached = f->first > 0;
+    if (!f->cached)
+        return 0;
+    plan_cache_clear(run->plans); /* what comes instead packs no more */
+    int r = frontier_plan(run, f->train.count, f->first);
+    return r < 0 ? r : plans_reserve(f, t);
 }
 
 static int finetune_open(struct finetuning *f, struct training *t)
@@ -248,18 +247,13 @@ static int finetune_open(struct finetuning *f, struct training *t)
     t->wanted = f->wanted;
     r = run_weights(run, &run->spec.model.weights, "model.weights");
     if (r == 0)
-        r = images_prepare(f, t);
+        r = training_images(t, &f->train, &f->judge);
     if (r == 0)
         r = batch_open(run, f->train.count > f->judge.count ? f->train.count : f->judge.count, t->attack != NULL,
                        &f->batch);
     if (r < 0)
         return r;
-    f->first = frontier_choose(run, f->first, f->train.count);
-    f->cached = f->first > 0 && run->spec.finetune.batch_norm == BATCH_NORM_FROZEN && run->spec.augment == AUGMENT_NONE;
-    r = run_plan_reserve(run, f->train.count, step_plan(f));
-    if (r == 0 && t->judge)
-        r = measure_reserve(run, f->judge.count, 0, t->attack);
-    return r;
+    return plans_reserve(f, t);
 }
 
 int finetune(struct run *run, json_t **ret_result)
@@ -271,6 +265,7 @@ int finetune(struct run *run, json_t **ret_result)
                           .evaluate_every = run->spec.finetune.evaluate_every,
                           .attack = attack_given(&run->spec.attack) ? &run->spec.attack : NULL,
                           .step = finetune_step,
+                          .reserve = frontier_begin,
                           .prepare = frontier_prepare,
                           .user = &f };
     int r = finetune_open(&f, &t);

@@ -2,31 +2,71 @@
  *
  * Surprising: stored activations are larger than the pixels they come from (a
  * stage of 64 channels at 32x32 is 262 kB an image), so there is a budget, and
- * a module whose frontier doesn't fit starts at an earlier layer or at the pixels. */
+ * a module whose frontier doesn't fit starts at an earlier layer or at the pixels.
+ * Where it starts is heard in no number: what is stored is what would be computed. */
 #include "gpu/rift/frontier.h"
 
-#include <errno.h>
+#include <assert.h>
+#include <string.h>
 
-/* Part of the device's memory that stored activations may take. */
+/* Part of the memory that is left which stored activations may take. */
 static const double FRONTIER_SHARE = 0.4;
 
-int frontier_choose(const struct run *run, int at, int examples)
+/* Bytes of n rows, so that what comes after them is aligned as all memory is. */
+static size_t rows_bytes(size_t row_bytes, int n)
 {
-    double budget = FRONTIER_SHARE * (double)run->memory_bytes;
+    return (row_bytes * (size_t)n + 63) / 64 * 64;
+}
 
-    for (int op = at; op > 0; op--) {
-        int value[4];
-        double bytes = 0;
+/* Rows of all examples and of one batch, for all values that cross before op `first`. */
+static size_t frontier_bytes(const struct frontier *f, int first)
+{
+    int value[4], count = first ? model_frontier(f->run->model, first, value) : 0;
+    size_t bytes = 0;
 
-        if (run->model->ops[op].type != OP_CONV && run->model->ops[op].type != OP_LINEAR)
-            continue;
-        int count = model_frontier(run->model, op, value);
-        for (int i = 0; i < count; i++)
-            bytes += (double)plan_row_bytes(run->weights, value[i]) * examples;
-        if (bytes <= budget)
-            return op;
+    for (int i = 0; i < count; i++) {
+        size_t row_bytes = plan_row_bytes(f->run->weights, value[i]);
+
+        bytes += rows_bytes(row_bytes, f->examples) + rows_bytes(row_bytes, f->most);
     }
+    return bytes;
+}
+
+static int frontier_choose(const struct frontier *f, int at, double budget)
+{
+    const struct op *ops = f->run->model->ops;
+
+    for (int op = at; op > 0; op--)
+        if ((ops[op].type == OP_CONV || ops[op].type == OP_LINEAR) && (double)frontier_bytes(f, op) <= budget)
+            return op;
     return 0;
+}
+
+void frontier_reserve(struct run *run, int examples, int most, int *at, int count, struct frontier *ret)
+{
+    struct frontier f = { .run = run, .examples = examples, .most = most };
+    double budget = FRONTIER_SHARE * ((double)run->memory_bytes - (double)run_bytes(run));
+
+    for (int i = 0; i < count; i++) {
+        at[i] = frontier_choose(&f, at[i], budget);
+        size_t bytes = frontier_bytes(&f, at[i]);
+        f.bytes = bytes > f.bytes ? bytes : f.bytes;
+    }
+    f.memory = f.bytes ? run->ops->alloc(run->dev, f.bytes) : NULL;
+    if (f.bytes && (!f.memory || !run_room_left(run))) {
+        run_log(run, "no memory for %zu bytes of stored activations: they are computed anew each time", f.bytes);
+        run->ops->free(run->dev, f.memory);
+        memset(at, 0, (size_t)count * sizeof(*at));
+        f.memory = NULL;
+        f.bytes = 0;
+    }
+    run->own_bytes += f.bytes;
+    *ret = f;
+}
+
+int frontier_plan(struct run *run, int examples, int first)
+{
+    return first ? run_plan_reserve(run, examples, (struct plan_spec){ .mode = PLAN_EVAL, .last = first }) : 0;
 }
 
 /* Run the prefix over all images and keep what crosses. */
@@ -58,34 +98,26 @@ static int frontier_fill(struct frontier *f, const struct images *images, struct
     return r;
 }
 
-int frontier_open(struct run *run, const struct images *images, struct batch *batch, int first, struct frontier *ret)
+int frontier_open(struct frontier *f, const struct images *images, struct batch *batch, int first)
 {
-    struct frontier f = { .run = run, .first = first, .examples = images->count, .most = batch->most };
-    int r = 0;
+    char *at = f->memory;
 
-    if (first > 0)
-        f.count = model_frontier(run->model, first, f.value);
-    for (int i = 0; i < f.count && r == 0; i++) {
-        f.row_bytes[i] = plan_row_bytes(run->weights, f.value[i]);
-        f.rows[i] = run_alloc(run, f.row_bytes[i] * (size_t)f.examples, "stored activations");
-        f.batch[i] = f.rows[i] ? run_alloc(run, f.row_bytes[i] * (size_t)f.most, "a batch of activations") : NULL;
-        r = f.batch[i] ? 0 : -ENOMEM;
+    assert(images->count == f->examples && batch->most == f->most && frontier_bytes(f, first) <= f->bytes);
+    f->first = first;
+    f->count = first ? model_frontier(f->run->model, first, f->value) : 0;
+    for (int i = 0; i < f->count; i++) {
+        f->row_bytes[i] = plan_row_bytes(f->run->weights, f->value[i]);
+        f->rows[i] = at;
+        f->batch[i] = at + rows_bytes(f->row_bytes[i], f->examples);
+        at = f->batch[i] + rows_bytes(f->row_bytes[i], f->most);
     }
-    if (r == 0 && first > 0)
-        r = frontier_fill(&f, images, batch);
-    if (r < 0)
-        frontier_done(&f);
-    else
-        *ret = f;
-    return r;
+    return first ? frontier_fill(f, images, batch) : 0;
 }
 
 void frontier_done(struct frontier *f)
 {
-    for (int i = 0; i < f->count; i++) {
-        run_free(f->run, f->rows[i], f->row_bytes[i] * (size_t)f->examples);
-        run_free(f->run, f->batch[i], f->row_bytes[i] * (size_t)f->most);
-    }
+    if (f->run)
+        run_free(f->run, f->memory, f->bytes);
     *f = (struct frontier){ 0 };
 }
 

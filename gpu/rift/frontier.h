@@ -13,20 +13,28 @@
 
 struct frontier {
     struct run *run;
+    char *memory; /* device: rows and batch of the largest frontier that was reserved */
+    size_t bytes;
+    int examples, most;
+
+    /* The one that is open. */
     int first; /* op; 0: from the pixels */
     int count; /* values */
     int value[4];
     size_t row_bytes[4];
-    char *rows[4];  /* device */
-    char *batch[4]; /* device: gathered rows of one batch */
-    int examples, most;
+    char *rows[4];  /* inside memory */
+    char *batch[4]; /* inside memory: gathered rows of one batch */
 };
 
-/* The last convolution or linear layer at or before op `at` whose frontier for
- * `examples` examples fits the memory that may be used for it; 0: none. */
-int frontier_choose(const struct run *run, int at, int examples);
-/* Compute the rows of these images with the present weights. */
-int frontier_open(struct run *run, const struct images *images, struct batch *batch, int first, struct frontier *ret);
+/* Where to start for each of `count` operations: at[i] becomes the last convolution or linear
+ * layer at or before it whose frontier fits what may be used for it, or 0: at the pixels. The
+ * memory of the largest is taken now, before the job begins; without it everything starts at the
+ * pixels. Plans that the job can't do without are to be reserved before. */
+void frontier_reserve(struct run *run, int examples, int most, int *at, int count, struct frontier *ret);
+/* Open the plans that compute rows, before the job begins; nothing for 0. */
+int frontier_plan(struct run *run, int examples, int first);
+/* Compute the rows of these images with the present weights; first is one of at[]. */
+int frontier_open(struct frontier *frontier, const struct images *images, struct batch *batch, int first);
 void frontier_done(struct frontier *frontier);
 /* Load labels and input of order[first..] (NULL: in order) and bind them to the plan,
  * whose spec starts at frontier->first. */

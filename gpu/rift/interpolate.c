@@ -53,7 +53,7 @@ struct interpolating {
     struct run *run;
     float *from, *to; /* device, flat */
     bool *differs;    /* [tensor_count] */
-    int first;        /* op where the frontier is taken, 0: none */
+    int first;        /* op where the frontier is taken, 0: the pixels */
     struct frontier frontier;
     struct images images;
     struct batch batch;
@@ -114,7 +114,7 @@ static int ends_open(struct interpolating *in)
     if (r == 0 && !in->differs)
         r = run_fail(run, FAILURE_OUT_OF_MEMORY, "no memory");
     if (r == 0)
-        in->first = frontier_choose(run, ends_compare(run->model, from, to, in->differs), in->images.count);
+        in->first = ends_compare(run->model, from, to, in->differs);
     if (r == 0)
         r = run_device(run, weights_set(run->weights, from)); /* what doesn't walk is there for good */
     free(from);
@@ -181,7 +181,7 @@ static int walk(struct interpolating *in)
     if (in->first) { /* the common part, at either end */
         r = theta_at(in, 0);
         if (r == 0)
-            r = frontier_open(run, &in->images, &in->batch, in->first, &in->frontier);
+            r = frontier_open(&in->frontier, &in->images, &in->batch, in->first);
     }
     run->outer = (struct outer){ "interpolate", 0, (int64_t)runs * in->count * in->images.count };
     for (int i = 0; i < in->count && r == 0; i++) {
@@ -251,8 +251,15 @@ static int interpolation_open(struct interpolating *in)
     if (r == 0)
         r = ends_open(in);
     if (r == 0)
-        r = measure_reserve(run, examples->count, in->first, &run->spec.attack);
-    return r;
+        r = measure_reserve(run, examples->count, 0, &run->spec.attack);
+    if (r < 0)
+        return r;
+    frontier_reserve(run, examples->count, in->batch.most, &in->first, 1, &in->frontier);
+    if (!in->first)
+        return 0;
+    plan_cache_clear(run->plans); /* what comes instead packs no more */
+    r = frontier_plan(run, examples->count, in->first);
+    return r < 0 ? r : measure_reserve(run, examples->count, in->first, &run->spec.attack);
 }
 
 int interpolation(struct run *run, json_t **ret_result)

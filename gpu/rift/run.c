@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LIBRARY_GROWTH = 32 << 20 };
+
 /* ---- failing with words ----------------------------------------------------- */
 
 /* Errors that mean one thing wherever they come from. */
@@ -95,16 +97,26 @@ void run_close(struct run *run)
     spec_done(&run->spec);
 }
 
+bool run_room_left(struct run *run)
+{
+    void *probe = run->ops->alloc(run->dev, LIBRARY_GROWTH + 3 * (size_t)run->model->total_count * sizeof(float));
+
+    if (probe)
+        run->ops->free(run->dev, probe);
+    return probe;
+}
+
 int run_ready(struct run *run, json_t *extra)
 {
-    size_t bytes = run->own_bytes + plan_cache_bytes(run->plans);
+    size_t bytes = run_bytes(run);
     json_auto_t *members = extra ? extra : json_object();
 
-    if (run->memory_bytes && bytes > run->memory_bytes) {
+    if ((run->memory_bytes && bytes > run->memory_bytes) || !run_room_left(run)) {
         run->failure = FAILURE_OUT_OF_MEMORY;
         return fault_set(&run->why, -ENOMEM,
-                         "the job needs %zu bytes of memory, the device has %zu; try a smaller batch_size", bytes,
-                         run->memory_bytes);
+                         "the job needs %zu bytes of memory and some to work in, the device has %zu; try a smaller "
+                         "batch_size",
+                         bytes, run->memory_bytes);
     }
     if (run->check_only)
         return -ECANCELED;
@@ -119,6 +131,11 @@ int run_ready(struct run *run, json_t *extra)
 }
 
 /* ---- memory ---------------------------------------------------------------------- */
+
+size_t run_bytes(const struct run *run)
+{
+    return run->own_bytes + plan_cache_bytes(run->plans);
+}
 
 int run_take(struct run *run, size_t bytes, const char *what)
 {

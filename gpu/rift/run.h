@@ -107,6 +107,11 @@ int run_fail(struct run *run, enum failure failure, const char *format, ...) __a
 /* Pass the result of a device operation on, with the device's words. */
 int run_device(struct run *run, int r);
 
+/* Bytes taken so far: given away here, and by the plans. */
+size_t run_bytes(const struct run *run);
+/* Is there room for what nobody plans? A checkpoint copies the weights, their momentum and the
+ * best ones, and libraries grow while they work. Asked by allocating and freeing it. */
+bool run_room_left(struct run *run);
 /* Book bytes that somebody else is about to allocate: -ENOMEM when the device hasn't
  * so many. Asked beforehand, because a system that overcommits says yes and kills later. */
 int run_take(struct run *run, size_t bytes, const char *what);

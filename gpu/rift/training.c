@@ -230,6 +230,33 @@ static int training_end(struct training *t)
     return r;
 }
 
+/* ---- what is read ---------------------------------------------------------------------------- */
+
+int training_images(struct training *t, struct images *train, struct images *judge)
+{
+    struct run *run = t->run;
+    const struct examples *examples;
+    struct dataset_wants wants = { .train = true };
+    bool judged = t->evaluate_every > 0;
+    int r;
+
+    if (judged)
+        wants.validation = !(wants.test = run_judge(run) == SPLIT_TEST);
+    r = run_dataset(run, wants);
+    if (r == 0)
+        r = run_examples(run, SPLIT_TRAIN, &examples);
+    if (r == 0 && examples->f32 && run->spec.augment != AUGMENT_NONE)
+        r = run_fail(run, FAILURE_BAD_SPEC, "augment: only 8-bit images can be cropped; say \"none\" for float ones");
+    if (r == 0)
+        r = images_open(run, examples, train);
+    t->train = train;
+    if (r < 0 || !judged)
+        return r;
+    t->judge = judge;
+    r = run_examples(run, run_judge(run), &examples);
+    return r < 0 ? r : images_open(run, examples, judge);
+}
+
 /* ---- the whole ---------------------------------------------------------------------------- */
 
 static int training_open(struct training *t)
@@ -276,6 +303,8 @@ int training_run(struct training *t, json_t *extra_started, json_t **ret_result)
     struct run *run = t->run;
     int r = training_open(t);
 
+    if (r == 0 && t->reserve)
+        r = t->reserve(t);
     if (r == 0) {
         r = run_ready(run, extra_started);
     } else {

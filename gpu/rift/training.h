@@ -26,6 +26,8 @@ struct training {
     bool select_robust;               /* the best epoch is that of highest robust accuracy, measured each time */
     /* One step on examples order[first..first+n-1]: brings input to a plan and calls training_descend. */
     int (*step)(struct training *t, const int32_t *order, int first, int n);
+    /* Once, when all memory but this is taken and the job hasn't begun; or NULL. */
+    int (*reserve)(struct training *t);
     /* Once, after theta is what the checkpoint says; or NULL. */
     int (*prepare)(struct training *t);
     void *user;
@@ -44,6 +46,8 @@ struct training {
     float *best;                                /* host, [total_count] */
 };
 
+/* The examples to train on and, where epochs are evaluated, to judge by; on the device. */
+int training_images(struct training *t, struct images *train, struct images *judge);
 /* Run to the end, from the checkpoint when there is one. *ret_result: the
  * `result` of the finished event. The caller has pushed no saver. */
 int training_run(struct training *t, json_t *extra_started, json_t **ret_result);

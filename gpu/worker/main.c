@@ -109,6 +109,8 @@ static int check_command(int count, char **arguments)
         fputs(usage, stderr);
         return WRONG_USAGE;
     }
+    if (!SANITIZED)
+        memory_limit(); /* a check is of what a run would have */
     int code = engine_check(arguments[0], &why);
     if (code != WORKER_FINISHED)
         fprintf(stderr, "rift-worker: %s\n", why.message);

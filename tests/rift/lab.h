@@ -117,7 +117,7 @@ static inline char *lab_job(const char *name, const char *spec)
 
 /* What the child does at event number `event` (from 1). */
 struct lab_order {
-    const char *how; /* "run", "stop", "kill" */
+    const char *how; /* "run", "check", "stop", "kill" */
     long event, seen;
 };
 static volatile sig_atomic_t lab_stop;
@@ -141,6 +141,10 @@ static inline void lab_child(int argc, char **argv)
     if (argc != 5 || strcmp(argv[1], "--job") != 0)
         return;
     struct lab_order order = { argv[3], atol(argv[4]), 0 };
+    struct fault why = { 0 };
+
+    if (strcmp(order.how, "check") == 0)
+        exit(engine_check(argv[2], &why));
     exit(engine_run(argv[2], &lab_stop, lab_watch, &order));
 }
 
@@ -227,6 +231,16 @@ static inline json_t *lab_last(const char *dir)
 
     json_decref(events);
     return last;
+}
+
+/* The first event of DIR, new reference. */
+static inline json_t *lab_started(const char *dir)
+{
+    json_t *events = lab_events(dir);
+    json_t *first = json_incref(json_array_get(events, 0));
+
+    json_decref(events);
+    return first;
 }
 
 static inline const char *lab_word(const json_t *object, const char *key)

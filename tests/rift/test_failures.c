@@ -89,20 +89,27 @@ static void unknown_device(void)
     check_failure("device", "{'kind':'train','device':'cuda:7'}", WORKER_DEVICE_LOST, "device_lost", "cuda:7");
 }
 
-/* With little memory allowed, so that the test is the same on every machine. */
+/* The same, allowed only so much memory, so that it is the same on every machine. */
+static int run_with_little(const char *dir, const char *how, size_t bytes)
+{
+    struct rlimit before, little;
+
+    CHECK_INT(getrlimit(RLIMIT_DATA, &before), 0);
+    little = before;
+    little.rlim_cur = bytes;
+    CHECK_INT(setrlimit(RLIMIT_DATA, &little), 0);
+    int code = lab_run(dir, how, 0);
+    CHECK_INT(setrlimit(RLIMIT_DATA, &before), 0);
+    return code;
+}
+
 static void too_large(void)
 {
 #ifdef RIFT_SANITIZED
     printf("skipped: a sanitizer's own memory doesn't fit a limit\n");
 #else
-    struct rlimit before, little = { 160 << 20, 0 };
     char *dir = lab_job("large", "{'kind':'train','train':{'epochs':1},'model':{'width':64}}");
-
-    CHECK_INT(getrlimit(RLIMIT_DATA, &before), 0);
-    little.rlim_max = before.rlim_max;
-    CHECK_INT(setrlimit(RLIMIT_DATA, &little), 0);
-    int code = lab_run(dir, "run", 0);
-    CHECK_INT(setrlimit(RLIMIT_DATA, &before), 0);
+    int code = run_with_little(dir, "run", 160 << 20);
     json_t *last = lab_last(dir), *all = lab_events(dir);
 
     CHECK_INT(code, WORKER_INTERNAL);
@@ -112,6 +119,62 @@ static void too_large(void)
     json_decref(last);
     json_decref(all);
     free(dir);
+#endif
+}
+
+/* Jobs that store activations, in the least memory in which a check passes (which has no journal;
+ * otherwise they are the same). (The model is large
+ * enough for them to be tens of MB.) Where there is little memory less is stored, and no number
+ * changes. */
+static void checked_means_it_fits(void)
+{
+#ifdef RIFT_SANITIZED
+    printf("skipped: a sanitizer's own memory doesn't fit a limit\n");
+#else
+    static const char *const specs[] = {
+        "{'kind':'mrc','attack':null,'model':{'width':32,'weights':'../wide/artifacts/best.safetensors'},"
+        " 'mrc':{'steps':1,'modules':['layer1.0.conv2','layer1.1.conv2','linear']}}",
+        "{'kind':'finetune','attack':null,'augment':'none','model':{'width':32,"
+        " 'weights':'../wide/artifacts/best.safetensors'},"
+        " 'finetune':{'modules':['layer1.1.conv2'],'epochs':1,'batch_norm':'frozen'}}",
+        "{'kind':'interpolate','attack':null,'model':{'width':32},'interpolate':{'alphas':[0,0.5],"
+        " 'from':'../wide/artifacts/best.safetensors','to':'../fits-1/artifacts/last.safetensors'}}",
+    };
+    const size_t most = (size_t)1 << 30, step = 1 << 20, journal = 4 << 20;
+
+    char *wide = lab_job("wide", "{'kind':'train','attack':null,'augment':'none','model':{'width':32},"
+                                 " 'train':{'method':'standard','epochs':1,'evaluate_every':0}}");
+    json_decref(lab_result(wide));
+    free(wide);
+    for (int k = 0; k < 3; k++) {
+        char name[2][32];
+        size_t fails = 0, passes = most;
+
+        snprintf(name[0], sizeof(name[0]), "fits-%d", k);
+        snprintf(name[1], sizeof(name[1]), "fits-%d-tight", k);
+        char *dir = lab_job(name[0], specs[k]), *tight = lab_job(name[1], specs[k]);
+        json_t *result = lab_result(dir);
+        while (passes - fails > step) {
+            size_t bytes = (fails + passes) / 2;
+
+            int code = run_with_little(tight, "check", bytes);
+
+            CHECK(code == WORKER_FINISHED || code == WORKER_INTERNAL);
+            *(code == WORKER_FINISHED ? &passes : &fails) = bytes;
+        }
+        CHECK(fails > 0 && passes < most);
+        CHECK_INT(run_with_little(tight, "run", passes + journal), WORKER_FINISHED);
+        json_t *last = lab_last(tight), *begun = lab_started(tight), *freely = lab_started(dir);
+        CHECK(lab_number(begun, "memory_bytes") < lab_number(freely, "memory_bytes") - (1 << 20));
+        json_decref(begun);
+        json_decref(freely);
+        if (!json_equal(json_object_get(last, "result"), result))
+            CHECK_FAIL("%s: another result than with much memory", tight);
+        json_decref(last);
+        json_decref(result);
+        free(dir);
+        free(tight);
+    }
 #endif
 }
 
@@ -151,6 +214,7 @@ static const struct check_case cases[] = {
     { "a loss that isn't finite fails and names epoch and step", not_finite },
     { "a device that isn't there is never replaced by another", unknown_device },
     { "a job that doesn't fit fails before it begins, with the bytes", too_large },
+    { "a job that has been checked fits, with less stored where memory is scarce", checked_means_it_fits },
     { "a check reads and plans everything and runs nothing", check_runs_nothing },
     { "the CPU is listed among the devices", devices_listed },
 };
