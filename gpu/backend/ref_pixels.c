@@ -1,9 +1,9 @@
 /* Pixels: cutting a batch out of stored images, normalising, and the two
  * halves of PGD. All plain NCHW.
  *
- * Surprising: these are in float, one rounding an operation, not in double.
- * An attack is a chain of signs and clamps, and two backends follow the same
- * path only if each pixel is the same bits. */
+ * Surprising: cutting and PGD are in float, one rounding an operation, not in
+ * double: an attack is a chain of signs and clamps, and two backends follow the
+ * same path only if each pixel is the same bits. */
 #include "gpu/backend/ref.h"
 
 #include "gpu/backend/philox.h"
@@ -52,7 +52,7 @@ int ref_normalize(struct device *dev, struct shape s, const float *x, const doub
     for (int64_t at = 0; at < shape_count(s); at++) {
         int c = (int)(at / (s.h * s.w) % s.c);
 
-        out[at] = (x[at] - (float)mean[c]) / (float)std[c];
+        out[at] = (float)((x[at] - mean[c]) / std[c]);
     }
     return 0;
 }
@@ -61,7 +61,7 @@ int ref_normalize_backward(struct device *dev, struct shape s, const float *gn, 
 {
     (void)dev;
     for (int64_t at = 0; at < shape_count(s); at++)
-        gx[at] = gn[at] / (float)std[at / (s.h * s.w) % s.c];
+        gx[at] = (float)(gn[at] / std[at / (s.h * s.w) % s.c]);
     return 0;
 }
 

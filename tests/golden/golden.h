@@ -8,12 +8,11 @@
  *   logits, losses      1e-4   float32 sums in another order
  *   gradients           1e-3   the same through ~20 layers and back; batch norm subtracts large sums
  *   PGD pixels          99.9 % equal: a gradient near 0 may have the other sign. In the case
- *                       of only 16 images one image is left aside (GATES_16): somewhere in ten
- *                       steps a ReLU of it is within rounding of 0, its gate opens in one
- *                       summation order and not in another, its gradient jumps by a few percent
- *                       and about 1000 of its 12288 pixels go another way. Which image that is
- *                       changes with every change of an operation's rounding, on both devices;
- *                       the other 15 agree to 7 pixels
+ *                       of only 16 images one image is left aside on the fast device (GATES_16):
+ *                       a ReLU of it is within rounding of 0, its gate opens in one summation
+ *                       order and not in another, its gradient jumps by 2 % and 688 of its 12288
+ *                       pixels go another way; the other 15 agree to 7 pixels. The reference
+ *                       device, which sums in double, agrees on all 16
  *   gradients, AWP      the same, but 3e-3 (GRADIENTS_16) in the case of 16 images: the point theta + v
  *                       is known to the rounding of v only, one ReLU gate falls the other way
  *                       there (on both our devices alike), and it is one of few
