@@ -46,9 +46,9 @@ int onednn_normalize(struct device *dev, struct shape s, const float *x, const d
     (void)dev;
 #pragma omp parallel for
     for (int64_t i = 0; i < (int64_t)s.n * s.c; i++) {
-        float m = (float)mean[i % s.c], d = (float)std[i % s.c];
+        double m = mean[i % s.c], d = std[i % s.c];
         for (int64_t p = i * pixels; p < (i + 1) * pixels; p++)
-            out[p] = (x[p] - m) / d;
+            out[p] = (float)((x[p] - m) / d);
     }
     return 0;
 }
