@@ -90,11 +90,12 @@ const struct spec_field spec_fields[] = {
     { "/dataset/test_path", FIELD_STRING, ALL, "null", 1, 4096, NULL, true, "characters",
       "Where the test data lie, as path. null: found inside path by the rule of the format." },
     { "/dataset/train_limit", FIELD_INT, ALL, "null", 1, INT_TOP, NULL, true, "images",
-      "Use only that many training images. null: all." },
+      "Use only that many training images, the held-out ones included. null: all." },
     { "/dataset/test_limit", FIELD_INT, ALL, "null", 1, INT_TOP, NULL, true, "images",
       "Use only that many test images. null: all." },
     { "/dataset/validation", FIELD_REAL, ALL, "0.1", 0.001, 0.9, NULL, false, "part of the training data",
-      "How much is held out under the validation protocol." },
+      "How much is held out under the validation protocol; the same images for every seed, and whatever train_limit, "
+      "which only makes both parts smaller." },
     { "/dataset/split", FIELD_ENUM, ALL, "null", 0, 0, "train|validation|test", true, "",
       "What mrc, interpolate and evaluate look at. null: what fits the kind and the protocol, as always in the steps "
       "of rift." },

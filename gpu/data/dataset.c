@@ -1,13 +1,17 @@
 /* How do files become the examples a job sees?
  *
  *   reader->open   count, labels          (one file set: train, or test)
- *   choose         limit, validation      (from the count alone; same for every seed)
+ *   choose         validation, limit      (from the count alone; same for every seed)
  *   reader->load   the chosen pixels, fitted to the model's input
  *
  * Surprising: the subsets are drawn with key 0 and not with the job's seed. A
  * train job and the interpolation that judges its weights are different jobs,
  * often with different seeds; were the held-out part drawn anew in each, one
- * would judge by what the other has trained on. */
+ * would judge by what the other has trained on. For the same reason it is drawn
+ * from the whole file set and before any limit:
+ *
+ *   all -> validation part -> as much of it as goes with the limit
+ *       -> the rest        -> the limited training set */
 #include "gpu/data/reader.h"
 
 #include "gpu/backend/philox.h"
@@ -25,7 +29,7 @@ static const struct reader *const readers[] = {
 };
 
 /* What is drawn under RANDOM_SPLIT; part of the meaning of a limit, never renumber. */
-enum { DRAW_TRAIN_LIMIT, DRAW_VALIDATION, DRAW_TEST_LIMIT };
+enum { DRAW_TRAIN_LIMIT, DRAW_VALIDATION, DRAW_TEST_LIMIT, DRAW_VALIDATION_LIMIT };
 
 /* ---- choosing ------------------------------------------------------------------ */
 
@@ -67,49 +71,70 @@ static void choice_done(struct choice *choice)
     free(choice->held_out);
 }
 
+static int limited(int total, int limit)
+{
+    return limit > 0 && limit < total ? limit : total;
+}
+
+/* Room for `total` ids each, and all of them in *ret_all. */
+static int choice_open(int total, struct choice *ret, int32_t **ret_all, struct fault *why)
+{
+    size_t bytes = (size_t)total * sizeof(int32_t);
+
+    *ret = (struct choice){ .id = malloc(bytes), .held_out = malloc(bytes) };
+    *ret_all = malloc(bytes);
+    if (!ret->id || !ret->held_out || !*ret_all)
+        return fault_set(why, -ENOMEM, "no memory to choose among %d examples", total);
+    for (int i = 0; i < total; i++)
+        (*ret_all)[i] = i;
+    return 0;
+}
+
+/* A limited set of which nothing is held out. */
 static int choose(uint32_t what, int total, int limit, struct choice *ret, struct fault *why)
 {
-    int count = limit > 0 && limit < total ? limit : total;
-    int32_t *all = malloc(total * sizeof(*all));
-    int r;
+    int32_t *all;
+    int r = choice_open(total, ret, &all, why);
 
-    *ret =
-        (struct choice){ .id = malloc(total * sizeof(*all)), .held_out = malloc(total * sizeof(*all)), .count = count };
-    if (all && ret->id && ret->held_out) {
-        for (int i = 0; i < total; i++)
-            all[i] = i;
-        r = draw(what, all, total, count, ret->id, NULL, why);
-    } else {
-        r = fault_set(why, -ENOMEM, "no memory to choose among %d examples", total);
-    }
+    ret->count = limited(total, limit);
+    if (r == 0)
+        r = draw(what, all, total, ret->count, ret->id, NULL, why);
     free(all);
     return r;
 }
 
-/* Move `part` of the chosen ones to held_out. */
-static int hold_out(const char *name, double part, struct choice *choice, struct fault *why)
+static int part_of(double part, int count)
 {
-    int total = choice->count;
-    long wanted = lrint(part * total);
-    int count = wanted < 1 ? 1 : (int)wanted;
+    long wanted = lrint(part * count);
 
-    if (count >= total)
-        return fault_set(why, -EINVAL,
-                         "%s: holding out %d of %d training examples for validation leaves none to train on", name,
-                         count, total);
-    int32_t *rest = malloc(total * sizeof(*rest));
-    int r = rest ? draw(DRAW_VALIDATION, choice->id, total, count, choice->held_out, rest, why)
-                 : fault_set(why, -ENOMEM, "no memory to choose among %d examples", total);
+    return wanted < 1 ? 1 : (int)wanted;
+}
 
-    if (r < 0) {
-        free(rest);
-        return r;
-    }
-    free(choice->id);
-    choice->id = rest;
-    choice->count = total - count;
-    choice->held_out_count = count;
-    return 0;
+/* A limited set of which `part` is held out. Whatever the limit, what one job
+ * holds out no job of the same part trains on. */
+static int choose_apart(const char *name, int total, int limit, double part, struct choice *ret, struct fault *why)
+{
+    int count = limited(total, limit), held_out = part_of(part, count), pool = part_of(part, total);
+    int32_t *all, *apart = malloc((size_t)total * sizeof(*apart)), *rest = malloc((size_t)total * sizeof(*rest));
+    int r = choice_open(total, ret, &all, why);
+
+    if (r == 0 && (!apart || !rest))
+        r = fault_set(why, -ENOMEM, "no memory to choose among %d examples", total);
+    if (r == 0 && held_out >= count)
+        r = fault_set(why, -EINVAL, "%s: holding out %d of %d training examples for validation leaves none to train on",
+                      name, held_out, count);
+    ret->count = count - held_out;
+    ret->held_out_count = held_out;
+    if (r == 0)
+        r = draw(DRAW_VALIDATION, all, total, pool, apart, rest, why);
+    if (r == 0)
+        r = draw(DRAW_VALIDATION_LIMIT, apart, pool, held_out, ret->held_out, NULL, why);
+    if (r == 0)
+        r = draw(DRAW_TRAIN_LIMIT, rest, total - pool, ret->count, ret->id, NULL, why);
+    free(all);
+    free(apart);
+    free(rest);
+    return r;
 }
 
 /* ---- the whole data set -------------------------------------------------------- */
@@ -159,10 +184,9 @@ static int train_load(const struct reader *reader, const struct file_set *set, c
                       struct fault *why)
 {
     struct choice choice;
-    int r = choose(DRAW_TRAIN_LIMIT, set->count, spec->train_limit, &choice, why);
+    int r = holds_out ? choose_apart(set->name, set->count, spec->train_limit, spec->validation, &choice, why)
+                      : choose(DRAW_TRAIN_LIMIT, set->count, spec->train_limit, &choice, why);
 
-    if (r == 0 && holds_out)
-        r = hold_out(set->name, spec->validation, &choice, why);
     if (r == 0 && wants.train)
         r = examples_load(reader, set, input, choice.id, choice.count, &ret->train, why);
     if (r == 0 && wants.validation && holds_out)

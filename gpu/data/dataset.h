@@ -33,11 +33,12 @@ struct dataset {
 };
 
 /* Load the splits that are wanted. Limits take an evenly random subset that
- * depends only on the number of examples, in stored order; under
- * PROTOCOL_VALIDATION `spec->validation` of the (limited) training examples
- * become `validation`, chosen the same way for every job and seed, so that no
- * job trains on what another one judges by. input is [C,H,W] of the model;
- * num_classes bounds the labels. */
+ * depends only on the number of examples, in stored order. Under
+ * PROTOCOL_VALIDATION `spec->validation` of all training examples are set apart,
+ * the same ones for every job, seed and limit, so that no job trains on what
+ * another one judges by; train_limit is then of both together: `validation` is
+ * that part of it, taken from what is set apart, `train` the rest of it, taken
+ * from the rest. input is [C,H,W] of the model; num_classes bounds the labels. */
 struct dataset_wants {
     bool train, validation, test;
 };

@@ -36,7 +36,7 @@ static void check_examples(const struct examples *examples)
     }
 }
 
-static void splits_divide_the_limited_set(void)
+static void splits_are_disjoint(void)
 {
     static const struct {
         int limit, total;
@@ -60,17 +60,35 @@ static void splits_divide_the_limited_set(void)
         check_examples(&split.validation);
         check_examples(&whole.train);
         check_examples(&whole.test);
-        for (int i = 0; i < whole.train.count; i++)
-            seen[whole.train.id[i]] = 1;
         for (int i = 0; i < split.train.count; i++)
-            CHECK_INT(seen[split.train.id[i]]--, 1);
+            CHECK_INT(seen[split.train.id[i]]++, 0);
         for (int i = 0; i < split.validation.count; i++)
-            CHECK_INT(seen[split.validation.id[i]]--, 1);
-        for (int i = 0; i < STORED; i++)
-            CHECK_INT(seen[i], 0);
+            CHECK_INT(seen[split.validation.id[i]]++, 0);
         dataset_done(&split);
         dataset_done(&whole);
     }
+    check_rmdir(dir);
+}
+
+/* A job with one limit may be judged by a job with another. */
+static void limits_never_mix_the_splits(void)
+{
+    static const int limits[] = { 0, 8, 30, 100, 199 };
+    char *dir = stored();
+    bool trains[STORED] = { false }, judges[STORED] = { false };
+
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        struct dataset data = open_with(dir, limits[i], 0.25, PROTOCOL_VALIDATION, ALL);
+
+        for (int k = 0; k < data.train.count; k++)
+            trains[data.train.id[k]] = true;
+        for (int k = 0; k < data.validation.count; k++)
+            judges[data.validation.id[k]] = true;
+        dataset_done(&data);
+    }
+    for (int id = 0; id < STORED; id++)
+        if (trains[id] && judges[id])
+            CHECK_FAIL("example %d is trained on with one limit and judges with another", id);
     check_rmdir(dir);
 }
 
@@ -78,7 +96,7 @@ static void splits_divide_the_limited_set(void)
  * the same images for ever. */
 static void the_choice_never_changes(void)
 {
-    static const int train[] = { 26, 29, 42, 136, 170, 185 }, validation[] = { 138, 169 },
+    static const int train[] = { 38, 52, 63, 140, 184, 188 }, validation[] = { 53, 129 },
                      test[] = { 8, 23, 56, 64, 163, 166, 188, 195 };
     char *dir = stored();
     struct dataset data = open_with(dir, 8, 0.25, PROTOCOL_VALIDATION, ALL);
@@ -144,7 +162,8 @@ static void nothing_left_to_train_on_is_an_error(void)
 }
 
 static const struct check_case cases[] = {
-    { "train and validation are disjoint and together the limited training set", splits_divide_the_limited_set },
+    { "train and validation are disjoint and together as many as the limit says", splits_are_disjoint },
+    { "what one limit holds out no other limit trains on", limits_never_mix_the_splits },
     { "a limit means the same images for ever", the_choice_never_changes },
     { "which splits are wanted does not change what is in them", what_is_wanted_changes_nothing },
     { "a limited subset is spread over the whole file", a_subset_is_spread_evenly },
