@@ -204,23 +204,42 @@ int engine_run(const char *dir, const volatile sig_atomic_t *stop, void (*progre
     return (int)code;
 }
 
-int engine_check(const char *dir, struct fault *why)
+/* spec: what reading the spec has come to. */
+static enum worker_exit check_do(struct run *run, int spec, struct fault *why)
 {
-    struct run run = { .dir = dir, .check_only = true, .now_ms = wall_ms, .steady_ms = steady_ms };
     json_t *result = NULL;
-    int r = spec_read(&run);
+    int r = spec < 0 ? spec : job_do(run, &result);
 
-    if (r == 0)
-        r = job_do(&run, &result);
     json_decref(result);
     if (r == -ECANCELED)
         r = 0;
     if (r < 0) {
-        run_blame(&run, FAILURE_INTERNAL, r);
-        fault_set(why, r, "%s", *run.why.message ? run.why.message : strerror(-r));
+        run_blame(run, FAILURE_INTERNAL, r);
+        fault_set(why, r, "%s", *run->why.message ? run->why.message : strerror(-r));
     }
-    run_close(&run);
-    return r < 0 ? (int)failures[run.failure].exit : WORKER_FINISHED;
+    run_close(run);
+    return r < 0 ? failures[run->failure].exit : WORKER_FINISHED;
+}
+
+int engine_check(const char *dir, struct fault *why)
+{
+    struct run run = { .dir = dir, .check_only = true, .now_ms = wall_ms, .steady_ms = steady_ms };
+
+    return (int)check_do(&run, spec_read(&run), why);
+}
+
+int spec_check(const char *dir, const json_t *spec, struct fault *why)
+{
+    struct run run = { .dir = dir, .check_only = true, .now_ms = wall_ms, .steady_ms = steady_ms };
+    struct spec_errors *errors = calloc(1, sizeof(*errors));
+    int r = errors ? spec_from_json(spec, &run.spec, errors) : -ENOMEM;
+
+    if (r == -EINVAL)
+        fault_set(&run.why, r, "%s: %s", errors->list[0].pointer, errors->list[0].message);
+    if (r == 0)
+        r = spec_hash(&run);
+    free(errors);
+    return (int)check_do(&run, run_blame(&run, FAILURE_BAD_SPEC, r), why);
 }
 
 json_t *engine_devices(void)

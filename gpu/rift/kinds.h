@@ -15,4 +15,7 @@ int interpolation(struct run *run, json_t **ret_result);
 int evaluation(struct run *run, json_t **ret_result);
 int pipeline(struct run *run, json_t **ret_result);
 
+/* engine_check of a spec that lies nowhere, with paths seen from DIR. (engine.c) */
+int spec_check(const char *dir, const json_t *spec, struct fault *why);
+
 #endif

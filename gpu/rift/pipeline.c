@@ -150,38 +150,42 @@ static int step_run(struct step *step, json_t **ret_result)
     return r;
 }
 
-/* A check sees the first step as it would run; the others need its results. */
+/* A check sees the first step as it would run, from where the rift spec lies, because nothing may
+ * be written; the others need its results. */
 static int first_step_check(struct step *step)
 {
-    char *dir = NULL;
-    int r = step_prepare(step, &dir);
+    struct run *run = step->run;
+    int r = spec_refs(step->specs[0], reference_resolve, step);
+    int code = r < 0 ? WORKER_FINISHED : spec_check(run->dir, step->specs[0], &run->why);
 
-    if (r == 0) {
-        int code = engine_check(dir, &step->run->why);
-
-        if (code != WORKER_FINISHED) {
-            step->run->failure = code == WORKER_BAD_INPUT ? FAILURE_BAD_DATA : FAILURE_INTERNAL;
-            r = -EINVAL;
-        }
+    if (code != WORKER_FINISHED) {
+        run->failure = code == WORKER_BAD_INPUT ? FAILURE_BAD_DATA : FAILURE_INTERNAL;
+        r = -EINVAL;
     }
-    free(dir);
     return r < 0 ? r : -ECANCELED;
+}
+
+static int folder_make(struct run *run)
+{
+    char *folder = run_path(run, "steps");
+    int r = 0;
+
+    if (!folder || (mkdir(folder, 0777) < 0 && errno != EEXIST))
+        r = fault_set(&run->why, -errno, "%s/steps: %s", run->dir, strerror(errno));
+    free(folder);
+    return r;
 }
 
 int pipeline(struct run *run, json_t **ret_result)
 {
     struct step step = { .run = run };
     json_t *results[RIFT_STEPS] = { NULL };
-    char *folder = run_path(run, "steps");
     int r = rift_expand(&run->spec, step.specs);
 
     if (r < 0)
         run_fail(run, FAILURE_BAD_SPEC, "the spec of a step can't be made: %s", strerror(-r));
-    else if (!folder || (mkdir(folder, 0777) < 0 && errno != EEXIST))
-        r = fault_set(&run->why, -errno, "%s/steps: %s", run->dir, strerror(errno));
-    free(folder);
-    if (r == 0 && run->check_only)
-        r = first_step_check(&step);
+    else
+        r = run->check_only ? first_step_check(&step) : folder_make(run);
     if (r == 0)
         r = run_event(run, "started",
                       json_pack("{s:s, s:s, s:I, s:s}", "version", RIFT_VERSION, "spec_sha256", run->spec_sha256,

@@ -184,9 +184,18 @@ static void check_runs_nothing(void)
     lab_theta();
     char *good = lab_job("check-good", "{'kind':'mrc','model':{'weights':'../theta/artifacts/best.safetensors'}}");
     char *bad = lab_job("check-bad", "{'kind':'mrc','model':{'weights':'nowhere.safetensors'}}");
+    char *whole = lab_job("check-whole", "{'kind':'rift','model':{'weights':'../theta/artifacts/best.safetensors'}}");
+    char *wrong = lab_job("check-wrong", "{'kind':'rift','model':{'weights':'nowhere.safetensors'}}");
     char path[4096];
     struct stat st;
 
+    CHECK_INT(engine_check(whole, &why), WORKER_FINISHED);
+    CHECK_INT(engine_check(wrong, &why), WORKER_BAD_INPUT);
+    CHECK_HOLDS(why.message, "nowhere.safetensors");
+    snprintf(path, sizeof(path), "%s/steps", whole);
+    CHECK(stat(path, &st) < 0);
+    free(whole);
+    free(wrong);
     CHECK_INT(engine_check(good, &why), WORKER_FINISHED);
     CHECK_INT(engine_check(bad, &why), WORKER_BAD_INPUT);
     CHECK_HOLDS(why.message, "nowhere.safetensors");
