@@ -183,24 +183,36 @@ static void batch_size_is_not_heard(void)
     CHECK_NEAR(accuracy[1], accuracy[0], 1e-9);
 }
 
+/* Adversarially trained, 12 epochs: a model that tells the classes apart. Its result. */
+static json_t *learned(void)
+{
+    static json_t *result;
+
+    if (!result) {
+        char *dir = lab_job("learn", "{'kind':'train','train':{'epochs':12},'optimizer':{'lr':0.05},'augment':'none',"
+                                     " 'attack':{'steps':3,'epsilon':'2/255','step_size':'1/255'}}");
+        result = lab_result(dir);
+        free(dir);
+    }
+    return result;
+}
+
+/* A random start far away and one step back: each run fails on some examples, together on more. */
 static void restarts_have_two_numbers(void)
 {
-    lab_theta();
+    learned();
     char *dir =
-        lab_job("restarts", "{'kind':'evaluate','model':{'weights':'../theta/artifacts/best.safetensors'},"
-                            " 'evaluate':{'attacks':[{'steps':1,'restarts':4,'epsilon':0.1,'step_size':0.02}]}}");
+        lab_job("restarts", "{'kind':'evaluate','model':{'weights':'../learn/artifacts/best.safetensors'},"
+                            " 'evaluate':{'attacks':[{'steps':1,'restarts':12,'epsilon':0.5,'step_size':0.05}]}}");
     json_t *result = lab_result(dir), *row = json_array_get(json_object_get(result, "attacks"), 0);
     json_t *runs = json_object_get(row, "runs"), *one;
     double worst = 2;
     size_t i;
 
-    CHECK_INT(json_array_size(runs), 4);
+    CHECK_INT(json_array_size(runs), 12);
     json_array_foreach(runs, i, one) worst = fmin(worst, lab_number(one, "accuracy"));
-    /* Each run starts elsewhere: four times one stream would be one run. */
-    for (i = 1; i < json_array_size(runs); i++)
-        CHECK(lab_number(json_array_get(runs, i), "loss") != lab_number(json_array_get(runs, 0), "loss"));
     CHECK_NEAR(lab_number(row, "accuracy"), worst, 1e-12);
-    CHECK(lab_number(row, "worst_case_accuracy") <= worst);
+    CHECK(lab_number(row, "worst_case_accuracy") < worst); /* by 5 of 40 examples */
     json_decref(result);
     free(dir);
 }
@@ -209,15 +221,11 @@ static void restarts_have_two_numbers(void)
 
 static void training_learns(void)
 {
-    char *dir = lab_job("learn", "{'kind':'train','train':{'epochs':12},'optimizer':{'lr':0.05},'augment':'none',"
-                                 " 'attack':{'steps':3,'epsilon':'2/255','step_size':'1/255'}}");
-    json_t *result = lab_result(dir);
+    json_t *result = learned();
 
     /* Four classes that differ in brightness by more than the attack can move it: chance is 0.25. */
     CHECK(lab_number(result, "clean_accuracy") > 0.9);
     CHECK(lab_number(result, "robust_accuracy") > 0.8);
-    json_decref(result);
-    free(dir);
 }
 
 static void untouched(const char *dir, const char *module, bool statistics_move)
