@@ -212,6 +212,9 @@ static void restarts_have_two_numbers(void)
     CHECK_INT(json_array_size(runs), 12);
     json_array_foreach(runs, i, one) worst = fmin(worst, lab_number(one, "accuracy"));
     CHECK_NEAR(lab_number(row, "accuracy"), worst, 1e-12);
+    /* Each run starts elsewhere: twelve times one stream would be one run. */
+    for (i = 1; i < json_array_size(runs); i++)
+        CHECK(lab_number(json_array_get(runs, i), "loss") != lab_number(json_array_get(runs, 0), "loss"));
     CHECK(lab_number(row, "worst_case_accuracy") < worst); /* by 5 of 40 examples */
     json_decref(result);
     free(dir);
