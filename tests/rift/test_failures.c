@@ -89,7 +89,17 @@ static void unknown_device(void)
     check_failure("device", "{'kind':'train','device':'cuda:7'}", WORKER_DEVICE_LOST, "device_lost", "cuda:7");
 }
 
-/* The same, allowed only so much memory, so that it is the same on every machine. */
+static bool limits_work(void)
+{
+#ifdef RIFT_SANITIZED
+    printf("skipped: a sanitizer's own memory doesn't fit a limit\n");
+    return false;
+#else
+    return true;
+#endif
+}
+
+/* lab_run, allowed only so much memory, so that it is the same on every machine. */
 static int run_with_little(const char *dir, const char *how, size_t bytes)
 {
     struct rlimit before, little;
@@ -105,9 +115,8 @@ static int run_with_little(const char *dir, const char *how, size_t bytes)
 
 static void too_large(void)
 {
-#ifdef RIFT_SANITIZED
-    printf("skipped: a sanitizer's own memory doesn't fit a limit\n");
-#else
+    if (!limits_work())
+        return;
     char *dir = lab_job("large", "{'kind':'train','train':{'epochs':1},'model':{'width':64}}");
     int code = run_with_little(dir, "run", 160 << 20);
     json_t *last = lab_last(dir), *all = lab_events(dir);
@@ -119,18 +128,15 @@ static void too_large(void)
     json_decref(last);
     json_decref(all);
     free(dir);
-#endif
 }
 
-/* Jobs that store activations, in the least memory in which a check passes (which has no journal;
- * otherwise they are the same). (The model is large
- * enough for them to be tens of MB.) Where there is little memory less is stored, and no number
- * changes. */
+/* Jobs that store activations (the model is large enough for tens of MB of them), in the least
+ * memory in which a check passes; a check has no journal, otherwise it takes what the job takes.
+ * Where there is little memory less is stored, and no number changes. */
 static void checked_means_it_fits(void)
 {
-#ifdef RIFT_SANITIZED
-    printf("skipped: a sanitizer's own memory doesn't fit a limit\n");
-#else
+    if (!limits_work())
+        return;
     static const char *const specs[] = {
         "{'kind':'mrc','attack':null,'model':{'width':32,'weights':'../wide/artifacts/best.safetensors'},"
         " 'mrc':{'steps':1,'modules':['layer1.0.conv2','layer1.1.conv2','linear']}}",
@@ -175,7 +181,6 @@ static void checked_means_it_fits(void)
         free(dir);
         free(tight);
     }
-#endif
 }
 
 static void check_runs_nothing(void)
