@@ -69,49 +69,6 @@ int handle_problem(const struct request *request, struct answer *answer)
 
 /* ---- fields ---- */
 
-static const char *const type_names[] = {
-    [FIELD_BOOL] = "bool",
-    [FIELD_INT] = "int",
-    [FIELD_REAL] = "real",
-    [FIELD_PIXEL] = "pixel",
-    [FIELD_STRING] = "string",
-    [FIELD_ENUM] = "enum",
-    [FIELD_INT_LIST] = "int-list",
-    [FIELD_REAL_LIST] = "real-list",
-    [FIELD_STRING_LIST] = "string-list",
-    [FIELD_WEIGHTS] = "weights",
-    [FIELD_MODULES] = "modules",
-    [FIELD_ATTACK] = "attack",
-    [FIELD_ATTACK_LIST] = "attack-list",
-    [FIELD_OBJECT] = "object",
-};
-
-/* "a|b" -> ["a", "b"]; null for NULL. */
-static json_t *values_json(const char *values)
-{
-    if (!values)
-        return json_null();
-    json_t *list = json_array();
-    for (; *values; values += strcspn(values, "|"), values += *values == '|')
-        json_array_append_new(list, json_stringn(values, strcspn(values, "|")));
-    return list;
-}
-
-static json_t *field_json(const struct spec_field *field)
-{
-    json_t *kinds = json_array();
-    bool ranged = field->min != field->max;
-
-    for (int kind = 0; kind < JOB_KIND_COUNT; kind++)
-        if (field->kinds & 1u << kind)
-            json_array_append_new(kinds, json_string(job_kinds[kind].name));
-    return json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:b, s:s, s:s}", "pointer", field->pointer, "type",
-                     type_names[field->type], "kinds", kinds, "required", !field->fallback, "default",
-                     text_json(field->fallback), "min", ranged ? number_json(field->min) : json_null(), "max",
-                     ranged ? number_json(field->max) : json_null(), "values", values_json(field->values), "nullable",
-                     field->nullable, "unit", field->unit ? field->unit : "", "meaning", field->meaning);
-}
-
 int handle_fields(const struct request *request, struct answer *answer)
 {
     json_t *kinds = json_array(), *fields = json_array();
@@ -121,7 +78,7 @@ int handle_fields(const struct request *request, struct answer *answer)
         json_array_append_new(kinds, json_pack("{s:s, s:s, s:s?}", "name", job_kinds[i].name, "title",
                                                job_kinds[i].title, "weights", job_kinds[i].weights));
     for (int i = 0; i < spec_field_count; i++)
-        json_array_append_new(fields, field_json(&spec_fields[i]));
+        json_array_append_new(fields, spec_field_json(&spec_fields[i]));
     return answer_json(answer, 200, json_pack("{s:o, s:o}", "kinds", kinds, "fields", fields));
 }
 

@@ -3,7 +3,6 @@
  * The field table of job/, for people. Never written down a second time. */
 #include "cli/cli.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,49 +99,6 @@ static void print_field(const struct spec_field *field)
     print_wrapped(field->meaning, 4);
 }
 
-/* Words for programs, the same as GET /v1/fields says them. */
-static const char *const type_words[] = {
-    [FIELD_BOOL] = "bool",
-    [FIELD_INT] = "int",
-    [FIELD_REAL] = "real",
-    [FIELD_PIXEL] = "pixel",
-    [FIELD_STRING] = "string",
-    [FIELD_ENUM] = "enum",
-    [FIELD_INT_LIST] = "int-list",
-    [FIELD_REAL_LIST] = "real-list",
-    [FIELD_STRING_LIST] = "string-list",
-    [FIELD_WEIGHTS] = "weights",
-    [FIELD_MODULES] = "modules",
-    [FIELD_ATTACK] = "attack",
-    [FIELD_ATTACK_LIST] = "attack-list",
-    [FIELD_OBJECT] = "object",
-};
-
-static json_t *values_json(const char *values)
-{
-    json_t *list = json_array();
-
-    for (; *values; values += strcspn(values, "|"), values += *values == '|')
-        json_array_append_new(list, json_stringn(values, strcspn(values, "|")));
-    return list;
-}
-
-static json_t *field_json(const struct spec_field *field)
-{
-    bool ranged = field->min != field->max && isfinite(field->min) && isfinite(field->max);
-    json_t *kinds = json_array();
-
-    for (int kind = 0; kind < JOB_KIND_COUNT; kind++)
-        if (field->kinds & 1u << kind)
-            json_array_append_new(kinds, json_string(job_kinds[kind].name));
-    return json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:b, s:s, s:s}", "pointer", field->pointer, "type",
-                     type_words[field->type], "kinds", kinds, "required", !field->fallback, "default",
-                     field->fallback ? json_loads(field->fallback, JSON_DECODE_ANY, NULL) : json_null(), "min",
-                     ranged ? json_real(field->min) : json_null(), "max", ranged ? json_real(field->max) : json_null(),
-                     "values", field->values ? values_json(field->values) : json_null(), "nullable", field->nullable,
-                     "unit", field->unit ? field->unit : "", "meaning", field->meaning);
-}
-
 int command_fields(struct cli *cli)
 {
     unsigned wanted = (1u << JOB_KIND_COUNT) - 1;
@@ -161,7 +117,7 @@ int command_fields(struct cli *cli)
         if (!(spec_fields[i].kinds & wanted))
             continue;
         if (cli->json)
-            json_array_append_new(json_object_get(all, "fields"), field_json(&spec_fields[i]));
+            json_array_append_new(json_object_get(all, "fields"), spec_field_json(&spec_fields[i]));
         else
             print_field(&spec_fields[i]);
     }

@@ -260,6 +260,10 @@ struct spec_field {
 extern const struct spec_field spec_fields[];
 extern const int spec_field_count;
 
+/* A row for programs: {"pointer","type","kinds","required","default","min","max",
+ * "values","nullable","unit","meaning"}. New reference; NULL: out of memory. */
+json_t *spec_field_json(const struct spec_field *field);
+
 /* A `rift` spec as the five specs of its steps, in order train, mrc, finetune,
  * interpolate, evaluate. Weights references name the steps by their index as
  * {"job": "step:0"} and so on; the caller puts the real ids in. Each is a
