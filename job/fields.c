@@ -58,7 +58,7 @@ const struct spec_field spec_fields[] = {
     { "/batch_size", FIELD_INT, ALL, "128", 1, 65536, NULL, false, "images",
       "Images of one step; the last, smaller batch is kept." },
     { "/threads", FIELD_INT, ALL, "0", 0, 1024, NULL, false, "threads",
-      "CPU threads of the worker; 0: as many as it may use." },
+      "CPU threads of the worker; 0, or more than it has processors for: as many as it may use." },
     { "/checkpoint_every_s", FIELD_REAL, ALL, "60", 0, 86400, NULL, false, "seconds",
       "Time between two checkpoints inside an epoch; 0: only at the end of epochs, modules, alphas and attacks." },
     { "/protocol", FIELD_ENUM, ALL, "\"validation\"", 0, 0, "validation|paper", false, "",

@@ -211,7 +211,8 @@ extern const struct backend backend_onednn;
  * device "auto". `ref` is never chosen by "auto". */
 extern const struct backend *const backends[];
 
-/* Open "auto", "cpu", "ref", ... with so many threads (0: all allowed ones).
+/* Open "auto", "cpu", "ref", ... with so many threads (0, or more than there are
+ * processors for: all allowed ones; describe says how many it became).
  * -ENODEV with words when there is no such device here. */
 int device_open(const char *name, int threads, struct device **ret, struct fault *why);
 void device_close(struct device *dev);

@@ -48,7 +48,7 @@ static int device_open_onednn(const char *id, int threads, struct device **ret, 
     if (!d)
         return fault_set(why, -ENOMEM, "cpu: out of memory");
     d->device.ops = &backend_onednn;
-    d->threads = threads > 0 ? threads : allowed_cpus();
+    d->threads = threads > 0 && threads < allowed_cpus() ? threads : allowed_cpus();
     mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* large memory that is freed goes back at once */
     omp_set_dynamic(0);
     omp_set_num_threads(d->threads);

@@ -64,6 +64,9 @@ static int device_begin(struct run *run)
     json_auto_t *about = run->ops->describe(run->dev);
     run->threads = (int)json_integer_value(json_object_get(about, "threads"));
     run->memory_bytes = (size_t)json_integer_value(json_object_get(about, "memory_bytes"));
+    if (run->resumed.threads && run->threads < run->resumed.threads)
+        run_log(run, "the checkpoint was made with %d threads; here are %d, so the last bits may differ",
+                run->resumed.threads, run->threads);
     if (run->threads < 1)
         run->threads = 1; /* a device that has no threads of its own */
     return 0;
