@@ -234,4 +234,7 @@ void print_table(const json_t *job)
         snprintf(chosen, sizeof(chosen), "%g", json_number_value(alpha));
     printf("module %s, alpha %s, chosen under the %s protocol\n", text_at(result, "module", "-"), chosen,
            text_at(result, "protocol", "-"));
+    if (json_is_number(alpha) && json_number_value(alpha) == 0)
+        printf("No point of the line kept robustness within the tolerance and had better clean accuracy, so AT's own "
+               "weights are kept.\n");
 }

@@ -168,6 +168,13 @@ class Tables(Case):
         self.assertIn("PGD-20 x5 accuracy      50.00 %     49.90 %     -0.10", out)
         self.assertIn("module layer4.1.conv2, alpha 0.7, chosen under the validation protocol", out)
 
+    def test_the_table_says_what_an_alpha_of_0_means(self):
+        kept = "No point of the line kept robustness within the tolerance and had better clean accuracy, so AT's own "
+        for alpha, says in ((0, True), (0.0, True), (0.1, False), (None, False)):
+            with self.serve("/none", {}, "rift", result={"module": "conv1", "alpha": alpha}) as server:
+                out, _ = self.run_ctl(0, "table", A, "--server", server.url)
+            self.assertEqual(kept in out, says, out)
+
     def test_an_unfinished_table_has_dashes_and_another_kind_has_none(self):
         with self.serve("/none", {}, "rift", result=None) as server:
             self.assertIn("-           -", self.run_ctl(0, "table", A, "--server", server.url)[0])
