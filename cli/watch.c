@@ -4,9 +4,10 @@
  *                 |  broken connection, riftd restarted: again from the last
  *                 +--event seen (Last-Event-ID), for as long as PATIENCE_MS
  *
- * Events are news in the order they happened; GET is the truth, asked for at
- * the start, after each broken connection and at the end, so that a missed or
- * unknown event can't leave a wrong picture. The watch ends with the stream's
+ * Events are news in the order they happened, from the job's first one on; GET
+ * is the truth, asked for at the start, after each broken connection and at the
+ * end, so that a missed or unknown event can't leave a wrong picture. Only the
+ * last GET adds lines: before, they would run ahead of the news. The watch ends with the stream's
  * `end` event, not with the first sign of an end: what was said before is
  * shown before. */
 #include "cli/watch.h"
@@ -70,12 +71,12 @@ static void take_progress(struct watch_step *step, const json_t *progress)
     step->eta_s = json_number_value(json_object_get(progress, "eta_s"));
 }
 
-static void take_state(struct watch *watch, struct watch_step *step, const char *state)
+static void say_state(struct watch *watch, struct watch_step *step)
 {
-    if (strcmp(step->state, state) == 0)
+    if (strcmp(step->said_state, step->state) == 0)
         return;
-    screen_say(&watch->screen, "%-11s  %s", step->kind, state);
-    copy(step->state, sizeof(step->state), state);
+    screen_say(&watch->screen, "%-11s  %s", step->kind, step->state);
+    copy(step->said_state, sizeof(step->said_state), step->state);
 }
 
 static void take_step(struct watch *watch, int place, const json_t *json)
@@ -84,7 +85,7 @@ static void take_step(struct watch *watch, int place, const json_t *json)
 
     copy(step->id, sizeof(step->id), text_at(json, "id", ""));
     copy(step->kind, sizeof(step->kind), text_at(json, "kind", ""));
-    take_state(watch, step, text_at(json, "state", "?"));
+    copy(step->state, sizeof(step->state), text_at(json, "state", "?"));
     take_progress(step, json_object_get(json, "progress"));
 }
 
@@ -131,7 +132,12 @@ static int refresh(struct watch *watch)
 
 static void see_state(struct watch *watch, struct watch_step *step, const json_t *event)
 {
-    take_state(watch, step, text_at(event, "state", step->state));
+    const char *state = text_at(event, "state", NULL);
+
+    if (!state)
+        return;
+    copy(step->state, sizeof(step->state), state);
+    say_state(watch, step);
 }
 
 static void see_progress(struct watch *watch, struct watch_step *step, const json_t *event)
@@ -308,6 +314,8 @@ int watch_job(struct cli *cli, const char *id)
     }
     if (r == CLI_OK) {
         take_job(&watch, job);
+        for (int i = 0; i < watch.job.step_count; i++)
+            say_state(&watch, &watch.job.steps[i]);
         watch.job.note[0] = '\0';
         screen_draw(&watch.screen, &watch.job, now_ms(), true);
         r = outcome_show(cli, job);

@@ -13,7 +13,7 @@ struct watch_step {
     double done, total, images_per_s, eta_s; /* total 0: unknown */
     json_t *numbers;                         /* newest value of each metric, by name */
     int64_t said_ms;                         /* plain output: when a line was last printed */
-    char said_phase[64];
+    char said_phase[64], said_state[16];
 };
 
 struct watch_job {

@@ -216,6 +216,17 @@ class Watching(Case):
             self.run_ctl(0, "watch", A, "--server", server.url)
         self.assertEqual(server.opened, [])
 
+    def test_every_state_is_said_once_in_the_order_of_the_events(self):
+        queued, running, succeeded = (event(number, "state", job=A, state=state)
+                                      for number, state in enumerate(("queued", "running", "succeeded"), 1))
+        for streams, states in (([queued + running + succeeded + END], ["running", "succeeded"]),
+                                ([queued, running + succeeded + END], ["running", "succeeded", "succeeded"]),
+                                ([b"", queued + running + END], ["running", "running", "succeeded"])):
+            with self.serve(streams, states) as server:
+                out, _ = self.run_ctl(0, "watch", A, "--server", server.url)
+            self.assertEqual([line.split()[1] for line in out.splitlines() if line.startswith("train ")],
+                             ["queued", "running", "succeeded"])
+
     def test_a_broken_stream_goes_on_after_the_last_whole_event(self):
         first = event(7, "metric", job=A, name="clean_accuracy", step=1, epoch=1, value=0.25)
         torn = event(8, "metric", job=A, name="clean_accuracy", step=2, epoch=2, value=0.5)
