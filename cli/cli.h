@@ -83,7 +83,8 @@ int server_get(struct cli *cli, json_t **ret, const char *format, ...) __attribu
 int url_add(char **url, const char *name, const char *value);
 /* Exit code for an answer that isn't 2xx; says what the problem document says. */
 int server_problem(const struct http_response *response, const char *what);
-/* The job that ID, or a unique beginning of it, names. */
+/* The job that ID, or a beginning of it, names; when that fits several, the only
+ * one among them that is nobody's step. */
 int server_job(struct cli *cli, const char *id, json_t **ret);
 
 /* ---- print.c: data for people ---- */

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ID_HELP "ID may be any unique beginning of a job's id."
+#define ID_HELP "ID may be any unique beginning of a job's id (steps of rift jobs stand back)."
 
 static const struct cli_option global_options[] = {
     { "json", NULL, "print the API's JSON instead of tables" },

@@ -17,6 +17,8 @@
 #define UUID_LENGTH   36
 #define PAGE_SIZE     200
 
+#define CANDIDATES_MOST 20 /* named when the beginning of an id fits several jobs */
+
 /* The first line of STATE/riftd.address. */
 static int read_address(const char *state, char **ret, struct fault *why)
 {
@@ -187,23 +189,70 @@ int url_add(char **url, const char *name, const char *value)
 
 struct search {
     const char *prefix;
-    char id[UUID_LENGTH + 1];
-    int found;
+    json_t *found; /* array of jobs */
 };
+
+static bool is_found(const struct search *search, const char *id)
+{
+    const json_t *job;
+    size_t i;
+
+    json_array_foreach(search->found, i, job)
+        if (strcmp(text_at(job, "id", ""), id) == 0)
+            return true;
+    return false;
+}
 
 static void search_list(struct search *search, const json_t *jobs)
 {
-    const json_t *job;
+    json_t *job;
     size_t i;
 
     json_array_foreach(jobs, i, job)
     {
         const char *id = text_at(job, "id", "");
-        if (strncasecmp(id, search->prefix, strlen(search->prefix)) != 0 || strcmp(id, search->id) == 0)
-            continue;
-        if (search->found++ == 0)
-            snprintf(search->id, sizeof(search->id), "%s", id);
+        if (strncasecmp(id, search->prefix, strlen(search->prefix)) == 0 && !is_found(search, id))
+            json_array_append(search->found, job);
     }
+}
+
+/* The one that is meant: the only one, or the only one that is nobody's step
+ * (a rift job's steps are made with it, and their ids begin like its own).
+ * NULL: nobody can tell. */
+static const json_t *search_meant(const struct search *search)
+{
+    const json_t *job, *meant = NULL;
+    size_t i;
+
+    if (json_array_size(search->found) == 1)
+        return json_array_get(search->found, 0);
+    json_array_foreach(search->found, i, job)
+    {
+        if (text_at(job, "parent", NULL))
+            continue;
+        if (meant)
+            return NULL;
+        meant = job;
+    }
+    return meant;
+}
+
+static int say_candidates(const struct search *search)
+{
+    size_t count = json_array_size(search->found), i;
+    const json_t *job;
+
+    cli_error(CLI_USAGE, "more than one job's id begins with %s:", search->prefix);
+    json_array_foreach(search->found, i, job)
+    {
+        if (i == CANDIDATES_MOST) {
+            fprintf(stderr, "  and %zu more\n", count - i);
+            break;
+        }
+        fprintf(stderr, "  %s  %-11s  %s\n", text_at(job, "id", "-"), text_at(job, "kind", "-"),
+                text_at(job, "label", ""));
+    }
+    return CLI_USAGE;
 }
 
 /* Look through every page of jobs, and through the steps of each rift job. */
@@ -230,26 +279,40 @@ static int search_all(struct cli *cli, struct search *search)
             search_list(search, json_object_get(steps, "jobs"));
         }
         snprintf(cursor, sizeof(cursor), "%s", text_at(page, "next", ""));
-    } while (*cursor && search->found < 2);
+    } while (*cursor);
+    return CLI_OK;
+}
+
+/* The whole id of the job that a beginning means. */
+static int search_id(struct cli *cli, const char *prefix, char ret[UUID_LENGTH + 1])
+{
+    json_auto_t *found = json_array();
+    struct search search = { prefix, found };
+    int r = search_all(cli, &search);
+
+    if (r != CLI_OK)
+        return r;
+    if (json_array_size(found) == 0)
+        return cli_error(CLI_NOT_FOUND, "no job's id begins with %s", prefix);
+    const json_t *job = search_meant(&search);
+    if (!job)
+        return say_candidates(&search);
+    snprintf(ret, UUID_LENGTH + 1, "%s", text_at(job, "id", ""));
     return CLI_OK;
 }
 
 int server_job(struct cli *cli, const char *id, json_t **ret)
 {
-    struct search search = { .prefix = id };
+    char whole[UUID_LENGTH + 1];
     size_t length = strlen(id);
 
     if (length == 0 || length > UUID_LENGTH || strspn(id, "0123456789abcdefABCDEF-") != length)
         return cli_error(CLI_NOT_FOUND, "\"%s\" is not the beginning of a job's id", id);
     if (length < UUID_LENGTH) {
-        int r = search_all(cli, &search);
+        int r = search_id(cli, id, whole);
         if (r != CLI_OK)
             return r;
-        if (search.found == 0)
-            return cli_error(CLI_NOT_FOUND, "no job's id begins with %s", id);
-        if (search.found > 1)
-            return cli_error(CLI_USAGE, "more than one job's id begins with %s", id);
-        id = search.id;
+        id = whole;
     }
     return server_get(cli, ret, "/v1/jobs/%s", id);
 }

@@ -55,6 +55,25 @@ class Reading(Case):
             self.assertIn("more than one", self.run_ctl(2, "show", "0190", *at)[1])
             self.assertIn("no job", self.run_ctl(5, "show", "dead", *at)[1])
 
+    def test_a_beginning_that_a_job_shares_with_its_steps_means_the_job(self):
+        rift, steps = job(A, "rift", label="mine"), [job(step_id(digit), kind, parent=A) for kind, digit in STEPS]
+        jobs = [rift, *steps]
+
+        def answer(http, method, path, body):
+            if path.startswith("/v1/jobs?"):
+                http.reply(200, {"jobs": steps if "parent=" in path else jobs, "next": None})
+            else:
+                http.reply(200, job(path.split("/")[-1]))
+
+        with Server(answer) as server:
+            at = ["--server", server.url, "--json"]
+            self.assertEqual(json.loads(self.run_ctl(0, "show", "0190", *at)[0])["id"], A)
+            jobs.insert(0, job(B, "evaluate", label="other"))
+            out, err = self.run_ctl(2, "show", "0190", *at)
+        self.assertEqual(out, "")
+        self.assertEqual([line.split() for line in err.splitlines()[1:]],
+                         [[B, "evaluate", "other"], [A, "rift", "mine"]] + [[step_id(digit), kind] for kind, digit in STEPS])
+
     def test_problem_documents_become_words_and_exit_codes(self):
         for status, code in ((400, 6), (404, 5), (409, 1), (413, 6), (415, 6), (422, 6), (500, 1), (503, 1)):
             with Server(lambda http, *_: http.problem(status, "because of that")) as server:
