@@ -81,8 +81,9 @@ int server_get(struct cli *cli, json_t **ret, const char *format, ...) __attribu
 /* Append "?name=value" or "&name=value", escaped; a NULL value changes nothing.
  * *url is grown; -ENOMEM frees it and leaves NULL. */
 int url_add(char **url, const char *name, const char *value);
-/* Exit code for an answer that isn't 2xx; says what the problem document says. */
-int server_problem(const struct http_response *response, const char *what);
+/* Exit code for an answer that isn't 2xx; says what the problem document says,
+ * and with --json prints it as well. */
+int server_problem(const struct cli *cli, const struct http_response *response, const char *what);
 /* The job that ID, or a beginning of it, names; when that fits several, the only
  * one among them that is nobody's step. */
 int server_job(struct cli *cli, const char *id, json_t **ret);

@@ -287,7 +287,7 @@ static int tail_more(struct cli *cli, const char *id, struct tail *tail)
         return cli_error(CLI_UNREACHABLE, "log: %s", why.message[0] ? why.message : strerror(-r));
     if (response.status / 100 == 2 || response.status == 416 || response.status == 404)
         return CLI_OK;
-    return server_problem(&response, "log");
+    return server_problem(cli, &response, "log");
 }
 
 int command_log(struct cli *cli)

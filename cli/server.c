@@ -113,13 +113,15 @@ static enum cli_exit exit_of_status(int status)
     return CLI_FAILED;
 }
 
-int server_problem(const struct http_response *response, const char *what)
+int server_problem(const struct cli *cli, const struct http_response *response, const char *what)
 {
     json_auto_t *problem = response->body ? json_loadb(response->body, response->size, 0, NULL) : NULL;
     const char *detail = text_at(problem, "detail", text_at(problem, "title", "no explanation"));
     json_t *error;
     size_t i;
 
+    if (cli->json && json_is_object(problem))
+        print_json(problem);
     cli_error(CLI_FAILED, "%s: %s (%d)", what, detail, response->status);
     json_array_foreach(json_object_get(problem, "errors"), i, error)
     {
@@ -147,7 +149,7 @@ int server_call(struct cli *cli, const char *method, const char *path, const jso
     if (r < 0)
         return cli_error(r == -ECONNREFUSED ? CLI_UNREACHABLE : CLI_FAILED, "%s", why.message);
     if (response.status / 100 != 2)
-        return server_problem(&response, cli->command->name);
+        return server_problem(cli, &response, cli->command->name);
     json_t *json = response.size ? json_loadb(response.body, response.size, JSON_DECODE_ANY, NULL) : NULL;
     if (response.size && !json)
         return cli_error(CLI_FAILED, "%s%s: the answer is not JSON; is this riftd?", http_base(cli->http), path);

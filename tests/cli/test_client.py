@@ -87,6 +87,16 @@ class Reading(Case):
         self.assertIn("  /train/epochs: too many\n", err)
         self.assertIn("  (whole document): no\n", err)
 
+    def test_json_of_a_refused_request_is_the_problem_document(self):
+        errors = [{"pointer": "/train/epochs", "message": "too many"}]
+        with Server(lambda http, *_: http.problem(422, "1 thing is wrong", errors)) as server:
+            at = ["submit", "--set", "kind=train", "--server", server.url]
+            out, err = self.run_ctl(6, *at, "--json")
+            self.assertEqual(self.run_ctl(6, *at)[0], "")
+        self.assertEqual(json.loads(out), {"type": "/problems/x", "title": "title", "status": 422,
+                                           "detail": "1 thing is wrong", "errors": errors})
+        self.assertIn("1 thing is wrong", err)
+
     def test_a_server_that_is_not_riftd_is_no_crash(self):
         for body in (b"<html>", b"", b"[]", b"7", b"{}"):
             with Server(lambda http, *_: http.reply(200, body, "text/html")) as server:
