@@ -61,6 +61,10 @@ bool cli_given(const struct cli *cli, const char *name);
 /* "riftctl: ..." on stderr; returns code. */
 int cli_error(enum cli_exit code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Unless --json says it already: one line on stderr that the job has nothing to
+ * show. No failure: CLI_OK. */
+int cli_nothing(const struct cli *cli, const json_t *job);
+
 /* ---- server.c: asking riftd ---- */
 
 /* Find the server (--server, $RIFTD_URL, --state DIR, $RIFTD_STATE, the

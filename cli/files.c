@@ -46,6 +46,8 @@ int command_artifacts(struct cli *cli)
         print_json(all);
         return CLI_OK;
     }
+    if (!json_array_size(artifacts))
+        return cli_nothing(cli, job);
     printf("%12s  %-16s  %s\n", "BYTES", "SHA-256", "NAME");
     json_array_foreach(artifacts, i, artifact)
         printf("%12" JSON_INTEGER_FORMAT "  %.16s  %s\n", json_integer_value(json_object_get(artifact, "size")),
@@ -235,7 +237,7 @@ int command_fetch(struct cli *cli)
         if (!found[n])
             return cli_error(CLI_NOT_FOUND, "fetch: the job has no artifact \"%s\"; `riftctl artifacts` lists them",
                              cli->arguments[n]);
-    return CLI_OK;
+    return json_array_size(artifacts) ? CLI_OK : cli_nothing(cli, job);
 }
 
 /* ---- the log ---- */
@@ -320,5 +322,5 @@ int command_log(struct cli *cli)
         r = server_get(cli, &job, "/v1/jobs/%s", id);
     }
     free(id);
-    return r;
+    return r == CLI_OK && tail.offset == 0 ? cli_nothing(cli, job) : r;
 }

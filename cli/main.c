@@ -88,6 +88,14 @@ int cli_error(enum cli_exit code, const char *format, ...)
     return code;
 }
 
+int cli_nothing(const struct cli *cli, const json_t *job)
+{
+    if (cli->json)
+        return CLI_OK;
+    return cli_error(CLI_OK, "%s: nothing there; the %s job is %s", cli->command->name, text_at(job, "kind", "?"),
+                     text_at(job, "state", "?"));
+}
+
 const char *cli_value(const struct cli *cli, const char *name, const char *fallback)
 {
     const char *value = fallback;

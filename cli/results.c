@@ -8,24 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* GET /v1/jobs/ID/WHAT of the job that the first argument names. */
-static int ask_about_job(struct cli *cli, const char *what, json_t **ret)
+/* The job that the first argument names, and GET /v1/jobs/ID/WHAT of it. */
+static int ask_about_job(struct cli *cli, const char *what, json_t **ret_job, json_t **ret)
 {
-    json_auto_t *job = NULL;
-    int r = server_job(cli, cli->arguments[0], &job);
+    int r = server_job(cli, cli->arguments[0], ret_job);
 
-    return r == CLI_OK ? server_get(cli, ret, "/v1/jobs/%s/%s", text_at(job, "id", ""), what) : r;
+    return r == CLI_OK ? server_get(cli, ret, "/v1/jobs/%s/%s", text_at(*ret_job, "id", ""), what) : r;
 }
 
 int command_modules(struct cli *cli)
 {
-    json_auto_t *answer = NULL;
-    int r = ask_about_job(cli, "modules", &answer);
+    json_auto_t *job = NULL, *answer = NULL;
+    int r = ask_about_job(cli, "modules", &job, &answer);
 
     if (r != CLI_OK)
         return r;
     if (cli->json)
         print_json(answer);
+    else if (!json_array_size(json_object_get(answer, "modules")))
+        return cli_nothing(cli, job);
     else
         print_modules(json_object_get(answer, "modules"), text_at(answer, "lowest", NULL));
     return CLI_OK;
@@ -33,13 +34,15 @@ int command_modules(struct cli *cli)
 
 int command_interpolation(struct cli *cli)
 {
-    json_auto_t *answer = NULL;
-    int r = ask_about_job(cli, "interpolation", &answer);
+    json_auto_t *job = NULL, *answer = NULL;
+    int r = ask_about_job(cli, "interpolation", &job, &answer);
 
     if (r != CLI_OK)
         return r;
     if (cli->json)
         print_json(answer);
+    else if (!json_array_size(json_object_get(answer, "points")))
+        return cli_nothing(cli, job);
     else
         print_interpolation(json_object_get(answer, "points"), json_object_get(answer, "chosen_alpha"));
     return CLI_OK;
@@ -67,26 +70,65 @@ static void print_points(const json_t *points)
                json_number_value(json_object_get(point, "epoch")), json_number_value(json_object_get(point, "value")));
 }
 
+/* The URL below a job of one curve, or, with a NULL name, of the list of them;
+ * free() it. NULL: out of memory. */
+static char *metrics_url(const struct cli *cli, const char *name)
+{
+    char *url = strdup("metrics");
+
+    url_add(&url, "name", name);
+    url_add(&url, "since", name ? cli_value(cli, "since", NULL) : NULL);
+    url_add(&url, "max_points", name ? cli_value(cli, "max-points", NULL) : NULL);
+    url_add(&url, "step", cli_value(cli, "step", NULL));
+    return url;
+}
+
+/* A curve without points: is there one of that name at all? */
+static int name_check(struct cli *cli, const char *name)
+{
+    json_auto_t *job = NULL, *answer = NULL;
+    char *what = metrics_url(cli, NULL);
+    const json_t *row;
+    size_t i;
+
+    if (!what)
+        return cli_error(CLI_FAILED, "out of memory");
+    int r = ask_about_job(cli, what, &job, &answer);
+    free(what);
+    if (r != CLI_OK)
+        return r;
+    const json_t *series = json_object_get(answer, "series");
+    if (!json_array_size(series))
+        return cli_nothing(cli, job);
+    json_array_foreach(series, i, row)
+        if (strcmp(text_at(row, "name", ""), name) == 0)
+            return CLI_OK;
+    cli_error(CLI_NOT_FOUND, "metrics: there is none called \"%s\"; there are:", name);
+    json_array_foreach(series, i, row)
+        fprintf(stderr, "  %s\n", text_at(row, "name", "-"));
+    return CLI_NOT_FOUND;
+}
+
 int command_metrics(struct cli *cli)
 {
     const char *name = cli->argument_count > 1 ? cli->arguments[1] : NULL;
-    char *what = strdup("metrics");
-    json_auto_t *answer = NULL;
+    json_auto_t *job = NULL, *answer = NULL;
+    char *what = metrics_url(cli, name);
 
-    url_add(&what, "name", name);
-    url_add(&what, "since", cli_value(cli, "since", NULL));
-    url_add(&what, "max_points", cli_value(cli, "max-points", NULL));
-    url_add(&what, "step", cli_value(cli, "step", NULL));
     if (!what)
         return cli_error(CLI_FAILED, "out of memory");
-    int r = ask_about_job(cli, what, &answer);
+    int r = ask_about_job(cli, what, &job, &answer);
     free(what);
+    if (r == CLI_OK && name && !json_array_size(json_object_get(answer, "points")))
+        r = name_check(cli, name);
     if (r != CLI_OK)
         return r;
     if (cli->json)
         print_json(answer);
     else if (name)
         print_points(json_object_get(answer, "points"));
+    else if (!json_array_size(json_object_get(answer, "series")))
+        return cli_nothing(cli, job);
     else
         print_series(json_object_get(answer, "series"));
     return CLI_OK;
@@ -106,5 +148,5 @@ int command_table(struct cli *cli)
         print_json(json_object_get(job, "result"));
     else
         print_table(job);
-    return CLI_OK;
+    return json_is_object(json_object_get(job, "result")) ? CLI_OK : cli_nothing(cli, job);
 }

@@ -211,6 +211,49 @@ class Tables(Case):
             self.run_ctl(2, "table", A, "--server", server.url)
 
 
+class Nothing(Case):
+    """A job that has just been handed in."""
+
+    def serve(self, kind="rift"):
+        def answer(http, method, path, body):
+            what = path.split("/")[4].split("?")[0] if path.count("/") > 3 else ""
+            if what == "log":
+                http.reply(200, b"", "text/plain")
+            elif what:
+                http.reply(200, {{"modules": "modules", "interpolation": "points", "artifacts": "artifacts",
+                                  "metrics": "points" if "name=" in path else "series"}[what]: []})
+            else:
+                http.reply(200, job(A, kind, "queued"))
+
+        return Server(answer)
+
+    def test_a_job_that_has_nothing_to_show_yet_says_so(self):
+        with self.serve() as server:
+            for command in (["modules"], ["interpolation"], ["metrics"], ["table"], ["log"], ["artifacts"], ["fetch"]):
+                out, err = self.run_ctl(0, command[0], A, *command[1:], "--server", server.url)
+                self.assertEqual(err, f"riftctl: {command[0]}: nothing there; the rift job is queued\n")
+                self.assertEqual(out != "", command == ["table"], out)
+            self.assertEqual(self.run_ctl(0, "modules", A, "--json", "--server", server.url)[1], "")
+
+    def test_a_curve_that_is_not_there_exits_5_and_names_those_there_are(self):
+        def answer(http, method, path, body):
+            if "name=" in path:
+                http.reply(200, {"points": []})
+            elif "/metrics" in path:
+                http.reply(200, {"series": [{"name": "train_loss", "count": 1}, {"name": "lr", "count": 1}]})
+            else:
+                http.reply(200, job(A))
+
+        with Server(answer) as server:
+            at = ["--server", server.url]
+            out, err = self.run_ctl(5, "metrics", A, "nonsense", *at)
+            self.assertEqual(out, "")
+            self.assertIn('"nonsense"', err)
+            self.assertTrue(err.endswith("\n  train_loss\n  lr\n"), err)
+            _, err = self.run_ctl(0, "metrics", A, "lr", "--since", "7", *at)
+            self.assertEqual(err, "")
+
+
 class Watching(Case):
     """A job of one step whose server lets go of the stream as a test wants."""
 
