@@ -3,6 +3,7 @@
  * The field table of job/, for people. Never written down a second time. */
 #include "cli/cli.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -82,13 +83,25 @@ static void print_values(const char *values)
     }
 }
 
+/* 2147483647, not 2.14748e+09. */
+static void print_bound(double bound)
+{
+    bool whole = fabs(bound) <= 9007199254740992.0 && bound == trunc(bound);
+
+    printf(whole ? "%.0f" : "%g", bound);
+}
+
 static void print_field(const struct spec_field *field)
 {
     printf("%s\n    %s", field->pointer, type_names[field->type]);
     if (field->type == FIELD_ENUM && field->values)
         print_values(field->values);
-    if (has_range(field))
-        printf(", %g to %g", field->min, field->max);
+    if (has_range(field)) {
+        printf(", ");
+        print_bound(field->min);
+        printf(" to ");
+        print_bound(field->max);
+    }
     if (field->unit && *field->unit)
         printf(" (%s)", field->unit);
     if (field->nullable)

@@ -93,9 +93,10 @@ enum cli_exit outcome_exit(const json_t *job)
 static void say_error(const json_t *job)
 {
     const json_t *error = json_object_get(job, "error");
+    enum cli_exit code = outcome_exit(job);
 
-    cli_error(outcome_exit(job), "the job %s%s%s", text_at(job, "state", "?"), json_is_object(error) ? ": " : "",
-              text_at(error, "message", ""));
+    cli_error(code, "the job %s%s%s%s", code == CLI_CANCELLED ? "was " : "", text_at(job, "state", "?"),
+              json_is_object(error) ? ": " : "", text_at(error, "message", ""));
 }
 
 int outcome_show(struct cli *cli, const json_t *job)

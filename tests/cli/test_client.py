@@ -280,8 +280,8 @@ class Watching(Case):
             with self.serve([event(1, "state", job=A, state=state) + END], ["running", state],
                             error={"code": "x", "message": "no such file"} if state == "failed" else None) as server:
                 _, err = self.run_ctl(code, "watch", A, "--server", server.url)
-            if state == "failed":
-                self.assertIn("no such file", err)
+            self.assertIn({"succeeded": "", "failed": "the job failed: no such file",
+                           "cancelled": "the job was cancelled"}[state], err)
 
     def test_a_job_that_ended_long_ago_is_not_waited_for(self):
         with self.serve([b""], ["succeeded"]) as server:

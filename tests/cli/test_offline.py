@@ -151,6 +151,11 @@ class Unreachable(Case):
             self.run_ctl(0, "fields", "--state", state)
             self.run_ctl(0, "submit", "--state", state, "--dry-run", *RIFT)
 
+    def test_the_bounds_of_fields_are_written_out(self):
+        out, _ = self.run_ctl(0, "fields")
+        self.assertIn(" to 2147483647", out)
+        self.assertNotRegex(out, r"\de\+\d")
+
     def test_a_proxy_of_the_environment_is_not_asked_for_loopback(self):
         _, err = self.run_ctl(4, "list", *NOBODY, env={"http_proxy": "http://127.0.0.1:2"})
         self.assertNotIn("127.0.0.1:2", err)
