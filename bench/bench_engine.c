@@ -131,7 +131,7 @@ static void ascend(struct bench *b, int module, bool *wanted)
     const struct backend *ops = b->dev->ops;
     const struct tensor_info *info = &b->model->tensors[b->model->modules[module].weight];
     float *theta = weights_at(b->weights, b->model->modules[module].weight);
-    int op = model_module_op(b->model, module), frontier[4], count = model_frontier(b->model, op, frontier);
+    int op = b->model->modules[module].op, frontier[4], count = model_frontier(b->model, op, frontier);
     double moved, size;
 
     memset(wanted, 0, (size_t)b->model->tensor_count);

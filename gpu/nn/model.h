@@ -41,7 +41,7 @@ struct tensor_info {
 struct module_info {
     char name[64]; /* "layer2.1.conv2" */
     int weight;    /* tensor */
-    int op;
+    int op;        /* the one that uses the weight: a run that starts there has the module still ahead */
 };
 
 struct model {
@@ -78,12 +78,5 @@ int model_tensor(const struct model *model, const char *name);
 /* The values made before op `at` (0 is always made) that op `at` or a later
  * one reads: what has to be kept to start there. Returns how many (<= 4). */
 int model_frontier(const struct model *model, int at, int ret_values[4]);
-
-/* Where a run may start or stop so that module m is still ahead: the first op
- * that its weight touches. */
-static inline int model_module_op(const struct model *model, int m)
-{
-    return model->modules[m].op;
-}
 
 #endif

@@ -212,7 +212,7 @@ static void order(const struct model *m)
         CHECK_INT(used[t], 1);
     CHECK_INT(shape_count(m->values[m->ops[m->op_count - 1].out]), m->num_classes);
     for (int k = 0; k < m->module_count; k++) {
-        const struct op *op = &m->ops[model_module_op(m, k)];
+        const struct op *op = &m->ops[m->modules[k].op];
 
         CHECK(op->type == OP_CONV || op->type == OP_LINEAR);
         CHECK_INT(op->tensor[0], m->modules[k].weight);
@@ -236,7 +236,7 @@ static void test_shortcut_first(void)
 
         snprintf(shortcut, sizeof(shortcut), "layer%d.0.shortcut.0", stage);
         snprintf(conv2, sizeof(conv2), "layer%d.0.conv2", stage);
-        CHECK(model_module_op(m, model_module(m, shortcut)) < model_module_op(m, model_module(m, conv2)));
+        CHECK(m->modules[model_module(m, shortcut)].op < m->modules[model_module(m, conv2)].op);
     }
     for (int i = 0; i < m->op_count; i++) /* what an addition adds to is just made: conv, bn, add */
         if (m->ops[i].type == OP_ADD) {
@@ -290,10 +290,10 @@ static void test_frontier_examples(void)
     CHECK_INT(model_frontier(m, 0, values), 1);
     CHECK_INT(values[0], 0);
     /* before a block: one value; before its conv2: what conv2 reads, and the shortcut */
-    CHECK_INT(model_frontier(m, model_module_op(m, model_module(m, "layer2.0.conv1")), values), 1);
-    CHECK_INT(model_frontier(m, model_module_op(m, model_module(m, "layer2.0.conv2")), values), 2);
-    CHECK_INT(model_frontier(m, model_module_op(m, model_module(m, "layer2.1.conv2")), values), 2);
-    CHECK_INT(model_frontier(m, model_module_op(m, model_module(m, "linear")), values), 1);
+    CHECK_INT(model_frontier(m, m->modules[model_module(m, "layer2.0.conv1")].op, values), 1);
+    CHECK_INT(model_frontier(m, m->modules[model_module(m, "layer2.0.conv2")].op, values), 2);
+    CHECK_INT(model_frontier(m, m->modules[model_module(m, "layer2.1.conv2")].op, values), 2);
+    CHECK_INT(model_frontier(m, m->modules[model_module(m, "linear")].op, values), 1);
     CHECK_INT(model_frontier(m, m->op_count, values), 0);
 }
 
