@@ -259,3 +259,24 @@ bool field_nearest(const char *pointer, const char *name, unsigned kinds, char *
     }
     return found;
 }
+
+bool word_nearest(const char *values, const char *word, char *ret, size_t size)
+{
+    int nearest = 1 + (int)strlen(word) / 2;
+    bool found = false;
+
+    if (strlen(word) > NAME_TOP)
+        return false;
+    for (const char *at = values; *at; at += strcspn(at, "|"), at += *at == '|') {
+        char name[NAME_TOP + 1];
+
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, "|"), at);
+        int far = distance(word, name);
+        if (far < nearest) {
+            nearest = far;
+            snprintf(ret, size, "%s", name);
+            found = true;
+        }
+    }
+    return found;
+}

@@ -58,6 +58,28 @@ int job_kind_find(const char *name);
  * ("auto", "cpu", "ref", "cuda", "cuda:0")? */
 bool job_device_serves(const char *device, const char *wanted);
 
+/* ---- corruptions of images ---------------------------------------------------- */
+
+/* standard: the 15 of the benchmark and of the paper's text; code: the 18 of the paper's code. */
+enum corruption_set { CORRUPTIONS_STANDARD, CORRUPTIONS_CODE, CORRUPTIONS_ALL };
+enum { CORRUPTION_COUNT = 19, SEVERITY_COUNT = 5 };
+
+struct corruption_info {
+    const char *name;    /* "gaussian_noise" */
+    const char *group;   /* noise | blur | weather | digital */
+    bool standard, code; /* which sets it belongs to */
+};
+extern const struct corruption_info corruption_infos[CORRUPTION_COUNT];
+
+/* All of them in order, as the field table wants them. */
+#define CORRUPTION_NAMES                                                                                              \
+    "gaussian_noise|shot_noise|impulse_noise|defocus_blur|glass_blur|motion_blur|zoom_blur|snow|frost|fog|brightness|" \
+    "contrast|elastic_transform|pixelate|jpeg_compression|speckle_noise|gaussian_blur|spatter|saturate"
+
+/* The corruption of that name, or -ENOENT. */
+int corruption_find(const char *name);
+bool corruption_in_set(int which, enum corruption_set set);
+
 /* ---- spec ------------------------------------------------------------------
  * Strings and arrays inside point into `json`, the normalised spec (every
  * default filled in), and live as long as it does. */
@@ -187,7 +209,7 @@ struct job_spec {
 /* One thing wrong with a spec. */
 struct spec_error {
     char pointer[96];  /* RFC 6901 JSON pointer, "" for the whole document */
-    char message[200];
+    char message[512]; /* room for a list of all names */
 };
 
 /* Everything wrong with a spec, up to a limit; `total` goes on counting. */
@@ -252,7 +274,8 @@ struct spec_field {
     unsigned kinds;       /* bit mask 1 << enum job_kind: where the field is allowed */
     const char *fallback; /* the default as JSON text; NULL: the field is required */
     double min, max;      /* numbers: value range; strings: length; lists: item range */
-    const char *values;   /* FIELD_ENUM: names in enum order, separated by '|' */
+    const char *values;   /* FIELD_ENUM: names in enum order, separated by '|'; FIELD_STRING_LIST: the
+                             names an item may be, NULL: any */
     bool nullable;
     const char *unit;     /* "pixel in [0,1]", "epochs", "" */
     const char *meaning;  /* one or two sentences */

@@ -161,7 +161,7 @@ static int take_attacks(const struct reading *reading, const json_t *given, cons
 static int take_value(const struct reading *reading, const struct spec_field *field, const json_t *given,
                       const char *shown, json_t **ret)
 {
-    char expected[160], words[40];
+    char expected[400], words[40];
 
     if (json_is_null(given) && field->nullable) {
         *ret = json_null();
@@ -183,7 +183,7 @@ static int take_value(const struct reading *reading, const struct spec_field *fi
 static int take_field(const struct reading *reading, const struct spec_field *field, const json_t *given,
                       const char *shown, json_t **ret)
 {
-    char expected[160];
+    char expected[400];
 
     if (given)
         return take_value(reading, field, given, shown, ret);

@@ -15,6 +15,8 @@ const char *field_owner(const struct spec_field *field);
 /* The member of the object at `pointer` whose name is most like `name`; false
  * when none is near. */
 bool field_nearest(const char *pointer, const char *name, unsigned kinds, char *ret, size_t size);
+/* The word of "a|b|c" that is most like `word`; false when none is near. */
+bool word_nearest(const char *values, const char *word, char *ret, size_t size);
 
 /* ---- spec.c ---- */
 

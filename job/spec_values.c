@@ -71,7 +71,7 @@ static const char *const type_words[] = {
     [FIELD_ENUM] = "%s",
     [FIELD_INT_LIST] = "a list of whole numbers%s",
     [FIELD_REAL_LIST] = "a list of numbers%s",
-    [FIELD_STRING_LIST] = "a list of different names",
+    [FIELD_STRING_LIST] = "a list of different names%s",
     [FIELD_WEIGHTS] = "a path, {\"job\": ID} or {\"model\": ID}",
     [FIELD_MODULES] = "a list of names, \"lowest\", \"highest\", \"last\", \"all\" or {\"top\": NUMBER}",
     [FIELD_ATTACK] = "an attack object",
@@ -81,11 +81,15 @@ static const char *const type_words[] = {
 
 void value_expected(const struct spec_field *field, char *ret, size_t size)
 {
-    char range[120] = "";
-    size_t used;
+    char range[400] = "";
+    size_t used = 0;
 
-    if (field->type == FIELD_ENUM)
-        show_values(field->values, range, sizeof(range));
+    if (field->type == FIELD_STRING_LIST && field->values)
+        used = (size_t)snprintf(range, sizeof(range), " out of ");
+    if (field->values)
+        show_values(field->values, range + used, sizeof(range) - used);
+    else if (field->type == FIELD_STRING_LIST)
+        range[0] = 0;
     else if (field->type == FIELD_STRING)
         snprintf(range, sizeof(range), " of %.0f to %.0f characters", field->min, field->max);
     else
@@ -265,7 +269,7 @@ static int take_real_list(const struct spec_field *field, const json_t *value, j
     return take_list(field, value, take_real, ret);
 }
 
-/* Names: at least one, none twice. */
+/* Names: at least one, none twice, all known where the row knows them. */
 static int take_string_list(const struct spec_field *field, const json_t *value, json_t **ret)
 {
     json_auto_t *seen = json_object();
@@ -279,6 +283,8 @@ static int take_string_list(const struct spec_field *field, const json_t *value,
     json_array_foreach((json_t *)value, i, item)
     {
         if (!json_is_string(item) || json_object_get(seen, json_string_value(item)))
+            return -EINVAL;
+        if (field->values && value_enum(field->values, json_string_value(item)) < 0)
             return -EINVAL;
         if (json_object_set_new(seen, json_string_value(item), json_true()) < 0)
             return -ENOMEM;
@@ -415,10 +421,27 @@ static const struct {
     { "/attack/name", attack_name_free, "text of 1 to 60 characters without / and other than \"clean\" or null" },
 };
 
+/* The word that should have been one of the row's, or NULL. */
+static const char *wrong_word(const struct spec_field *field, const json_t *value)
+{
+    size_t i;
+    json_t *item;
+
+    if (!field->values || json_is_string(value))
+        return field->values ? json_string_value(value) : NULL;
+    json_array_foreach((json_t *)value, i, item)
+    {
+        const char *word = json_string_value(item);
+        if (word && value_enum(field->values, word) < 0)
+            return word;
+    }
+    return NULL;
+}
+
 int value_take(const struct spec_field *field, const json_t *value, const char *pointer, struct spec_errors *errors,
                json_t **ret)
 {
-    char expected[160], given[40];
+    char expected[400], given[40], near[64];
     json_t *taken = NULL;
     int r = takers[field->type](field, value, &taken);
 
@@ -436,8 +459,12 @@ int value_take(const struct spec_field *field, const json_t *value, const char *
     }
     json_decref(taken);
     if (r == -EINVAL) {
+        const char *word = wrong_word(field, value);
+        bool meant = word && word_nearest(field->values, word, near, sizeof(near));
+
         value_show(value, given, sizeof(given));
-        spec_wrong(errors, pointer, "must be %s, is %s", expected, given);
+        spec_wrong(errors, pointer, meant ? "must be %s, is %s; did you mean \"%s\"?" : "must be %s, is %s", expected,
+                   given, near);
     }
     return r;
 }

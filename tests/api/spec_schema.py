@@ -40,6 +40,8 @@ def value_schema(field):
                           {"type": "string", "pattern": "^[0-9.]+/[0-9.]+$"}]}
     if kind in LISTS:
         low, high = ("minLength", "maxLength") if kind == "string-list" else ("minimum", "maximum")
+        if field["values"]:
+            return {"type": "array", "items": {"type": LISTS[kind], "enum": field["values"]}}
         return {"type": "array", "items": {"type": LISTS[kind], **limits(field, low, high)}}
     schema = {"type": SIMPLE[kind]}
     if kind == "enum":

@@ -21,7 +21,7 @@ static const struct {
     { TRAIN ",\"label\":\"\xFF\"}", "", "isn't JSON" },
     /* kind */
     { "{}", "/kind", "is required: train, mrc, finetune, interpolate, evaluate or rift" },
-    { "{\"kind\":\"trian\"}", "/kind", "is \"trian\"" },
+    { "{\"kind\":\"trian\"}", "/kind", "is \"trian\"; did you mean \"train\"?" },
     { "{\"kind\":5}", "/kind", "must be train, mrc, finetune, interpolate, evaluate or rift, is 5" },
     { "{\"kind\":null}", "/kind", "is null" },
     /* members that aren't fields */

@@ -414,7 +414,8 @@ static void sane_table(void)
         const struct spec_field *field = &spec_fields[i];
 
         CHECK(field->kinds && field->pointer[0] == '/' && field->unit && field->meaning && field->min <= field->max);
-        CHECK((field->type == FIELD_ENUM) == (field->values != NULL));
+        CHECK((field->type == FIELD_ENUM) <= (field->values != NULL));
+        CHECK(!field->values || field->type == FIELD_ENUM || field->type == FIELD_STRING_LIST);
         CHECK(strlen(field->meaning) > 10);
         if (field->fallback) {
             json_auto_t *fallback = json_loads(field->fallback, JSON_DECODE_ANY, NULL);
@@ -447,6 +448,27 @@ static void enum_words(void)
     CHECK_INT(spec.optimizer.schedule, SCHEDULE_LINEAR);
     CHECK_INT(spec.mrc.projection, PROJECTION_STEP);
     CHECK_INT(spec.finetune.batch_norm, BATCH_NORM_FROZEN);
+}
+
+/* The field table's list of corruptions is the table of corruptions. */
+static void corruption_words(void)
+{
+    int counts[3] = { 0 };
+    char names[1000] = "";
+
+    for (int which = 0; which < CORRUPTION_COUNT; which++) {
+        const char *name = corruption_infos[which].name;
+
+        snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", which ? "|" : "", name);
+        CHECK_INT(corruption_find(name), which);
+        for (int set = 0; set < 3; set++)
+            counts[set] += corruption_in_set(which, (enum corruption_set)set);
+    }
+    CHECK_STRING(CORRUPTION_NAMES, names);
+    CHECK_INT(counts[CORRUPTIONS_STANDARD], 15);
+    CHECK_INT(counts[CORRUPTIONS_CODE], 18);
+    CHECK_INT(counts[CORRUPTIONS_ALL], 19);
+    CHECK_INT(corruption_find("gausian_noise"), -ENOENT);
 }
 
 /* One file of settings may serve every kind: what a kind doesn't have is left out. */
@@ -487,5 +509,6 @@ static const struct check_case cases[] = {
     { "any allocation may fail, and nothing leaks", no_memory },
     { "the field table is sane", sane_table },
     { "the words of the table are the enums", enum_words },
+    { "corruptions are named once", corruption_words },
 };
 CHECK_MAIN(cases)
