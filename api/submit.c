@@ -144,9 +144,23 @@ static int dataset_check(const struct request *request, const struct job_spec *s
     return 0;
 }
 
-/* A job that no slot will ever take would wait for ever: say so now. */
+/* Does the slot's device compute in that format? One that doesn't say which it can isn't judged here. */
+static bool slot_computes(const json_t *slot, const char *precision)
+{
+    const json_t *precisions = json_object_get(slot, "precisions");
+
+    for (size_t i = 0; i < json_array_size(precisions); i++)
+        if (strcmp(json_string_value(json_array_get(precisions, i)) ?: "", precision) == 0)
+            return true;
+    return !precisions;
+}
+
+/* A job that no slot will ever take would wait for ever, and one that every slot must refuse would
+ * wait for nothing: say so now. */
 static int device_check(const struct request *request, const struct job_spec *spec, json_t *errors)
 {
+    const char *precision = job_precisions[spec->precision];
+    bool served = false;
     json_t *slot;
     size_t i;
 
@@ -156,10 +170,16 @@ static int device_check(const struct request *request, const struct job_spec *sp
     json_array_foreach(slots, i, slot)
     {
         const char *device = json_string_value(json_object_get(slot, "id"));
-        if (device && job_device_serves(device, spec->device))
+        if (!device || !job_device_serves(device, spec->device))
+            continue;
+        if (slot_computes(slot, precision))
             return 0;
+        served = true;
     }
-    if (strcmp(spec->device, "auto") != 0)
+    if (served)
+        error_add(errors, "/precision",
+                  "no device of this server that the job may run on computes so; see GET /v1/devices");
+    else if (strcmp(spec->device, "auto") != 0)
         error_add(errors, "/device", "no slot of this server is on such a device; see GET /v1/devices");
     return 0;
 }

@@ -196,7 +196,7 @@ static void bench_width(const char *device, int threads, int width, int batch, i
     size_t pixels = (size_t)shape_count(b.shape);
     struct fault why = { 0 };
 
-    must(device_open(device, threads, &b.dev, &why), &why);
+    must(device_open(device, PRECISION_FLOAT32, threads, &b.dev, &why), &why);
     must(model_open(&spec, &b.model, &why), &why);
     must(weights_open(b.dev, b.model, &b.weights, &why), &why);
     must(weights_init(b.weights, 0), &why);

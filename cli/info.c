@@ -16,6 +16,14 @@ static void print_cell(const json_t *value, int width)
 {
     char number[32];
 
+    if (json_is_array(value)) { /* of names */
+        char names[128] = "";
+        for (size_t i = 0; i < json_array_size(value); i++)
+            snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? "," : "",
+                     json_string_value(json_array_get(value, i)) ?: "?");
+        printf("%-*s  ", width, names);
+        return;
+    }
     if (json_is_integer(value))
         snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_boolean(value))
@@ -66,9 +74,8 @@ int command_datasets(struct cli *cli)
 
 int command_devices(struct cli *cli)
 {
-    static const struct column columns[COLUMNS_MOST] = {
-        { "id", 10 }, { "type", 6 }, { "library", 20 }, { "threads", 7 }, { "job", 36 }
-    };
+    static const struct column columns[COLUMNS_MOST] = { { "id", 10 },     { "type", 6 },        { "library", 20 },
+                                                         { "threads", 7 }, { "precisions", 18 }, { "job", 36 } };
 
     return list(cli, "devices", "devices", columns);
 }

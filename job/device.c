@@ -1,4 +1,4 @@
-/* Which device takes which job?
+/* Which device takes which job, and what are number formats called?
  *
  *   a job asks for   auto   cpu    ref    cuda          cuda:1
  *   and runs on      any    cpu    cpu    any of cuda   cuda:1
@@ -8,6 +8,8 @@
 #include "job/job.h"
 
 #include <string.h>
+
+const char *const job_precisions[] = { "float32", "bf16", "tf32" };
 
 bool job_device_serves(const char *device, const char *wanted)
 {

@@ -51,8 +51,9 @@ const struct spec_field spec_fields[] = {
       "Jobs of higher priority start first; equal ones in order of submission." },
     { "/device", FIELD_STRING, ALL, "\"auto\"", 1, 16, NULL, false, "",
       "auto: the best there is. cpu, cuda or cuda:N: that one. ref: the plain and slow reference." },
-    { "/precision", FIELD_ENUM, ALL, "\"float32\"", 0, 0, "float32", false, "",
-      "Number format of the computation." },
+    { "/precision", FIELD_ENUM, ALL, "\"float32\"", 0, 0, "float32|bf16|tf32", false, "",
+      "Number format of the computation; weights, statistics, sums and losses are float32 in each. What a device can do "
+      "is in its list of precisions; it refuses the others." },
     { "/seed", FIELD_INT, ALL, "0", 0, 9007199254740992.0, NULL, false, "",
       "Every random number follows from it: initial weights, order, augmentation, attacks." },
     { "/batch_size", FIELD_INT, ALL, "128", 1, 65536, NULL, false, "images",

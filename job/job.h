@@ -58,6 +58,9 @@ int job_kind_find(const char *name);
  * ("auto", "cpu", "ref", "cuda", "cuda:0")? */
 bool job_device_serves(const char *device, const char *wanted);
 
+/* The names of enum precision, as specs and devices say them. */
+extern const char *const job_precisions[];
+
 /* ---- corruptions of images ---------------------------------------------------- */
 
 /* standard: the 15 of the benchmark and of the paper's text; code: the 18 of the paper's code. */
@@ -124,6 +127,7 @@ struct module_choice {
 
 enum dataset_format { DATASET_CIFAR10, DATASET_IDX, DATASET_IMAGE_FOLDER, DATASET_TENSORS };
 enum dataset_split { SPLIT_DEFAULT, SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST };
+enum precision { PRECISION_FLOAT32, PRECISION_BF16, PRECISION_TF32, PRECISION_COUNT };
 enum protocol { PROTOCOL_VALIDATION, PROTOCOL_PAPER };
 enum augment { AUGMENT_NONE, AUGMENT_STANDARD };
 enum padding { PADDING_REFLECT, PADDING_ZERO };
@@ -160,6 +164,7 @@ struct job_spec {
     enum job_kind kind;
     const char *label;  /* for people and for filtering lists, or NULL */
     const char *device; /* auto | cpu | cuda | cuda:N */
+    enum precision precision; /* of the computation; weights, sums and losses are float32 in each */
     int priority;
     int64_t seed;
     int batch_size;

@@ -5,11 +5,15 @@
  * others are compared with (tests/ops). Everything above speaks only of this
  * header.
  *
+ * A device is opened for one number format (enum precision). It decides how
+ * activations and packed weights are kept and multiplied; plain memory, sums,
+ * statistics, losses and gradients of parameters are float32 in each.
+ *
  * Three kinds of device memory, all allocated by device_alloc:
  *   plain        float32 (or what the comment says) in the order of the shape
  *                comment, NCHW for images, OIHW for weights
- *   activation   a [N,C,H,W] float32 tensor in a physical layout that belongs
- *                to the backend; N is always outermost, so that row n (one
+ *   activation   a [N,C,H,W] tensor in a number format and physical layout that
+ *                belong to the backend; N is always outermost, so that row n (one
  *                example) is contiguous and activation_bytes(1,C,H,W) long
  *   packed       convolution weights in the layouts one prepared convolution
  *                wants
@@ -86,9 +90,11 @@ struct backend {
     const char *name;
 
     /* -- device and memory -- */
-    int (*device_open)(const char *id, int threads, struct device **ret, struct fault *why);
+    /* Can a device compute in that format? 0; -ENOTSUP with words that say what it lacks. */
+    int (*precision_check)(const char *id, enum precision precision, struct fault *why);
+    int (*device_open)(const char *id, enum precision precision, int threads, struct device **ret, struct fault *why);
     void (*device_close)(struct device *dev);
-    /* {"name","type","threads"|..., "memory_bytes"} for `started` events; new reference. */
+    /* {"name","type","precision","threads"|..., "memory_bytes"} for `started` events; new reference. */
     json_t *(*describe)(struct device *dev);
     void *(*alloc)(struct device *dev, size_t bytes); /* zeroed, 64-byte aligned; NULL: out of memory */
     void (*free)(struct device *dev, void *memory);
@@ -201,6 +207,7 @@ struct backend {
  * backend's own struct. */
 struct device {
     const struct backend *ops;
+    enum precision precision;
     char message[256]; /* why the last operation failed */
 };
 
@@ -211,10 +218,11 @@ extern const struct backend backend_onednn;
  * device "auto". `ref` is never chosen by "auto". */
 extern const struct backend *const backends[];
 
-/* Open "auto", "cpu", "ref", ... with so many threads (0, or more than there are
- * processors for: all allowed ones; describe says how many it became).
- * -ENODEV with words when there is no such device here. */
-int device_open(const char *name, int threads, struct device **ret, struct fault *why);
+/* Open "auto", "cpu", "ref", ... to compute in that format, with so many threads
+ * (0, or more than there are processors for: all allowed ones; describe says how
+ * many it became). -ENODEV with words when there is no such device here, -ENOTSUP
+ * with words when it can't compute so. */
+int device_open(const char *name, enum precision precision, int threads, struct device **ret, struct fault *why);
 void device_close(struct device *dev);
 const char *device_errmsg(const struct device *dev);
 /* For `memory_bytes` of devices that compute in the memory of this process: what the machine has,
@@ -223,7 +231,7 @@ size_t device_host_bytes(void);
 /* May such a device take `bytes` more? Some of what the process may have is left to libraries:
  * oneDNN 2.6 is killed by an allocation of its own that fails. */
 bool device_host_fits(size_t bytes);
-/* Usable devices: [{"id":"cpu","name":...,...}], new reference. */
+/* Usable devices: [{"id":"cpu","name":...,"precisions":["float32",...],...}], new reference. */
 json_t *device_list(void);
 
 #endif

@@ -41,7 +41,7 @@ static bool name_matches(const struct device_name *row, const char *name)
            strspn(name + length + 1, "0123456789") == strlen(name + length + 1);
 }
 
-int device_open(const char *name, int threads, struct device **ret, struct fault *why)
+int device_open(const char *name, enum precision precision, int threads, struct device **ret, struct fault *why)
 {
     for (int i = 0; i < DEVICE_NAME_COUNT; i++) {
         const struct device_name *row = &device_names[i];
@@ -50,7 +50,8 @@ int device_open(const char *name, int threads, struct device **ret, struct fault
             continue;
         if (!row->backend)
             return fault_set(why, -ENODEV, "device \"%s\": %s", name, row->absent);
-        return row->backend->device_open(name, threads, ret, why);
+        int r = row->backend->precision_check(name, precision, why);
+        return r < 0 ? r : row->backend->device_open(name, precision, threads, ret, why);
     }
     return fault_set(why, -ENODEV, "device \"%s\" is unknown; this build has \"cpu\" and \"auto\"", name);
 }
@@ -100,6 +101,20 @@ const char *device_errmsg(const struct device *dev)
     return dev->message;
 }
 
+/* ["float32", ...]: the formats that a backend's device can compute in; new reference. */
+static json_t *precision_list(const struct device_name *row)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; list && i < PRECISION_COUNT; i++)
+        if (row->backend->precision_check(row->name, (enum precision)i, NULL) == 0 &&
+            json_array_append_new(list, json_string(job_precisions[i])) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
 json_t *device_list(void)
 {
     json_t *list = json_array();
@@ -108,11 +123,13 @@ json_t *device_list(void)
         const struct device_name *row = &device_names[i];
         struct device *dev;
 
-        if (!row->listed || device_open(row->name, 0, &dev, NULL) < 0)
+        if (!row->listed || device_open(row->name, PRECISION_FLOAT32, 0, &dev, NULL) < 0)
             continue; /* a device that doesn't open is not usable */
         json_t *description = row->backend->describe(dev);
         device_close(dev);
-        if (!description || json_object_set_new(description, "id", json_string(row->name)) < 0 ||
+        if (!description || json_object_del(description, "precision") < 0 ||
+            json_object_set_new(description, "precisions", precision_list(row)) < 0 ||
+            json_object_set_new(description, "id", json_string(row->name)) < 0 ||
             json_array_append_new(list, description) < 0) {
             json_decref(list);
             return NULL;

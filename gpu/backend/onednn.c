@@ -40,7 +40,16 @@ static int allowed_cpus(void)
 
 enum { LARGE_BYTES = 1 << 20 };
 
-static int device_open_onednn(const char *id, int threads, struct device **ret, struct fault *why)
+static int precision_check(const char *id, enum precision precision, struct fault *why)
+{
+    (void)id;
+    if (precision == PRECISION_FLOAT32)
+        return 0;
+    return fault_set(why, -ENOTSUP, "cpu: it can't compute in %s, only in float32", job_precisions[precision]);
+}
+
+static int device_open_onednn(const char *id, enum precision precision, int threads, struct device **ret,
+                              struct fault *why)
 {
     struct onednn *d = calloc(1, sizeof(*d));
 
@@ -48,6 +57,7 @@ static int device_open_onednn(const char *id, int threads, struct device **ret, 
     if (!d)
         return fault_set(why, -ENOMEM, "cpu: out of memory");
     d->device.ops = &backend_onednn;
+    d->device.precision = precision;
     d->threads = threads > 0 && threads < allowed_cpus() ? threads : allowed_cpus();
     mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* large memory that is freed goes back at once */
     omp_set_dynamic(0);
@@ -86,8 +96,9 @@ static json_t *describe(struct device *dev)
 
     snprintf(library, sizeof(library), "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
     processor_name(name, sizeof(name));
-    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "id", "cpu", "name", name, "type", "cpu", "library", library,
-                     "threads", d->threads, "memory_bytes", (json_int_t)device_host_bytes());
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I}", "id", "cpu", "name", name, "type", "cpu", "library",
+                     library, "precision", job_precisions[dev->precision], "threads", d->threads, "memory_bytes",
+                     (json_int_t)device_host_bytes());
 }
 
 static void *memory_alloc(struct device *dev, size_t bytes)
@@ -179,6 +190,7 @@ static int gather_rows(struct device *dev, void *to, const void *from, size_t ro
 
 const struct backend backend_onednn = {
     .name = "cpu",
+    .precision_check = precision_check,
     .device_open = device_open_onednn,
     .device_close = device_close_onednn,
     .describe = describe,

@@ -15,13 +15,23 @@
 
 /* ---- device and memory ------------------------------------------------------ */
 
-static int device_start(const char *id, int threads, struct device **ret, struct fault *why)
+/* One format only: what is compared with it is compared with the formulas themselves. */
+static int precision_check(const char *id, enum precision precision, struct fault *why)
+{
+    if (precision == PRECISION_FLOAT32)
+        return 0;
+    return fault_set(why, -ENOTSUP, "%s: the reference computes in float32 only, not in %s", id,
+                     job_precisions[precision]);
+}
+
+static int device_start(const char *id, enum precision precision, int threads, struct device **ret, struct fault *why)
 {
     struct ref_device *dev = calloc(1, sizeof(*dev));
 
     if (!dev)
         return fault_set(why, -ENOMEM, "no memory to open device \"%s\"", id);
     dev->base.ops = &backend_ref;
+    dev->base.precision = precision;
     dev->threads = threads > 0 ? threads : omp_get_num_procs();
     *ret = &dev->base;
     return 0;
@@ -36,8 +46,9 @@ static json_t *describe(struct device *dev)
 {
     const struct ref_device *ref = (const struct ref_device *)dev;
 
-    return json_pack("{s:s, s:s, s:i, s:I}", "name", "plain C reference", "type", "cpu", "threads", ref->threads,
-                     "memory_bytes", (json_int_t)device_host_bytes());
+    return json_pack("{s:s, s:s, s:s, s:i, s:I}", "name", "plain C reference", "type", "cpu", "precision",
+                     job_precisions[dev->precision], "threads", ref->threads, "memory_bytes",
+                     (json_int_t)device_host_bytes());
 }
 
 static void *memory_alloc(struct device *dev, size_t bytes)
@@ -108,6 +119,7 @@ static int gather_rows(struct device *dev, void *to, const void *from, size_t ro
 
 const struct backend backend_ref = {
     .name = "ref",
+    .precision_check = precision_check,
     .device_open = device_start,
     .device_close = device_stop,
     .describe = describe,

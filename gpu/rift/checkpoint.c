@@ -90,8 +90,8 @@ static json_t *metadata_make(const struct run *run, const struct checkpoint *che
     char *state = json_dumps(checkpoint->state, JSON_COMPACT | JSON_SORT_KEYS);
 
     snprintf(threads, sizeof(threads), "%d", run->threads);
-    json_t *metadata = json_pack("{s:s, s:s, s:s, s:s}", "version", CHECKPOINT_VERSION, "spec", run->spec_sha256,
-                                 "threads", threads, "state", state);
+    json_t *metadata = json_pack("{s:s, s:s, s:s, s:s, s:s}", "version", CHECKPOINT_VERSION, "spec", run->spec_sha256,
+                                 "precision", job_precisions[run->spec.precision], "threads", threads, "state", state);
     free(state);
     return metadata;
 }
@@ -153,10 +153,12 @@ int checkpoint_breathe(struct run *run)
 
 /* ---- reading back ---------------------------------------------------------------- */
 
-static int metadata_read(struct checkpoint *checkpoint, const char *path, const char *spec_sha256, struct fault *why)
+static int metadata_read(struct checkpoint *checkpoint, const char *path, const char *spec_sha256,
+                         enum precision precision, struct fault *why)
 {
     const char *version = safetensors_metadata(checkpoint->file, "version");
     const char *spec = safetensors_metadata(checkpoint->file, "spec");
+    const char *made_in = safetensors_metadata(checkpoint->file, "precision");
     const char *threads = safetensors_metadata(checkpoint->file, "threads");
     const char *state = safetensors_metadata(checkpoint->file, "state");
 
@@ -165,6 +167,12 @@ static int metadata_read(struct checkpoint *checkpoint, const char *path, const 
     if (strcmp(version, CHECKPOINT_VERSION) != 0)
         return fault_set(why, -EINVAL, "%s: checkpoint version %.20s; this program reads version %s", path, version,
                          CHECKPOINT_VERSION);
+    if (made_in && strcmp(made_in, job_precisions[precision]) != 0)
+        return fault_set(
+            why, -EINVAL,
+            "%s: this checkpoint was made in %.20s and the spec says %s; what is half one and half the other "
+            "is neither: set it back, or remove %s to start over",
+            path, made_in, job_precisions[precision], JOBDIR_CHECKPOINT);
     if (strcmp(spec, spec_sha256) != 0)
         return fault_set(why, -EINVAL, "%s: this checkpoint belongs to another spec; remove %s to start over", path,
                          JOBDIR_CHECKPOINT);
@@ -175,7 +183,8 @@ static int metadata_read(struct checkpoint *checkpoint, const char *path, const 
     return 1;
 }
 
-int checkpoint_open(const char *dir, const char *spec_sha256, struct checkpoint *ret, struct fault *why)
+int checkpoint_open(const char *dir, const char *spec_sha256, enum precision precision, struct checkpoint *ret,
+                    struct fault *why)
 {
     struct checkpoint checkpoint = { 0 };
     struct stat st;
@@ -189,7 +198,7 @@ int checkpoint_open(const char *dir, const char *spec_sha256, struct checkpoint 
     }
     int r = safetensors_open(path, &checkpoint.file, why);
     if (r == 0)
-        r = metadata_read(&checkpoint, path, spec_sha256, why);
+        r = metadata_read(&checkpoint, path, spec_sha256, precision, why);
     free(path);
     if (r < 0)
         checkpoint_done(&checkpoint);

@@ -58,8 +58,9 @@ int checkpoint_end(struct run *run);
 int checkpoint_breathe(struct run *run);
 
 /* Read DIR/checkpoint. 1 and filled; 0 there is none; -EINVAL with words: it is
- * damaged, or of another spec. */
-int checkpoint_open(const char *dir, const char *spec_sha256, struct checkpoint *ret, struct fault *why);
+ * damaged, of another spec or made in another number format. */
+int checkpoint_open(const char *dir, const char *spec_sha256, enum precision precision, struct checkpoint *ret,
+                    struct fault *why);
 /* The job has ended: the checkpoint has done its work. */
 void checkpoint_remove(const char *dir);
 

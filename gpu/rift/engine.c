@@ -130,7 +130,7 @@ static int folders_make(struct run *run)
 /* Open what the kind needs and hand over to it. */
 static int job_do(struct run *run, json_t **ret_result)
 {
-    int r = checkpoint_open(run->dir, run->spec_sha256, &run->resumed, &run->why);
+    int r = checkpoint_open(run->dir, run->spec_sha256, run->spec.precision, &run->resumed, &run->why);
 
     if (r < 0)
         return run_blame(run, FAILURE_BAD_DATA, r);

@@ -55,10 +55,10 @@ int run_device(struct run *run, int r)
 static int device_begin(struct run *run)
 {
     int threads = run->resumed.threads ? run->resumed.threads : run->spec.threads;
-    int r = device_open(run->spec.device, threads, &run->dev, &run->why);
+    int r = device_open(run->spec.device, run->spec.precision, threads, &run->dev, &run->why);
 
     if (r < 0)
-        return run_blame(run, FAILURE_DEVICE_LOST, r);
+        return run_blame(run, r == -ENOTSUP ? FAILURE_BAD_SPEC : FAILURE_DEVICE_LOST, r);
     run->ops = run->dev->ops;
 
     json_auto_t *about = run->ops->describe(run->dev);

@@ -362,6 +362,15 @@ class Service(server.Case):
         other.close()
         self.assertEqual(self.server.get("/healthz").status, 200)
 
+    def test_a_precision_that_no_device_has_is_refused(self):
+        self.server.do("set", devices=[{"id": "cpu", "precisions": ["float32", "bf16"]}])
+        try:
+            self.submit(precision="bf16")
+            answer = self.expect(self.server.ask("POST", "/v1/jobs", {**TRAIN, "precision": "tf32"}), 422, "bad-spec")
+            self.assertEqual([one["pointer"] for one in answer.json["errors"]], ["/precision"])
+        finally:
+            self.server.do("set", devices=[{"name": "cpu"}])
+
     def test_tables_and_versions_are_served(self):
         fields = self.server.get("/v1/fields").json
         self.assertEqual([one["name"] for one in fields["kinds"]],

@@ -83,7 +83,7 @@ static const struct {
     { TRAIN ",\"protocol\":\"test\"}", "/protocol", "must be validation or paper, is \"test\"" },
     { TRAIN ",\"protocol\":\"\"}", "/protocol", "is \"\"" },
     { TRAIN ",\"protocol\":\"validation|paper\"}", "/protocol", "is \"validation|paper\"" },
-    { TRAIN ",\"precision\":\"bf16\"}", "/precision", "must be float32, is \"bf16\"" },
+    { TRAIN ",\"precision\":\"fp16\"}", "/precision", "must be float32, bf16 or tf32, is \"fp16\"" },
     { TRAIN ",\"train\":{\"method\":\"trades\"}}", "/train/method", "must be standard or pgd-at" },
     { TRAIN ",\"model\":{\"arch\":\"vgg\"}}", "/model/arch", "must be resnet18 or resnet34, is \"vgg\"" },
     { TRAIN ",\"attack\":{\"type\":\"fgsm\"}}", "/attack/type", "must be pgd" },

@@ -189,7 +189,8 @@ static void given_values(void)
 {
     spec_auto spec = { 0 };
     const char *text =
-        "{\"kind\":\"evaluate\",\"label\":\"mine\",\"priority\":-7,\"device\":\"cuda:1\",\"seed\":12,\"batch_size\":"
+        "{\"kind\":\"evaluate\",\"label\":\"mine\",\"priority\":-7,\"device\":\"cuda:1\",\"precision\":\"bf16\","
+        "\"seed\":12,\"batch_size\":"
         "1e2,"
         "\"threads\":2,\"checkpoint_every_s\":0,\"protocol\":\"paper\",\"shuffle\":false,"
         "\"model\":{\"arch\":\"resnet34\",\"width\":8,\"num_classes\":100,\"input\":[1,64,64],"
@@ -205,6 +206,7 @@ static void given_values(void)
     CHECK_STRING(spec.label, "mine");
     CHECK_INT(spec.priority, -7);
     CHECK_STRING(spec.device, "cuda:1");
+    CHECK_INT(spec.precision, PRECISION_BF16);
     CHECK_INT(spec.seed, 12);
     CHECK_INT(spec.batch_size, 100); /* 1e2 is a whole number */
     CHECK(json_is_integer(json_object_get(spec.json, "batch_size")));

@@ -67,7 +67,7 @@ static void test_round_trip(void)
     struct device *dev;
     char *dir = check_tmpdir();
 
-    CHECK_INT(device_open("ref", 1, &dev, NULL), 0);
+    CHECK_INT(device_open("ref", PRECISION_FLOAT32, 1, &dev, NULL), 0);
     for (size_t m = 0; m < sizeof(models) / sizeof(models[0]); m++) {
         struct model_spec spec = { .arch = "resnet18",
                                    .width = 8,
@@ -104,7 +104,7 @@ static void test_wrong_architecture(void)
     struct fault why = { 0 };
     char path[512];
 
-    CHECK_INT(device_open("ref", 1, &dev, NULL), 0);
+    CHECK_INT(device_open("ref", PRECISION_FLOAT32, 1, &dev, NULL), 0);
     CHECK_INT(model_open(&spec, &model, NULL), 0);
     CHECK_INT(weights_open(dev, model, &weights, NULL), 0);
     snprintf(path, sizeof(path), "%s/resnet18w8-s1/model.safetensors", golden);

@@ -23,7 +23,7 @@ static struct world world_open(void)
     };
     struct world w = { .dir = check_tmpdir() };
 
-    CHECK_INT(device_open("ref", 1, &w.dev, NULL), 0);
+    CHECK_INT(device_open("ref", PRECISION_FLOAT32, 1, &w.dev, NULL), 0);
     CHECK_INT(model_open(&spec, &w.model, NULL), 0);
     CHECK_INT(weights_open(w.dev, w.model, &w.weights, NULL), 0);
     CHECK_INT(weights_init(w.weights, 5), 0);
@@ -115,7 +115,7 @@ static void test_init_bounds(void)
     model_auto *model = NULL;
     weights_auto *weights = NULL;
 
-    CHECK_INT(device_open("ref", 1, &dev, NULL), 0);
+    CHECK_INT(device_open("ref", PRECISION_FLOAT32, 1, &dev, NULL), 0);
     CHECK_INT(model_open(&spec, &model, NULL), 0);
     CHECK_INT(weights_open(dev, model, &weights, NULL), 0);
     CHECK_INT(weights_init(weights, 0), 0);

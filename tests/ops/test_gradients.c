@@ -491,7 +491,7 @@ static void graph_named(const char *name)
 {
     struct device *dev;
 
-    CHECK_INT(device_open("ref", 0, &dev, NULL), 0);
+    CHECK_INT(device_open("ref", PRECISION_FLOAT32, 0, &dev, NULL), 0);
     for (size_t i = 0; i < sizeof(graphs) / sizeof(graphs[0]); i++)
         if (strcmp(graphs[i].name, name) == 0)
             graph_check(&graphs[i], dev);

@@ -15,7 +15,7 @@ static void on_each(void (*test)(struct device *dev))
         struct device *dev;
         int before = check_failures;
 
-        CHECK_INT(backends[b]->device_open(backends[b]->name, 0, &dev, NULL), 0);
+        CHECK_INT(backends[b]->device_open(backends[b]->name, PRECISION_FLOAT32, 0, &dev, NULL), 0);
         test(dev);
         if (check_failures != before)
             fprintf(stderr, "that was backend %s\n", backends[b]->name);

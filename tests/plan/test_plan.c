@@ -41,7 +41,7 @@ static struct net net_open(const char *device, const char *arch, int width, int 
     struct fault why = { 0 };
     int32_t labels[64];
 
-    if (device_open(device, 2, &net.dev, &why) < 0 || model_open(&spec, &net.model, &why) < 0 ||
+    if (device_open(device, PRECISION_FLOAT32, 2, &net.dev, &why) < 0 || model_open(&spec, &net.model, &why) < 0 ||
         weights_open(net.dev, net.model, &net.weights, &why) < 0 || weights_init(net.weights, 5) < 0 ||
         plan_cache_open(net.weights, &net.plans) < 0) {
         fprintf(stderr, "%s\n", why.message);

@@ -229,6 +229,29 @@ static void foreign_checkpoint(void)
     free(other);
 }
 
+/* The checkpoint says itself what it was computed in: half a job in one format and half in another
+ * would be a run that nobody asked for. */
+static void other_precision(void)
+{
+    char *dir = stopped_job("precision");
+    char path[4096], words[] = "\"precision\":\"float32\"";
+    struct fault why = { 0 };
+    char *text, *at;
+    size_t size;
+
+    snprintf(path, sizeof(path), "%s/checkpoint/state.safetensors", dir);
+    CHECK(file_read(path, 1 << 26, &text, &size, &why) >= 0);
+    at = memmem(text, size, words, strlen(words));
+    if (at)
+        memcpy(at, "\"precision\":\"bf16\"   ", strlen(words)); /* JSON doesn't mind the blanks */
+    CHECK(at);
+    snprintf(path, sizeof(path), "%s/checkpoint", dir);
+    CHECK_INT(file_replace(path, "state.safetensors", text, size, &why), 0);
+    free(text);
+    check_refused(dir, "was made in bf16 and the spec says float32");
+    free(dir);
+}
+
 static void changed_spec(void)
 {
     char *dir = stopped_job("changed");
@@ -342,6 +365,7 @@ static const struct check_case cases[] = {
     { "a job stopped again and again still comes to the same end", stop_again_and_again },
     { "a cut checkpoint is refused by name, never ignored", cut_checkpoint },
     { "a checkpoint of another spec is refused", foreign_checkpoint },
+    { "a checkpoint made in another number format is refused", other_precision },
     { "a changed spec in a used directory is refused", changed_spec },
     { "label, priority and checkpoint interval may change before going on", label_may_change },
     { "a finished job does nothing", finished_does_nothing },
