@@ -86,6 +86,11 @@ struct random_key {
     uint32_t epoch;
 };
 
+/* Of mart_loss, as published: they keep logarithms finite. */
+#define MART_MARGIN 1.0001
+#define MART_WEIGHT 1.0000001
+#define MART_TINY   1e-12
+
 struct backend {
     const char *name;
 
@@ -171,6 +176,28 @@ struct backend {
     int (*cross_entropy)(struct device *dev, int n, int k, const float *z, const int32_t *labels, float scale,
                          float *loss, int32_t *correct, float *dz);
 
+    /* -- losses of two sets of logits z = f(x), z_adv = f(x'), plain [N,K]; p = softmax z, q = softmax z_adv --
+     * loss[n] is unscaled; dz and dz_adv are scale times its gradients (overwritten). dz NULL: not wanted, the
+     * formulas then hold p fixed. K >= 2. Finite logits of any size give finite numbers; NaN stays NaN. */
+    /* loss = -log p_y (0 without labels) + beta*KL,  KL = sum_k p_k (log p_k - log q_k);
+     * dz_k = p_k - [k==y] (0 without labels) + beta*p_k*(log p_k - log q_k - KL);  dz_adv_k = beta*(q_k - p_k). */
+    int (*kl_loss)(struct device *dev, int n, int k, const float *z, const float *z_adv, const int32_t *labels,
+                   float beta, float scale, float *loss, float *dz, float *dz_adv);
+    /* With j the largest of q but for y (the first of equals), the MART_ constants below and
+     *   KL = sum_k p_k (log p_k - log(q_k + TINY)),  w = WEIGHT - p_y:
+     * loss = -log q_y - log(MARGIN - q_j + TINY) + beta*KL*w.
+     *   dz_k = p_k*(a_k - sum_m p_m a_m),  a_k = beta*(w*(log p_k - log(q_k + TINY)) - [k==y]*KL);
+     *   dz_adv_k = q_k - [k==y] + q_k*(b_k - sum_m q_m b_m),
+     *   b_k = [k==j]/(MARGIN - q_j + TINY) - beta*w*p_k/(q_k + TINY). */
+    int (*mart_loss)(struct device *dev, int n, int k, const float *z, const float *z_adv, const int32_t *labels,
+                     float beta, float scale, float *loss, float *dz, float *dz_adv);
+    /* A = |p - onehot(y)|^2 (0 without labels),  B = |q - p|^2 (0 when z_adv is NULL; dz_adv is NULL too then):
+     *   clip_clean   loss = relu(A + lambda*B - c)     otherwise   loss = A + lambda*relu(B - c)
+     * and with g = dA/dp + lambda*dB/dp, h = lambda*dB/dq (a term that relu stops is 0; relu'(0) = 0)
+     *   dz_k = p_k*(g_k - sum_m p_m g_m),  dz_adv_k = q_k*(h_k - sum_m q_m h_m). */
+    int (*lse_loss)(struct device *dev, int n, int k, const float *z, const float *z_adv, const int32_t *labels,
+                    float lambda, float c, bool clip_clean, float scale, float *loss, float *dz, float *dz_adv);
+
     /* -- pixels, plain [N,C,H,W] -- */
     /* x[i] = window of images[crop[i].index] / 255. images uint8 [M,C,H,W] on the device, crops on the host.
      * A window reaching over the edge reads the mirror image without the edge pixel, or 0. */
@@ -185,6 +212,10 @@ struct backend {
      * philox(key, block e/4, id[i]); id host array [N]. */
     int (*pgd_start)(struct device *dev, struct shape s, const float *x, float epsilon, struct random_key key,
                      const int64_t *id, float *x_adv);
+    /* x_adv = x + sigma*g, not clamped; g normal: philox_normal(philox(key, block e/4, id[i]), e%4), rounded to
+     * float before the product. */
+    int (*normal_start)(struct device *dev, struct shape s, const float *x, float sigma, struct random_key key,
+                        const int64_t *id, float *x_adv);
     /* x_adv <- clamp( x + clamp(x_adv + step*sign(g) - x, -epsilon, epsilon), 0, 1 ); sign(0) = 0. */
     int (*pgd_step)(struct device *dev, struct shape s, const float *x, const float *g, float step, float epsilon,
                     float *x_adv);
@@ -195,7 +226,7 @@ struct backend {
                     float wd);
     /* y += a*x */
     int (*axpy)(struct device *dev, int64_t count, float a, const float *x, float *y);
-    /* out = (1-alpha)*a + alpha*b, exact copies of a at 0 and of b at 1. */
+    /* out = (1-alpha)*a + alpha*b, exact copies of a at 0 and of b at 1; out may be a or b. */
     int (*interpolate)(struct device *dev, int64_t count, const float *a, const float *b, float alpha, float *out);
     /* theta = center + (theta - center)*factor */
     int (*project)(struct device *dev, int64_t count, const float *center, float factor, float *theta);

@@ -100,6 +100,14 @@ int onednn_linear_backward_weights(struct device *dev, int n, int f_count, int k
 int onednn_cross_entropy(struct device *dev, int n, int k, const float *z, const int32_t *labels, float scale,
                          float *loss, int32_t *correct, float *dz);
 
+/* onednn_losses.c */
+int onednn_kl_loss(struct device *dev, int n, int k, const float *z, const float *z_adv, const int32_t *labels,
+                   float beta, float scale, float *loss, float *dz, float *dz_adv);
+int onednn_mart_loss(struct device *dev, int n, int k, const float *z, const float *z_adv, const int32_t *labels,
+                     float beta, float scale, float *loss, float *dz, float *dz_adv);
+int onednn_lse_loss(struct device *dev, int n, int k, const float *z, const float *z_adv, const int32_t *labels,
+                    float lambda, float c, bool clip_clean, float scale, float *loss, float *dz, float *dz_adv);
+
 /* onednn_pixels.c: images, attacks, vectors of parameters */
 int onednn_load_batch(struct device *dev, int n, int c, int h, int w, const uint8_t *images, const struct crop *crops,
                       enum padding padding, float *x);
@@ -108,6 +116,8 @@ int onednn_normalize(struct device *dev, struct shape s, const float *x, const d
 int onednn_normalize_backward(struct device *dev, struct shape s, const float *gn, const double *std, float *gx);
 int onednn_pgd_start(struct device *dev, struct shape s, const float *x, float epsilon, struct random_key key,
                      const int64_t *id, float *x_adv);
+int onednn_normal_start(struct device *dev, struct shape s, const float *x, float sigma, struct random_key key,
+                        const int64_t *id, float *x_adv);
 int onednn_pgd_step(struct device *dev, struct shape s, const float *x, const float *g, float step, float epsilon,
                     float *x_adv);
 int onednn_sgd_step(struct device *dev, int64_t count, float *theta, const float *g, float *v, float lr, float momentum,

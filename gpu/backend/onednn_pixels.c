@@ -92,6 +92,22 @@ int onednn_pgd_start(struct device *dev, struct shape s, const float *x, float e
     return 0;
 }
 
+int onednn_normal_start(struct device *dev, struct shape s, const float *x, float sigma, struct random_key key,
+                        const int64_t *id, float *x_adv)
+{
+    int64_t row = (int64_t)s.c * s.h * s.w;
+
+    (void)dev;
+#pragma omp parallel for
+    for (int n = 0; n < s.n; n++)
+        for (int64_t e = 0; e < row; e += 4) {
+            struct philox random = philox(key.seed, key.purpose, key.epoch, (uint64_t)id[n], (uint32_t)(e / 4));
+            for (int64_t k = e; k < e + 4 && k < row; k++)
+                x_adv[n * row + k] = x[n * row + k] + sigma * (float)philox_normal(random, (int)(k - e));
+        }
+    return 0;
+}
+
 CPU_CLONES static void step_span(const float *x, const float *g, float step, float epsilon, float *x_adv, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {

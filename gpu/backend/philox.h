@@ -10,6 +10,7 @@
 #ifndef RIFT_GPU_BACKEND_PHILOX_H
 #define RIFT_GPU_BACKEND_PHILOX_H
 
+#include <math.h>
 #include <stdint.h>
 
 #ifdef __CUDACC__
@@ -64,6 +65,16 @@ PHILOX_FUNCTION struct philox philox(uint64_t seed, uint32_t purpose, uint32_t e
 PHILOX_FUNCTION float philox_unit(uint32_t word)
 {
     return (float)(word >> 8) * (1.0f / 16777216.0f);
+}
+
+/* Lane 0..3 of standard normals (Box and Muller 1958): words 0 and 1 make lanes
+ * 0 and 1, words 2 and 3 the others. In double, so that devices agree. */
+PHILOX_FUNCTION double philox_normal(struct philox four, int lane)
+{
+    double u = ((four.word[lane & 2] >> 8) + 1.0) / 16777216.0; /* (0,1] */
+    double angle = 6.283185307179586 * ((four.word[(lane & 2) + 1] >> 8) / 16777216.0);
+
+    return sqrt(-2.0 * log(u)) * (lane & 1 ? sin(angle) : cos(angle));
 }
 
 #endif

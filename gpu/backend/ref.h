@@ -57,6 +57,14 @@ int ref_linear_backward_weights(struct device *dev, int n, int f_count, int k, c
 int ref_cross_entropy(struct device *dev, int n, int k, const float *z, const int32_t *labels, float scale, float *loss,
                       int32_t *correct, float *dz);
 
+/* ref_losses.c */
+int ref_kl_loss(struct device *dev, int n, int k, const float *z, const float *z_adv, const int32_t *labels, float beta,
+                float scale, float *loss, float *dz, float *dz_adv);
+int ref_mart_loss(struct device *dev, int n, int k, const float *z, const float *z_adv, const int32_t *labels,
+                  float beta, float scale, float *loss, float *dz, float *dz_adv);
+int ref_lse_loss(struct device *dev, int n, int k, const float *z, const float *z_adv, const int32_t *labels,
+                 float lambda, float c, bool clip_clean, float scale, float *loss, float *dz, float *dz_adv);
+
 /* ref_pixels.c */
 int ref_load_batch(struct device *dev, int n, int c, int h, int w, const uint8_t *images, const struct crop *crops,
                    enum padding padding, float *x);
@@ -65,6 +73,8 @@ int ref_normalize(struct device *dev, struct shape s, const float *x, const doub
 int ref_normalize_backward(struct device *dev, struct shape s, const float *gn, const double *std, float *gx);
 int ref_pgd_start(struct device *dev, struct shape s, const float *x, float epsilon, struct random_key key,
                   const int64_t *id, float *x_adv);
+int ref_normal_start(struct device *dev, struct shape s, const float *x, float sigma, struct random_key key,
+                     const int64_t *id, float *x_adv);
 int ref_pgd_step(struct device *dev, struct shape s, const float *x, const float *g, float step, float epsilon,
                  float *x_adv);
 

@@ -83,6 +83,23 @@ int ref_pgd_start(struct device *dev, struct shape s, const float *x, float epsi
     return 0;
 }
 
+int ref_normal_start(struct device *dev, struct shape s, const float *x, float sigma, struct random_key key,
+                     const int64_t *id, float *x_adv)
+{
+    int64_t per_example = (int64_t)s.c * s.h * s.w;
+
+    (void)dev;
+    for (int i = 0; i < s.n; i++) {
+        for (int64_t e = 0; e < per_example; e++) {
+            struct philox four = philox(key.seed, key.purpose, key.epoch, (uint64_t)id[i], (uint32_t)(e / 4));
+            int64_t at = i * per_example + e;
+
+            x_adv[at] = x[at] + sigma * (float)philox_normal(four, (int)(e % 4));
+        }
+    }
+    return 0;
+}
+
 int ref_pgd_step(struct device *dev, struct shape s, const float *x, const float *g, float step, float epsilon,
                  float *x_adv)
 {

@@ -10,12 +10,12 @@
 
 #include "gpu/backend/backend.h"
 
-enum group { GROUP_CONV, GROUP_ACTIVATION, GROUP_POOL, GROUP_LINEAR, GROUP_IMAGE, GROUP_VECTOR };
+enum group { GROUP_CONV, GROUP_ACTIVATION, GROUP_POOL, GROUP_LINEAR, GROUP_LOSS, GROUP_IMAGE, GROUP_VECTOR };
 
 struct op_case {
     enum group group;
-    struct shape in; /* LINEAR: n examples, c features; VECTOR: n elements */
-    int out_c;       /* CONV: output channels; LINEAR: classes; POOL: window */
+    struct shape in; /* LINEAR: n examples, c features; LOSS: n examples; VECTOR: n elements */
+    int out_c;       /* CONV: output channels; LINEAR, LOSS: classes; POOL: window */
     int kernel, stride;
     bool image_in, bias, residual, relu;
     bool scale;  /* weights are packed with a scale */

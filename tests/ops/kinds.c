@@ -277,6 +277,48 @@ static int cross_entropy_call(struct run *r)
                                  r->mem[2], r->mem[3], r->mem[4]);
 }
 
+/* ---- losses of two sets of logits: bias says that there are labels, second that dz is wanted,
+ * relu that the clean term is clipped too --------------------------------------------------- */
+
+static void loss_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = plain(WAY_IN, c->in.n, c->out_c, 1, 1, FILL_LOGIT);
+    io[1] = plain(WAY_IN, c->in.n, c->out_c, 1, 1, FILL_LOGIT);
+    if (c->bias)
+        io[2] = (struct io){ IO_INT32, WAY_IN, { c->in.n, 1, 1, 1 }, FILL_CLASS };
+    io[3] = vector(WAY_OUT, c->in.n, FILL_SIGNED);
+    if (c->second)
+        io[4] = plain(WAY_OUT, c->in.n, c->out_c, 1, 1, FILL_SIGNED);
+    io[5] = plain(WAY_OUT, c->in.n, c->out_c, 1, 1, FILL_SIGNED);
+}
+
+static int kl_loss_call(struct run *r)
+{
+    return OPS(r)->kl_loss(r->dev, r->c->in.n, r->c->out_c, r->mem[0], r->mem[1], r->mem[2], 6, 0.25f, r->mem[3],
+                           r->mem[4], r->mem[5]);
+}
+
+/* It can't do without labels. */
+static void mart_loss_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    struct op_case labelled = *c;
+
+    labelled.bias = true;
+    loss_ios(&labelled, io);
+}
+
+static int mart_loss_call(struct run *r)
+{
+    return OPS(r)->mart_loss(r->dev, r->c->in.n, r->c->out_c, r->mem[0], r->mem[1], r->mem[2], 5, 0.25f, r->mem[3],
+                             r->mem[4], r->mem[5]);
+}
+
+static int lse_loss_call(struct run *r)
+{
+    return OPS(r)->lse_loss(r->dev, r->c->in.n, r->c->out_c, r->mem[0], r->mem[1], r->mem[2], 6, 0.1f, r->c->relu,
+                            0.25f, r->mem[3], r->mem[4], r->mem[5]);
+}
+
 /* ---- pixels -------------------------------------------------------------------------- */
 
 static void load_batch_ios(const struct op_case *c, struct io io[IO_MAX])
@@ -313,6 +355,13 @@ static int pgd_start_call(struct run *r)
     struct random_key key = { 42, 4, 3 };
 
     return OPS(r)->pgd_start(r->dev, r->c->in, r->mem[0], 8.0f / 255, key, r->ids, r->mem[1]);
+}
+
+static int normal_start_call(struct run *r)
+{
+    struct random_key key = { 42, 4, 3 };
+
+    return OPS(r)->normal_start(r->dev, r->c->in, r->mem[0], 0.001f, key, r->ids, r->mem[1]);
 }
 
 static void pgd_step_ios(const struct op_case *c, struct io io[IO_MAX])
@@ -406,10 +455,14 @@ const struct op_kind op_kinds[] = {
     { "linear_backward_data", GROUP_LINEAR, linear_backward_data_ios, linear_backward_data_call, { { 0 } }, 1e-5, SUMS, true },
     { "linear_backward_weights", GROUP_LINEAR, linear_backward_weights_ios, linear_backward_weights_call, { { 0 } }, 1e-5, SUMS, true },
     { "cross_entropy", GROUP_LINEAR, cross_entropy_ios, cross_entropy_call, { { 0 } }, 1e-6, ROUNDED },
+    { "kl_loss", GROUP_LOSS, loss_ios, kl_loss_call, { { 0 } }, 1e-6, ROUNDED },
+    { "mart_loss", GROUP_LOSS, mart_loss_ios, mart_loss_call, { { 0 } }, 1e-6, ROUNDED },
+    { "lse_loss", GROUP_LOSS, loss_ios, lse_loss_call, { { 0 } }, 1e-6, ROUNDED },
     { "load_batch", GROUP_IMAGE, load_batch_ios, load_batch_call, { { 0 } }, 0, PIXELS },
     { "normalize", GROUP_IMAGE, normalize_ios, normalize_call, { { 0 } }, 1e-6, ROUNDED },
     { "normalize_backward", GROUP_IMAGE, normalize_ios, normalize_backward_call, { { 1, 0 } }, 1e-6, ROUNDED },
     { "pgd_start", GROUP_IMAGE, normalize_ios, pgd_start_call, { { 0 } }, 0, PIXELS },
+    { "normal_start", GROUP_IMAGE, normalize_ios, normal_start_call, { { 0 } }, 0, PIXELS },
     { "pgd_step", GROUP_IMAGE, pgd_step_ios, pgd_step_call, { { 0 } }, 0, PIXELS },
     { "sgd_step", GROUP_VECTOR, sgd_step_ios, sgd_step_call, { { 0 } }, 1e-6, ROUNDED },
     { "axpy", GROUP_VECTOR, axpy_ios, axpy_call, { { 0 } }, 1e-6, ROUNDED },

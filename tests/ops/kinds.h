@@ -21,6 +21,7 @@ enum fill {
     FILL_SPARSE,   /* signed with zeros in between */
     FILL_BYTE,
     FILL_CLASS, /* 0..out_c-1 */
+    FILL_LOGIT, /* [-4,4) */
 };
 
 struct io {

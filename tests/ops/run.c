@@ -26,6 +26,8 @@ static double fill_value(enum fill fill, const struct op_case *c, uint32_t strea
         return (int)((v + 1) * 128);
     case FILL_CLASS:
         return (int)((v + 1) / 2 * c->out_c);
+    case FILL_LOGIT:
+        return 4 * v;
     }
     return 0;
 }
