@@ -101,7 +101,7 @@ static int rows_answer(const struct request *request, struct answer *answer, con
     return answer_json(answer, 200, json);
 }
 
-/* Until the job has said which, the lowest of the rows so far. */
+/* Until the job has said which, the lowest of the rows so far; sets of modules don't count. */
 static json_t *lowest_so_far(const json_t *rows)
 {
     double least = DBL_MAX;
@@ -111,7 +111,7 @@ static json_t *lowest_so_far(const json_t *rows)
     json_array_foreach(rows, i, row)
     {
         json_t *mrc = json_object_get(row, "mrc");
-        if (json_is_number(mrc) && json_number_value(mrc) < least) {
+        if (json_is_number(mrc) && json_number_value(mrc) < least && !json_object_get(row, "modules")) {
             least = json_number_value(mrc);
             lowest = json_object_get(row, "module");
         }

@@ -19,8 +19,10 @@ static const char *const type_names[] = {
     [FIELD_INT_LIST] = "list of whole numbers",
     [FIELD_REAL_LIST] = "list of numbers",
     [FIELD_STRING_LIST] = "list of strings",
+    [FIELD_STRING_LISTS] = "list of lists of strings",
     [FIELD_WEIGHTS] = "path, {\"job\": ID} or {\"model\": ID}",
-    [FIELD_MODULES] = "list of names, \"lowest\", \"highest\", \"last\", \"all\" or {\"top\": K}",
+    [FIELD_MODULES] = "list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": K}, "
+                      "{\"greedy\": K} or {\"containing\": TEXT}",
     [FIELD_ATTACK] = "attack",
     [FIELD_ATTACK_LIST] = "list of attacks",
     [FIELD_OBJECT] = "object",

@@ -17,6 +17,7 @@ static const char *const type_words[] = {
     [FIELD_INT_LIST] = "int-list",
     [FIELD_REAL_LIST] = "real-list",
     [FIELD_STRING_LIST] = "string-list",
+    [FIELD_STRING_LISTS] = "string-lists",
     [FIELD_WEIGHTS] = "weights",
     [FIELD_MODULES] = "modules",
     [FIELD_ATTACK] = "attack",

@@ -139,8 +139,18 @@ const struct spec_field spec_fields[] = {
     { "/mrc/lr", FIELD_REAL, MRC | RIFT, "1.0", 0, 1000, NULL, false, "", "Learning rate of the ascent." },
     { "/mrc/projection", FIELD_ENUM, MRC | RIFT, "\"pass\"", 0, 0, "pass|step", false, "",
       "When the weight is put back into the ball: after each pass, as published, or after each step." },
+    { "/mrc/examples", FIELD_ENUM, MRC | RIFT, "\"adversarial\"", 0, 0, "adversarial|clean", false, "",
+      "What the loss is of: examples that the attack makes at the given weights, or the images as they are, which "
+      "measures how critical a module is to clean accuracy." },
+    { "/mrc/split", FIELD_ENUM, MRC | RIFT, "null", 0, 0, "train|validation|test", true, "",
+      "Which examples. null: /dataset/split in an mrc job, and without it what chooses under the protocol." },
     { "/mrc/modules", FIELD_STRING_LIST, MRC | RIFT, "null", 1, 63, NULL, true, "",
       "Modules to measure. null: all." },
+    { "/mrc/joint", FIELD_STRING_LISTS, MRC | RIFT, "null", 1, 63, NULL, true, "",
+      "Sets of modules to measure as one, each module free within its own epsilon: [[\"conv1\", \"linear\"]]." },
+    { "/mrc/greedy", FIELD_INT, MRC | RIFT, "0", 0, 3, NULL, false, "modules",
+      "Search for the least critical set of so many modules: the lowest one, then with each other, and so on. "
+      "0 or 1: no search." },
 
     { "/finetune/modules", FIELD_MODULES, FINETUNE, NULL, 1, 63, NULL, false, "",
       "What is trained; lowest, highest and top go by the robust criticality that mrc_job found." },

@@ -116,11 +116,21 @@ struct optimizer_spec {
     double gamma;
 };
 
-enum module_rule { MODULES_NAMED, MODULES_LOWEST, MODULES_HIGHEST, MODULES_LAST, MODULES_ALL, MODULES_TOP };
+enum module_rule {
+    MODULES_NAMED,
+    MODULES_LOWEST,
+    MODULES_HIGHEST,
+    MODULES_LAST,
+    MODULES_ALL,
+    MODULES_TOP,       /* the `top` least critical ones */
+    MODULES_GREEDY,    /* the set of `top` that the mrc job's search found */
+    MODULES_CONTAINING /* every parameter whose name contains `text`, as the published code chooses */
+};
 
 struct module_choice {
     enum module_rule rule;
-    int top;            /* MODULES_TOP: how many of the least critical */
+    int top;            /* how many */
+    const char *text;   /* MODULES_CONTAINING */
     const char **names; /* MODULES_NAMED: owned by the spec, strings by json */
     int count;
 };
@@ -134,6 +144,13 @@ enum padding { PADDING_REFLECT, PADDING_ZERO };
 enum train_method { TRAIN_STANDARD, TRAIN_PGD_AT };
 enum batch_norm_mode { BATCH_NORM_TRAIN, BATCH_NORM_FROZEN };
 enum projection { PROJECTION_PASS, PROJECTION_STEP };
+enum mrc_examples { MRC_ADVERSARIAL, MRC_CLEAN };
+
+/* Names that are meant together; the strings live in the spec's json. */
+struct name_list {
+    const char **names;
+    int count;
+};
 
 struct dataset_spec {
     const char *name; /* a registered data set (HTTP), or NULL */
@@ -189,8 +206,13 @@ struct job_spec {
         int steps;
         double lr;
         enum projection projection;
+        enum mrc_examples examples;
+        enum dataset_split split; /* SPLIT_DEFAULT: dataset.split, or what chooses */
         const char **modules; /* NULL: every module; owned by the spec */
         int module_count;
+        struct name_list *joint; /* sets to be measured as one; owned by the spec */
+        int joint_count;
+        int greedy; /* size of the set to search for; below 2: none */
     } mrc;
     struct {
         struct module_choice modules;
@@ -266,8 +288,9 @@ enum field_type {
     FIELD_BOOL, FIELD_INT, FIELD_REAL, FIELD_PIXEL, /* number or "8/255" */
     FIELD_STRING, FIELD_ENUM,
     FIELD_INT_LIST, FIELD_REAL_LIST, FIELD_STRING_LIST,
+    FIELD_STRING_LISTS, /* list of lists of at least two names */
     FIELD_WEIGHTS,  /* path | {"job"} | {"model"} */
-    FIELD_MODULES,  /* [names] | "lowest" | "highest" | "last" | "all" | {"top": k} */
+    FIELD_MODULES,  /* [names] | "lowest" | "highest" | "last" | "all" | {"top": k} | {"greedy": k} | {"containing": text} */
     FIELD_ATTACK,   /* object of attack fields, or null */
     FIELD_ATTACK_LIST,
     FIELD_OBJECT,   /* object whose members have rows of their own, or null */

@@ -90,6 +90,9 @@ static const struct {
     { "/mrc/steps", AS_INT, PLACE(mrc.steps) },
     { "/mrc/lr", AS_DOUBLE, PLACE(mrc.lr) },
     { "/mrc/projection", AS_ENUM, PLACE(mrc.projection) },
+    { "/mrc/examples", AS_ENUM, PLACE(mrc.examples) },
+    { "/mrc/split", AS_ENUM, PLACE(mrc.split), SPLIT_TRAIN },
+    { "/mrc/greedy", AS_INT, PLACE(mrc.greedy) },
     { "/finetune/mrc_job", AS_WEIGHTS, PLACE(finetune.mrc_job) },
     { "/finetune/epochs", AS_INT, PLACE(finetune.epochs) },
     { "/finetune/evaluate_every", AS_INT, PLACE(finetune.evaluate_every) },
@@ -207,6 +210,22 @@ static int read_names(const json_t *list, const char ***ret_names, int *ret_coun
     return 0;
 }
 
+static int read_joint(const json_t *lists, struct job_spec *ret)
+{
+    size_t count = json_array_size(lists);
+    int r = 0;
+
+    if (count == 0)
+        return 0;
+    ret->mrc.joint = calloc(count, sizeof(*ret->mrc.joint));
+    if (!ret->mrc.joint)
+        return -ENOMEM;
+    ret->mrc.joint_count = (int)count;
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = read_names(json_array_get(lists, i), &ret->mrc.joint[i].names, &ret->mrc.joint[i].count);
+    return r;
+}
+
 static int read_choice(const json_t *value, struct module_choice *ret)
 {
     static const enum module_rule words[] = { MODULES_LOWEST, MODULES_HIGHEST, MODULES_LAST, MODULES_ALL };
@@ -214,8 +233,11 @@ static int read_choice(const json_t *value, struct module_choice *ret)
     if (json_is_string(value)) {
         ret->rule = words[value_enum("lowest|highest|last|all", json_string_value(value))];
     } else if (json_is_object(value)) {
-        ret->rule = MODULES_TOP;
-        ret->top = (int)json_integer_value(json_object_get(value, "top"));
+        const json_t *greedy = json_object_get(value, "greedy");
+
+        ret->text = json_string_value(json_object_get(value, "containing"));
+        ret->rule = ret->text ? MODULES_CONTAINING : greedy ? MODULES_GREEDY : MODULES_TOP;
+        ret->top = (int)json_integer_value(greedy ? greedy : json_object_get(value, "top"));
     }
     return read_names(value, &ret->names, &ret->count);
 }
@@ -263,6 +285,8 @@ int spec_read(json_t *spec, enum job_kind kind, struct job_spec *ret)
     if (r == 0)
         r = read_names(spec_at(spec, "/mrc/modules"), &made.mrc.modules, &made.mrc.module_count);
     if (r == 0)
+        r = read_joint(spec_at(spec, "/mrc/joint"), &made);
+    if (r == 0)
         r = read_choice(spec_at(spec, "/finetune/modules"), &made.finetune.modules);
     if (r == 0)
         r = read_alphas(spec_at(spec, "/interpolate/alphas"), &made);
@@ -282,6 +306,9 @@ void spec_done(struct job_spec *spec)
         return;
     free(spec->optimizer.milestones);
     free(spec->mrc.modules);
+    for (int i = 0; i < spec->mrc.joint_count; i++)
+        free(spec->mrc.joint[i].names);
+    free(spec->mrc.joint);
     free(spec->finetune.modules.names);
     free(spec->interpolate.alphas);
     free(spec->evaluate.attacks);

@@ -133,8 +133,8 @@ static void rule_mrc_job(const json_t *spec, struct spec_errors *errors)
 {
     const json_t *modules = spec_at(spec, "/finetune/modules");
     const char *word = json_string_value(modules);
-    bool by_criticality =
-        json_is_object(modules) || (word && (strcmp(word, "lowest") == 0 || strcmp(word, "highest") == 0));
+    bool by_criticality = (json_is_object(modules) && !json_object_get(modules, "containing")) ||
+                          (word && (strcmp(word, "lowest") == 0 || strcmp(word, "highest") == 0));
     char given[40];
 
     if (!by_criticality || !json_is_null(spec_at(spec, "/finetune/mrc_job")))

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST_TOP = 1000, ID_LENGTH = 36 };
+enum { LIST_TOP = 1000, GREEDY_TOP = 3, ID_LENGTH = 36 };
 
 /* ---- words ------------------------------------------------------------------- */
 
@@ -72,8 +72,10 @@ static const char *const type_words[] = {
     [FIELD_INT_LIST] = "a list of whole numbers%s",
     [FIELD_REAL_LIST] = "a list of numbers%s",
     [FIELD_STRING_LIST] = "a list of different names%s",
+    [FIELD_STRING_LISTS] = "a list of lists of at least two different names",
     [FIELD_WEIGHTS] = "a path, {\"job\": ID} or {\"model\": ID}",
-    [FIELD_MODULES] = "a list of names, \"lowest\", \"highest\", \"last\", \"all\" or {\"top\": NUMBER}",
+    [FIELD_MODULES] = "a list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": NUMBER}, "
+                      "{\"greedy\": 2 or 3} or {\"containing\": TEXT}",
     [FIELD_ATTACK] = "an attack object",
     [FIELD_ATTACK_LIST] = "a list of attack objects",
     [FIELD_OBJECT] = "an object",
@@ -292,6 +294,18 @@ static int take_string_list(const struct spec_field *field, const json_t *value,
     return take_list(field, value, take_string, ret);
 }
 
+/* Sets of names: at least one set, at least two names each. */
+static int take_string_lists(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    size_t i;
+    json_t *item;
+
+    if (json_array_size(value) == 0)
+        return -EINVAL;
+    json_array_foreach((json_t *)value, i, item) if (json_array_size(item) < 2) return -EINVAL;
+    return take_list(field, value, take_string_list, ret);
+}
+
 /* An id: a UUID's text, or "step:N" for a step of the rift job that is being expanded. */
 static bool id_valid(const json_t *value)
 {
@@ -326,15 +340,23 @@ static int take_weights(const struct spec_field *field, const json_t *value, jso
     return valid ? give(json_deep_copy(value), ret) : -EINVAL;
 }
 
+static bool whole_between(const json_t *value, json_int_t least, json_int_t most)
+{
+    return json_is_integer(value) && json_integer_value(value) >= least && json_integer_value(value) <= most;
+}
+
 static int take_modules(const struct spec_field *field, const json_t *value, json_t **ret)
 {
-    const json_t *top = json_object_get(value, "top");
+    const json_t *top = json_object_get(value, "top"), *greedy = json_object_get(value, "greedy");
+    const json_t *containing = json_object_get(value, "containing");
 
     if (json_is_array(value))
         return take_string_list(field, value, ret);
     if (json_is_object(value)) {
-        bool valid = json_object_size(value) == 1 && json_is_integer(top) && json_integer_value(top) >= 1 &&
-                     json_integer_value(top) <= LIST_TOP;
+        bool valid = json_object_size(value) == 1 && (top          ? whole_between(top, 1, LIST_TOP)
+                                                      : greedy     ? whole_between(greedy, 2, GREEDY_TOP)
+                                                      : containing ? text_fits(field, containing)
+                                                                   : false);
         return valid ? give(json_deep_copy(value), ret) : -EINVAL;
     }
     if (!json_is_string(value) || value_enum("lowest|highest|last|all", json_string_value(value)) < 0)
@@ -352,6 +374,7 @@ static take_function *const takers[] = {
     [FIELD_INT_LIST] = take_int_list,
     [FIELD_REAL_LIST] = take_real_list,
     [FIELD_STRING_LIST] = take_string_list,
+    [FIELD_STRING_LISTS] = take_string_lists,
     [FIELD_WEIGHTS] = take_weights,
     [FIELD_MODULES] = take_modules,
 };

@@ -10,7 +10,7 @@
  * batches, theta_i += lr * gradient of the batch's mean loss, projection after
  * each pass (as published) or each step, R after each pass; the largest R counts.
  *
- *     for each module i:
+ *     for each module i, and then each set:
  *       frontier of D_adv before i              once: everything before i stays as it is
  *       for each pass:
  *         for each batch: theta_i + Delta, uphill on R
@@ -23,44 +23,24 @@
  * pass. NaN > epsilon is false, so the published code then neither projects nor
  * counts, and calls the most critical module the least critical one. Here the
  * last finite point is restored, the ascent ends there, and the module is
- * flagged non_finite, which counts as more critical than any number. */
-#include "gpu/rift/criticality.h"
+ * flagged non_finite, which counts as more critical than any number.
+ *
+ * Several modules can move at once (criticality_sets.h): then Delta is nothing
+ * outside the set and each module of it keeps to its own ball. One ball around
+ * all would let the largest module take the whole of it. */
+#include "gpu/rift/criticality_sets.h"
 
 #include "gpu/backend/philox.h"
 #include "gpu/rift/fixed_examples.h"
 #include "gpu/rift/kinds.h"
 #include "gpu/rift/measure.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- the order of modules ------------------------------------------------------------- */
-
-static bool overflowed(const json_t *row)
-{
-    return json_is_true(json_object_get(row, "non_finite")) || isnan(json_double(row, "mrc"));
-}
-
-int criticality_compare(const json_t *row, const json_t *other)
-{
-    double a = json_double(row, "mrc"), b = json_double(other, "mrc");
-
-    if (overflowed(row) != overflowed(other))
-        return overflowed(row) - overflowed(other);
-    return (a > b) - (a < b);
-}
-
-int criticality_choose(const json_t *rows, int sign)
-{
-    int best = json_array_size(rows) ? 0 : -1;
-
-    for (size_t i = 1; i < json_array_size(rows); i++)
-        if (sign * criticality_compare(json_array_get(rows, i), json_array_get(rows, (size_t)best)) < 0)
-            best = (int)i;
-    return best;
-}
 
 /* ---- what the job holds ----------------------------------------------------------------- */
 
@@ -69,37 +49,61 @@ struct criticality {
     struct batch batch;
     struct fixed_examples fixed;
     struct frontier frontier;
-    int *list;  /* modules, in network order */
-    int *first; /* [count]: op where its frontier is, 0: the pixels */
-    int count;
+    struct criticality_sets sets;
+    int count;                 /* of sets */
+    int *first;                /* [module_count]: op where the frontier before a module is, 0: the pixels */
+    bool *set;                 /* [module_count]: the modules that move now: "the set" */
+    float **theta_i, **finite; /* [module_count]: of the set, inside `copies`: theta; the last finite theta + Delta */
+    double *theta_norm;        /* [module_count]: of the set: |theta_i| */
+    float *copies, *gradient;  /* device; the gradient is flat as the model */
+    int64_t largest;           /* floats of the largest set */
     bool *wanted;
     int32_t *order;
-    float *theta_i, *finite; /* device: the module at theta; the last finite theta_i + Delta */
-    float *gradient;         /* device, flat as the model */
-    double theta_norm;       /* |theta_i| */
-    struct measured start;   /* R(theta) */
+    struct measured start; /* R(theta) */
 
     /* Where we are. */
-    int at, pass, position; /* in list; passes done; examples of this pass done */
+    int at, pass, position; /* number of the set; passes done; examples of this pass done */
     bool ascended;          /* this pass's ascent is done, its measurement isn't */
     bool non_finite;
     double highest, accuracy_there; /* of R so far, the start included */
-    json_t *rows;                   /* finished modules */
+    json_t *rows;                   /* finished sets */
 };
 
-static const struct module_info *module(const struct criticality *c)
+/* The next module of the set after m; -1 when there is none. For all of them:
+ * for (int m = next(c, -1); m >= 0; m = next(c, m)) */
+static int next(const struct criticality *c, int m)
 {
-    return &c->run->model->modules[c->list[c->at]];
+    while (++m < c->run->model->module_count)
+        if (c->set[m])
+            return m;
+    return -1;
 }
 
-static const struct tensor_info *tensor(const struct criticality *c)
+static const struct module_info *module(const struct criticality *c, int m)
 {
-    return &c->run->model->tensors[module(c)->weight];
+    return &c->run->model->modules[m];
 }
 
-static float *weight(const struct criticality *c)
+static const struct tensor_info *tensor(const struct criticality *c, int m)
 {
-    return weights_at(c->run->weights, module(c)->weight);
+    return &c->run->model->tensors[module(c, m)->weight];
+}
+
+static size_t weight_bytes(const struct criticality *c, int m)
+{
+    return (size_t)tensor(c, m)->count * sizeof(float);
+}
+
+static float *weight(const struct criticality *c, int m)
+{
+    return weights_at(c->run->weights, module(c, m)->weight);
+}
+
+/* The modules have moved. */
+static void touch(struct criticality *c)
+{
+    for (int m = next(c, -1); m >= 0; m = next(c, m))
+        weights_touch(c->run->weights, module(c, m)->weight);
 }
 
 /* ---- in and out of checkpoints -------------------------------------------------------- */
@@ -109,8 +113,9 @@ static int criticality_save(struct run *run, void *user, struct checkpoint *into
     struct criticality *c = user;
     int r = 0;
 
-    if (c->at < c->count)
-        r = checkpoint_add(run, into, "theta_i", weight(c), tensor(c)->count);
+    /* theta_i + Delta under the module's name */
+    for (int m = c->at < c->count ? next(c, -1) : -1; m >= 0 && r == 0; m = next(c, m))
+        r = checkpoint_add(run, into, module(c, m)->name, weight(c, m), tensor(c, m)->count);
     if (r < 0)
         return r;
     return checkpoint_add_state(into, "mrc",
@@ -144,14 +149,30 @@ static int criticality_resume(struct criticality *c)
 
 /* ---- ascent ----------------------------------------------------------------------------- */
 
-/* |Delta| = |theta_i + Delta - theta_i|; NaN when something isn't finite. */
-static int delta_norm(struct criticality *c, double *ret)
+/* |Delta| = |theta_i + Delta - theta_i| of a module; NaN when something isn't finite. */
+static int delta_norm(struct criticality *c, int m, double *ret)
 {
     struct run *run = c->run;
-    int r = run_device(run, run->ops->norm(run->dev, tensor(c)->count, weight(c), c->theta_i, ret));
+    int r = run_device(run, run->ops->norm(run->dev, tensor(c, m)->count, weight(c, m), c->theta_i[m], ret));
 
     if (!isfinite(*ret))
         *ret = NAN;
+    return r;
+}
+
+/* The longest |Delta| / |theta_i| of the set, NaN when something isn't finite. */
+static int relative_norm(struct criticality *c, double *ret)
+{
+    double longest = 0, norm;
+    int r = 0;
+
+    for (int m = next(c, -1); m >= 0 && r == 0; m = next(c, m)) {
+        r = delta_norm(c, m, &norm);
+        if (r == 0 && !(norm / c->theta_norm[m] <= longest) && !isnan(longest))
+            longest = norm / c->theta_norm[m];
+    }
+    if (r == 0)
+        *ret = longest;
     return r;
 }
 
@@ -159,21 +180,26 @@ static int delta_norm(struct criticality *c, double *ret)
 static int project(struct criticality *c)
 {
     struct run *run = c->run;
-    double most = run->spec.mrc.epsilon * c->theta_norm, norm;
-    int r = delta_norm(c, &norm);
+    int r = 0;
 
-    if (r < 0 || !(norm > most))
-        return r;
-    r = run->ops->project(run->dev, tensor(c)->count, c->theta_i, (float)(most / norm), weight(c));
-    weights_touch(run->weights, module(c)->weight);
-    return run_device(run, r);
+    for (int m = next(c, -1); m >= 0 && r == 0; m = next(c, m)) {
+        double most = run->spec.mrc.epsilon * c->theta_norm[m], norm;
+
+        r = delta_norm(c, m, &norm);
+        if (r < 0 || !(norm > most))
+            continue;
+        r = run->ops->project(run->dev, tensor(c, m)->count, c->theta_i[m], (float)(most / norm), weight(c, m));
+        weights_touch(run->weights, module(c, m)->weight);
+        r = run_device(run, r);
+    }
+    return r;
 }
 
 /* theta_i + Delta, one step uphill on R of n examples. */
 static int step_up(struct criticality *c, int n)
 {
     struct run *run = c->run;
-    const struct tensor_info *info = tensor(c);
+    float lr = (float)run->spec.mrc.lr;
     struct plan *plan;
     int r = run_plan(
         run, (struct plan_spec){ .batch = n, .mode = PLAN_EVAL, .first = c->frontier.first, .wanted = c->wanted },
@@ -187,12 +213,13 @@ static int step_up(struct criticality *c, int n)
         r = run_device(run, plan_cross_entropy(plan, c->batch.labels, 1.0f / (float)n));
     if (r == 0)
         r = run_device(run, plan_backward(plan, c->gradient, NULL));
-    if (r == 0)
-        r = run_device(run, run->ops->copy(run->dev, c->finite, weight(c), (size_t)info->count * sizeof(float)));
-    if (r == 0)
-        r = run_device(
-            run, run->ops->axpy(run->dev, info->count, (float)run->spec.mrc.lr, c->gradient + info->offset, weight(c)));
-    weights_touch(run->weights, module(c)->weight);
+    for (int m = next(c, -1); m >= 0 && r == 0; m = next(c, m)) {
+        r = run_device(run, run->ops->copy(run->dev, c->finite[m], weight(c, m), weight_bytes(c, m)));
+        if (r == 0)
+            r = run_device(run, run->ops->axpy(run->dev, tensor(c, m)->count, lr, c->gradient + tensor(c, m)->offset,
+                                               weight(c, m)));
+    }
+    touch(c);
     return r;
 }
 
@@ -200,12 +227,15 @@ static int step_up(struct criticality *c, int n)
 static int step_back(struct criticality *c)
 {
     struct run *run = c->run;
+    int r = 0;
 
     c->non_finite = true;
-    run_log(run, "%s: the ascent has overflowed in pass %d; the last finite point counts", module(c)->name,
+    run_log(run, "%s: the ascent has overflowed in pass %d; the last finite point counts", module(c, next(c, -1))->name,
             c->pass + 1);
-    weights_touch(run->weights, module(c)->weight);
-    return run_device(run, run->ops->copy(run->dev, weight(c), c->finite, (size_t)tensor(c)->count * sizeof(float)));
+    for (int m = next(c, -1); m >= 0 && r == 0; m = next(c, m))
+        r = run_device(run, run->ops->copy(run->dev, weight(c, m), c->finite[m], weight_bytes(c, m)));
+    touch(c);
+    return r;
 }
 
 static int ascend(struct criticality *c)
@@ -221,7 +251,7 @@ static int ascend(struct criticality *c)
 
         r = step_up(c, n);
         if (r == 0)
-            r = delta_norm(c, &norm);
+            r = relative_norm(c, &norm);
         if (r < 0)
             break;
         if (isnan(norm))
@@ -241,7 +271,7 @@ static int ascend(struct criticality *c)
     return r;
 }
 
-/* ---- one module --------------------------------------------------------------------------- */
+/* ---- one set ------------------------------------------------------------------------------ */
 
 /* MRC so far: the start counts. */
 static double mrc(const struct criticality *c)
@@ -249,11 +279,17 @@ static double mrc(const struct criticality *c)
     return fmax(0, c->highest - c->start.loss);
 }
 
-static json_t *module_row(const struct criticality *c)
+static json_t *set_row(const struct criticality *c)
 {
-    return json_pack("{s:s, s:f, s:f, s:I, s:b}", "module", module(c)->name, "mrc", mrc(c), "robust_accuracy_drop",
-                     c->start.accuracy - c->accuracy_there, "parameters", (json_int_t)tensor(c)->count, "non_finite",
-                     c->non_finite);
+    json_t *row = criticality_set_names(c->run->model, c->set);
+    json_int_t parameters = 0;
+
+    for (int m = next(c, -1); m >= 0; m = next(c, m))
+        parameters += tensor(c, m)->count;
+    json_object_update_new(row, json_pack("{s:f, s:f, s:I, s:b}", "mrc", mrc(c), "robust_accuracy_drop",
+                                          c->start.accuracy - c->accuracy_there, "parameters", parameters, "non_finite",
+                                          c->non_finite));
+    return row;
 }
 
 /* R(theta + Delta) after a pass, and what it says. */
@@ -262,12 +298,12 @@ static int judge(struct criticality *c)
     struct run *run = c->run;
     struct measured now;
     double norm;
-    char key[128];
+    char key[64];
 
-    snprintf(key, sizeof(key), "%s pass %d", module(c)->name, c->pass + 1);
+    snprintf(key, sizeof(key), "set %d pass %d", c->at, c->pass + 1);
     int r = measure(&c->batch, key, c->fixed.d_adv, &c->frontier, NULL, &now);
     if (r == 0)
-        r = delta_norm(c, &norm);
+        r = relative_norm(c, &norm);
     if (r < 0)
         return r;
     if (isnan(now.loss))
@@ -279,57 +315,97 @@ static int judge(struct criticality *c)
     c->pass++;
     c->position = 0;
     c->ascended = false;
-    json_t *event = module_row(c);
-    json_object_update_new(event,
-                           json_pack("{s:i, s:o, s:f, s:o}", "pass", c->pass, "loss", json_number(now.loss), "accuracy",
-                                     now.accuracy, "relative_norm", json_number(norm / c->theta_norm)));
+    json_t *event = set_row(c);
+    json_object_update_new(event, json_pack("{s:i, s:o, s:f, s:o}", "pass", c->pass, "loss", json_number(now.loss),
+                                            "accuracy", now.accuracy, "relative_norm", json_number(norm)));
     return run_event(run, "module", event);
 }
 
-/* theta_i kept, the frozen part before it computed. */
-static int module_begin(struct criticality *c)
+/* theta_i kept. */
+static int set_keep(struct criticality *c)
 {
     struct run *run = c->run;
-    size_t bytes = (size_t)tensor(c)->count * sizeof(float);
-    int r = run_device(run, run->ops->copy(run->dev, c->theta_i, weight(c), bytes));
+    float *at = c->copies;
+    int r = 0;
 
     memset(c->wanted, 0, (size_t)run->model->tensor_count);
-    c->wanted[module(c)->weight] = true;
-    plan_cache_clear(run->plans); /* the last module's plans are of no more use */
-    if (r == 0)
-        r = run_device(run, run->ops->norm(run->dev, tensor(c)->count, c->theta_i, NULL, &c->theta_norm));
-    if (r == 0 && (c->pass || c->position || c->ascended)) { /* in the middle of it: theta_i + Delta */
-        r = checkpoint_take(run, "theta_i", weight(c), tensor(c)->count);
-        weights_touch(run->weights, module(c)->weight);
+    for (int m = next(c, -1); m >= 0 && r == 0; m = next(c, m)) {
+        c->wanted[module(c, m)->weight] = true;
+        c->theta_i[m] = at;
+        c->finite[m] = at + c->largest;
+        at += tensor(c, m)->count;
+        r = run_device(run, run->ops->copy(run->dev, c->theta_i[m], weight(c, m), weight_bytes(c, m)));
+        if (r == 0)
+            r = run_device(run, run->ops->norm(run->dev, tensor(c, m)->count, c->theta_i[m], NULL, &c->theta_norm[m]));
+    }
+    assert(at <= c->copies + c->largest);
+    return r;
+}
+
+/* In the middle of it: theta_i + Delta. */
+static int set_resume(struct criticality *c)
+{
+    struct run *run = c->run;
+    int r = 0;
+
+    for (int m = next(c, -1); m >= 0 && r == 0; m = next(c, m)) {
+        r = checkpoint_take(run, module(c, m)->name, weight(c, m), tensor(c, m)->count);
         if (r == -ENOENT)
-            return run_fail(run, FAILURE_BAD_DATA, "%s: the checkpoint lacks \"theta_i\"", run->dir);
+            r = run_fail(run, FAILURE_BAD_DATA, "%s: the checkpoint lacks \"%s\"", run->dir, module(c, m)->name);
+    }
+    touch(c);
+    return r;
+}
+
+/* Where the frontier before all of the set is. */
+static int first_op(const struct criticality *c)
+{
+    int first = c->first[next(c, -1)];
+
+    for (int m = next(c, -1); m >= 0; m = next(c, m))
+        first = c->first[m] < first ? c->first[m] : first;
+    return first;
+}
+
+/* theta_i kept, the frozen part before it computed. */
+static int set_begin(struct criticality *c)
+{
+    struct run *run = c->run;
+    int r;
+
+    criticality_sets_at(&c->sets, c->at, c->rows, c->set);
+    plan_cache_clear(run->plans); /* the last set's plans are of no more use */
+    r = set_keep(c);
+    if (r == 0 && (c->pass || c->position || c->ascended)) {
+        r = set_resume(c);
     } else if (r == 0) {
         c->highest = c->start.loss;
         c->accuracy_there = c->start.accuracy;
         c->non_finite = false;
     }
-    return r < 0 ? r : frontier_open(&c->frontier, c->fixed.d_adv, &c->batch, c->first[c->at]);
+    return r < 0 ? r : frontier_open(&c->frontier, c->fixed.d_adv, &c->batch, first_op(c));
 }
 
-/* theta again, bit for bit; the module's row is final. */
-static int module_end(struct criticality *c)
+/* theta again, bit for bit; the set's row is final. */
+static int set_end(struct criticality *c)
 {
     struct run *run = c->run;
-    size_t bytes = (size_t)tensor(c)->count * sizeof(float);
-    int r = run_device(run, run->ops->copy(run->dev, weight(c), c->theta_i, bytes));
+    int r = 0;
 
-    weights_touch(run->weights, module(c)->weight);
-    json_array_append_new(c->rows, module_row(c));
+    for (int m = next(c, -1); m >= 0 && r == 0; m = next(c, m))
+        r = run_device(run, run->ops->copy(run->dev, weight(c, m), c->theta_i[m], weight_bytes(c, m)));
+    touch(c);
+    json_array_append_new(c->rows, set_row(c));
     c->at++;
     c->pass = 0;
     return r < 0 ? r : checkpoint_end(run);
 }
 
-static int module_criticality(struct criticality *c)
+static int set_criticality(struct criticality *c)
 {
     struct run *run = c->run;
     int steps = run->spec.mrc.steps;
-    int r = module_begin(c);
+    int r = set_begin(c);
 
     run->outer.done = ((int64_t)c->at * steps + c->pass) * 2 * c->fixed.d_adv->count + c->position;
     while (r == 0 && c->pass < steps && !(c->non_finite && c->position == 0 && !c->ascended)) {
@@ -340,17 +416,21 @@ static int module_criticality(struct criticality *c)
         if (r == 0)
             r = checkpoint_breathe(run);
     }
-    return r < 0 ? r : module_end(c);
+    return r < 0 ? r : set_end(c);
 }
 
-/* ---- all modules ---------------------------------------------------------------------------- */
+/* ---- all sets ------------------------------------------------------------------------------- */
 
 static json_t *criticality_result(const struct criticality *c)
 {
-    const json_t *lowest = json_array_get(c->rows, (size_t)criticality_choose(c->rows, 1));
+    static const char *const examples[] = { [MRC_ADVERSARIAL] = "adversarial", [MRC_CLEAN] = "clean" };
+    json_t *result = criticality_sets_result(&c->sets, c->rows), *modules = json_object_get(result, "modules");
+    const json_t *lowest = json_array_get(modules, (size_t)criticality_choose(modules, 1));
 
-    return json_pack("{s:o, s:f, s:O, s:O}", "robust_loss", json_number(c->start.loss), "robust_accuracy",
-                     c->start.accuracy, "modules", c->rows, "lowest", json_object_get(lowest, "module"));
+    json_object_update_new(result, json_pack("{s:s, s:f, s:f, s:O}", "examples", examples[c->run->spec.mrc.examples],
+                                             "robust_loss", c->start.loss, "robust_accuracy", c->start.accuracy,
+                                             "lowest", json_object_get(lowest, "module")));
+    return result;
 }
 
 static int criticality_run(struct criticality *c, json_t **ret_result)
@@ -370,52 +450,67 @@ static int criticality_run(struct criticality *c, json_t **ret_result)
                   json_pack("{s:s, s:f, s:f}", "name", "start", "loss", c->start.loss, "accuracy", c->start.accuracy));
     run->outer = (struct outer){ "mrc", 0, 2 * (int64_t)c->count * run->spec.mrc.steps * c->fixed.d_adv->count };
     while (r == 0 && c->at < c->count)
-        r = module_criticality(c);
+        r = set_criticality(c);
     run->outer = (struct outer){ 0 };
     if (r == 0)
         *ret_result = criticality_result(c);
     return r;
 }
 
-/* The modules that were asked for, in network order. */
-static int modules_choose(struct criticality *c)
+/* The attack that makes D_adv, or NULL. */
+static const struct attack_spec *crafting(const struct run *run)
+{
+    return run->spec.mrc.examples == MRC_ADVERSARIAL && attack_given(&run->spec.attack) ? &run->spec.attack : NULL;
+}
+
+/* Host memory, and what the sets need on the device. */
+static int sets_open(struct criticality *c)
 {
     struct run *run = c->run;
-    const struct model *model = run->model;
+    size_t modules = (size_t)run->model->module_count;
+    int r = criticality_sets_open(run, &c->sets);
 
-    for (int i = 0; i < run->spec.mrc.module_count; i++)
-        if (model_module(model, run->spec.mrc.modules[i]) < 0)
-            return run_fail(run, FAILURE_BAD_SPEC, "mrc.modules: %s has no module \"%s\"", model->arch,
-                            run->spec.mrc.modules[i]);
-    for (int m = 0; m < model->module_count; m++) {
-        bool chosen = !run->spec.mrc.modules;
+    if (r < 0)
+        return r;
+    c->count = criticality_sets_count(&c->sets);
+    c->largest = criticality_sets_largest(&c->sets);
+    c->rows = json_array();
+    c->first = calloc(modules, sizeof(*c->first));
+    c->set = calloc(modules, sizeof(*c->set));
+    c->theta_i = calloc(modules, sizeof(*c->theta_i));
+    c->finite = calloc(modules, sizeof(*c->finite));
+    c->theta_norm = calloc(modules, sizeof(*c->theta_norm));
+    c->wanted = calloc((size_t)run->model->tensor_count, sizeof(*c->wanted));
+    if (!c->rows || !c->first || !c->set || !c->theta_i || !c->finite || !c->theta_norm || !c->wanted)
+        return run_fail(run, FAILURE_OUT_OF_MEMORY, "no memory");
+    for (int m = 0; m < run->model->module_count; m++)
+        c->first[m] = criticality_sets_move(&c->sets, m) ? run->model->modules[m].op : 0;
+    return 0;
+}
 
-        for (int i = 0; i < run->spec.mrc.module_count; i++)
-            chosen = chosen || model_module(model, run->spec.mrc.modules[i]) == m;
-        if (!chosen)
-            continue;
-        c->list[c->count] = m;
-        c->first[c->count++] = model->modules[m].op;
-    }
-    return c->count ? 0 : run_fail(run, FAILURE_BAD_SPEC, "mrc.modules: no module is named");
+/* A set's own plans come in the place of these: prefix, ascent and measurement pack no more than
+ * ascent of what may come together and measurement from the pixels, and none works on more. */
+static int plans_reserve(struct criticality *c, int examples)
+{
+    struct run *run = c->run;
+    int r;
+
+    c->wanted[module(c, c->sets.single[0])->weight] = true;
+    for (int m = 0; c->count > c->sets.single_count && m < run->model->module_count; m++)
+        c->wanted[module(c, m)->weight] = criticality_sets_move(&c->sets, m);
+    r = run_plan_reserve(run, examples, (struct plan_spec){ .mode = PLAN_EVAL, .wanted = c->wanted });
+    return r < 0 ? r : measure_reserve(run, examples, 0, NULL);
 }
 
 static int criticality_open(struct criticality *c)
 {
     struct run *run = c->run;
     const struct model *model = run->model;
-    enum dataset_split split = run_split(run, run_judge(run));
+    enum dataset_split split =
+        run->spec.mrc.split != SPLIT_DEFAULT ? run->spec.mrc.split : run_split(run, run_judge(run));
     const struct examples *examples;
-    size_t largest = 0;
-    int r;
+    int r = sets_open(c);
 
-    c->rows = json_array();
-    c->list = calloc((size_t)model->module_count, sizeof(*c->list));
-    c->first = calloc((size_t)model->module_count, sizeof(*c->first));
-    c->wanted = calloc((size_t)model->tensor_count, sizeof(*c->wanted));
-    if (!c->rows || !c->list || !c->first || !c->wanted)
-        return run_fail(run, FAILURE_OUT_OF_MEMORY, "no memory");
-    r = modules_choose(c);
     if (r == 0)
         r = run_weights(run, &run->spec.model.weights, "model.weights");
     if (r == 0)
@@ -423,47 +518,40 @@ static int criticality_open(struct criticality *c)
     if (r == 0)
         r = run_examples(run, split, &examples);
     if (r == 0)
-        r = batch_open(run, examples->count, attack_given(&run->spec.attack), &c->batch);
+        r = batch_open(run, examples->count, crafting(run) != NULL, &c->batch);
     if (r == 0)
-        r = fixed_examples_open(run, examples, &c->fixed);
+        r = fixed_examples_open(run, examples, crafting(run), &c->fixed);
     if (r < 0)
         return r;
-    for (int i = 0; i < c->count; i++) {
-        size_t bytes = (size_t)model->tensors[model->modules[c->list[i]].weight].count * sizeof(float);
-
-        largest = bytes > largest ? bytes : largest;
-    }
     c->order = malloc((size_t)examples->count * sizeof(*c->order));
-    c->theta_i = run_alloc(run, largest, "a copy of a module");
-    c->finite = run_alloc(run, largest, "a copy of a module");
+    c->copies = run_alloc(run, 2 * (size_t)c->largest * sizeof(float), "two copies of the modules that move");
     c->gradient = run_alloc(run, (size_t)model->parameter_count * sizeof(float), "gradients");
-    if (!c->order || !c->theta_i || !c->finite || !c->gradient)
+    if (!c->order || !c->copies || !c->gradient)
         return run_blame(run, FAILURE_OUT_OF_MEMORY, -ENOMEM);
-    /* A module's own plans come in the place of these: prefix, ascent and measurement pack no more
-     * than ascent of the first module and measurement from the pixels, and none works on more. */
-    c->wanted[model->modules[c->list[0]].weight] = true;
-    r = run_plan_reserve(run, examples->count, (struct plan_spec){ .mode = PLAN_EVAL, .wanted = c->wanted });
+    r = plans_reserve(c, examples->count);
     if (r == 0)
-        r = measure_reserve(run, examples->count, 0, NULL);
-    if (r == 0)
-        frontier_reserve(run, examples->count, c->batch.most, c->first, c->count, &c->frontier);
+        frontier_reserve(run, examples->count, c->batch.most, c->first, model->module_count, &c->frontier);
     return r;
 }
 
 static void criticality_done(struct criticality *c)
 {
     struct run *run = c->run;
-    float *memory[] = { c->theta_i, c->finite, c->gradient };
+    float *memory[] = { c->copies, c->gradient };
 
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 2; i++)
         if (memory[i])
             run->ops->free(run->dev, memory[i]);
     frontier_done(&c->frontier);
     fixed_examples_done(&c->fixed);
     batch_done(&c->batch);
+    criticality_sets_done(&c->sets);
     json_decref(c->rows);
-    free(c->list);
     free(c->first);
+    free(c->set);
+    free(c->theta_i);
+    free(c->finite);
+    free(c->theta_norm);
     free(c->wanted);
     free(c->order);
 }

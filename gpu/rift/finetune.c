@@ -12,7 +12,7 @@
  * the module is the same in every epoch and is computed once. */
 #include "gpu/rift/kinds.h"
 
-#include "gpu/rift/criticality.h"
+#include "gpu/rift/criticality_sets.h"
 #include "gpu/rift/frontier.h"
 #include "gpu/rift/measure.h"
 #include "gpu/rift/training.h"
@@ -47,8 +47,8 @@ static int finished_seen(json_t *event, int64_t end_offset, void *user)
     return 0;
 }
 
-/* `modules` of the result of the mrc job, new reference. */
-static int mrc_rows(struct run *run, json_t **ret)
+/* A list of the mrc job's result, new reference. */
+static int mrc_rows(struct run *run, const char *list, json_t **ret)
 {
     const struct weights_ref *job = &run->spec.finetune.mrc_job;
     json_t *result = NULL;
@@ -64,14 +64,15 @@ static int mrc_rows(struct run *run, json_t **ret)
         r = journal_read(path, &offset, finished_seen, &result, &run->why);
     free(dir);
     free(path);
-    *ret = json_incref(json_object_get(result, "modules"));
+    *ret = json_incref(json_object_get(result, list));
     json_decref(result);
     if (r < 0)
         return run_blame(run, FAILURE_BAD_DATA, r);
     if (!json_array_size(*ret)) {
         json_decref(*ret);
         *ret = NULL;
-        return run_fail(run, FAILURE_BAD_DATA, "finetune.mrc_job: %s has no result of an mrc job", job->path);
+        return run_fail(run, FAILURE_BAD_DATA, "finetune.mrc_job: %s has no result of an mrc job with `%s`", job->path,
+                        list);
     }
     return 0;
 }
@@ -91,7 +92,7 @@ static int choose_name(struct finetuning *f, const char *name)
 static int choose_by_mrc(struct finetuning *f, int count, int sign)
 {
     json_t *rows = NULL;
-    int r = mrc_rows(f->run, &rows);
+    int r = mrc_rows(f->run, "modules", &rows);
 
     for (int taken = 0; taken < count && r == 0; taken++) {
         int best = criticality_choose(rows, sign);
@@ -107,6 +108,38 @@ static int choose_by_mrc(struct finetuning *f, int count, int sign)
     }
     json_decref(rows);
     return r;
+}
+
+/* The set of `size` that the mrc job's search found. */
+static int choose_greedy(struct finetuning *f, int size)
+{
+    json_t *rows = NULL;
+    int r = mrc_rows(f->run, "greedy", &rows);
+    const json_t *names = json_object_get(json_array_get(rows, (size_t)size - 2), "modules");
+
+    if (r == 0 && !names)
+        r = run_fail(f->run, FAILURE_BAD_SPEC,
+                     "finetune.modules: a set of %d modules is wanted, the mrc job searched for %zu (mrc.greedy)", size,
+                     json_array_size(rows) + 1);
+    for (size_t i = 0; i < json_array_size(names) && r == 0; i++)
+        r = choose_name(f, json_string_value(json_array_get(names, i)));
+    json_decref(rows);
+    return r;
+}
+
+/* The modules that own such a parameter; wanted_set takes the parameters themselves. */
+static int choose_containing(struct finetuning *f, const char *text)
+{
+    const struct model *model = f->run->model;
+    bool found = false;
+
+    for (int t = 0; t < model->tensor_count; t++)
+        found = found || (model->tensors[t].parameter && strstr(model->tensors[t].name, text));
+    for (int m = 0; m < model->module_count; m++)
+        f->chosen[m] = strstr(model->tensors[model->modules[m].weight].name, text) != NULL;
+    return found ? 0
+                 : run_fail(f->run, FAILURE_BAD_SPEC, "finetune.modules: no parameter of %s has \"%s\" in its name",
+                            model->arch, text);
 }
 
 static int modules_choose(struct finetuning *f)
@@ -125,6 +158,10 @@ static int modules_choose(struct finetuning *f)
         return choose_by_mrc(f, 1, -1);
     case MODULES_TOP:
         return choose_by_mrc(f, choice->top, 1);
+    case MODULES_GREEDY:
+        return choose_greedy(f, choice->top);
+    case MODULES_CONTAINING:
+        return choose_containing(f, choice->text);
     case MODULES_LAST:
         f->chosen[count - 1] = true;
         return 0;
@@ -136,25 +173,46 @@ static int modules_choose(struct finetuning *f)
     return run_fail(f->run, FAILURE_INTERNAL, "finetune.modules: unknown rule");
 }
 
-/* The parameters that move, and the first operation that one of them touches.
- * A module is its weight and bias; "all" is every parameter, batch norm's too. */
+/* Does the parameter move? A module is its weight and bias; "all" is every parameter, batch norm's
+ * too, and so is what contains the text: the published code chooses by substring. */
+static bool moves(const struct finetuning *f, int t)
+{
+    const struct model *model = f->run->model;
+    const struct module_choice *choice = &f->run->spec.finetune.modules;
+
+    if (!model->tensors[t].parameter)
+        return false;
+    if (choice->rule == MODULES_ALL)
+        return true;
+    if (choice->rule == MODULES_CONTAINING)
+        return strstr(model->tensors[t].name, choice->text) != NULL;
+    for (int m = 0; m < model->module_count; m++) {
+        const struct op *op = &model->ops[model->modules[m].op];
+
+        if (f->chosen[m] && (op->tensor[0] == t || (op->type == OP_LINEAR && op->tensor[1] == t)))
+            return true;
+    }
+    return false;
+}
+
+/* How many tensors an operation has: convolution weight; linear weight, bias; batch norm gamma, beta. */
+static const int parameters_of[] = { [OP_CONV] = 1, [OP_BN] = 2, [OP_LINEAR] = 2 };
+
+/* The parameters that move, and the first operation that one of them touches. */
 static void wanted_set(struct finetuning *f)
 {
     const struct model *model = f->run->model;
 
+    for (int t = 0; t < model->tensor_count; t++)
+        f->wanted[t] = moves(f, t);
     f->first = model->op_count;
-    for (int m = 0; m < model->module_count; m++) {
-        const struct op *op = &model->ops[model->modules[m].op];
+    for (int o = model->op_count - 1; o >= 0; o--) {
+        const struct op *op = &model->ops[o];
+        int count = parameters_of[op->type];
 
-        if (!f->chosen[m])
-            continue;
-        f->wanted[op->tensor[0]] = true;
-        if (op->type == OP_LINEAR)
-            f->wanted[op->tensor[1]] = true;
-        f->first = model->modules[m].op < f->first ? model->modules[m].op : f->first;
+        for (int i = 0; i < count; i++)
+            f->first = f->wanted[op->tensor[i]] ? o : f->first;
     }
-    for (int t = 0; f->run->spec.finetune.modules.rule == MODULES_ALL && t < model->tensor_count; t++)
-        f->wanted[t] = model->tensors[t].parameter;
 }
 
 static json_t *module_names(const struct finetuning *f)

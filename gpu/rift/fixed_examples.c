@@ -25,12 +25,13 @@ static size_t row(const struct fixed_examples *f)
     return (size_t)shape_count(f->adversarial.one);
 }
 
-int fixed_examples_open(struct run *run, const struct examples *examples, struct fixed_examples *ret)
+int fixed_examples_open(struct run *run, const struct examples *examples, const struct attack_spec *attack,
+                        struct fixed_examples *ret)
 {
-    struct fixed_examples f = { .run = run };
+    struct fixed_examples f = { .run = run, .attack = attack };
     int r = images_open(run, examples, &f.clean);
 
-    if (r == 0 && attack_given(&run->spec.attack)) {
+    if (r == 0 && attack) {
         r = images_open_rows(run, examples, &f.adversarial);
         if (r == 0)
             r = run_plan_reserve(run, examples->count, attack_plan(PLAN_EVAL));
@@ -142,7 +143,7 @@ static int batch_craft(struct fixed_examples *f, struct batch *b, int n)
     if (r == 0)
         r = batch_load(b, &f->clean, NULL, f->crafted, n, NULL);
     if (r == 0)
-        r = attack_pgd(b, plan, &run->spec.attack, (struct random_key){ (uint64_t)run->spec.seed, RANDOM_EVALUATE, 0 });
+        r = attack_pgd(b, plan, f->attack, (struct random_key){ (uint64_t)run->spec.seed, RANDOM_EVALUATE, 0 });
     if (r == 0)
         r = run_device(run, run->ops->copy(run->dev, f->adversarial.rows + row(f) * (size_t)f->crafted, b->x_adv,
                                            row(f) * (size_t)n * sizeof(float)));

@@ -38,6 +38,9 @@ def value_schema(field):
     if kind == "pixel":
         return {"oneOf": [{"type": "number", **limits(field, "minimum", "maximum")},
                           {"type": "string", "pattern": "^[0-9.]+/[0-9.]+$"}]}
+    if kind == "string-lists":
+        names = {"type": "array", "minItems": 2, "items": {"type": "string", **limits(field, "minLength", "maxLength")}}
+        return {"type": "array", "minItems": 1, "items": names}
     if kind in LISTS:
         low, high = ("minLength", "maxLength") if kind == "string-list" else ("minimum", "maximum")
         if field["values"]:

@@ -20,6 +20,9 @@ static const struct lab_kind {
       " 'attack':{'steps':1,'restarts':2},'optimizer':{'lr':0.05,'schedule':{'type':'cosine'}}}" },
     { "mrc", "{'kind':'mrc','checkpoint_every_s':0.000001,'model':{'weights':'../theta/artifacts/best.safetensors'},"
              " 'mrc':{'steps':2,'modules':['conv1','layer2.1.conv2','linear']}}" },
+    { "mrc-sets", "{'kind':'mrc','checkpoint_every_s':0.000001,"
+                  " 'model':{'weights':'../theta/artifacts/best.safetensors'},"
+                  " 'mrc':{'steps':1,'greedy':2,'joint':[['layer3.1.conv2','conv1']],'modules':['conv1','linear']}}" },
     { "finetune",
       "{'kind':'finetune','checkpoint_every_s':0.000001,'augment':'none',"
       " 'model':{'weights':'../theta/artifacts/best.safetensors'},"
