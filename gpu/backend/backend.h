@@ -71,6 +71,7 @@ struct conv_request {
 
 struct device;
 struct conv;
+struct recording;
 
 /* How one example of a batch is cut out of the stored images. */
 struct crop {
@@ -111,6 +112,13 @@ struct backend {
     size_t (*activation_bytes)(struct device *dev, struct shape s);
     int (*activation_write)(struct device *dev, struct shape s, void *to, const float *host_nchw);
     int (*activation_read)(struct device *dev, struct shape s, float *host_nchw, const void *from);
+    /* Do run(user), which makes the same operations on the same addresses with the same numbers whenever `key` is
+     * the same. A device may remember them in *recording (NULL at first) and at a later call repeat what it
+     * remembers instead of calling run. So run doesn't read, takes no host arrays, and what it changes on the host
+     * its caller doesn't need. */
+    int (*repeat)(struct device *dev, struct recording **recording, uint64_t key, int (*run)(void *user), void *user);
+    void (*recording_free)(struct device *dev, struct recording *recording); /* NULL: nothing to do */
+
     /* to row i = from row index[i] (host array), i < n; rows of row_bytes. */
     int (*gather_rows)(struct device *dev, void *to, const void *from, size_t row_bytes, const int32_t *index, int n);
 
@@ -119,9 +127,11 @@ struct backend {
     void (*conv_close)(struct conv *conv);
     size_t (*conv_packed_bytes)(const struct conv *conv);
     size_t (*conv_scratch_bytes)(const struct conv *conv); /* largest scratch of its operations */
-    /* packed = layouts of scale[o] * w[o,i,k,k]; scale [O] plain or NULL (ones). */
-    int (*conv_pack)(struct conv *conv, const float *w, const float *scale, void *packed, void *scratch);
-    /* y = relu?( x * w + bias? + residual? ); bias plain [O]; y overlaps nothing.
+    /* packed = layouts of scale[o] * w[o,i,k,k], and of bias; scale [O] plain or NULL (ones), bias [O] plain or
+     * NULL (zeros). */
+    int (*conv_pack)(struct conv *conv, const float *w, const float *scale, const float *bias, void *packed,
+                     void *scratch);
+    /* y = relu?( x * w + bias? + residual? ); bias plain [O], the one that was packed; y overlaps nothing.
      * Its ReLU may turn a NaN into 0; bn_forward's doesn't. */
     int (*conv_forward)(struct conv *conv, const void *x, const void *packed, const float *bias, const void *residual,
                         void *y, void *scratch);
@@ -239,6 +249,9 @@ struct backend {
 struct device {
     const struct backend *ops;
     enum precision precision;
+    /* The same operations give the same bits again. True after device_open; who can do without sets it to false
+     * before the first conv_open. */
+    bool deterministic;
     char message[256]; /* why the last operation failed */
 };
 

@@ -51,7 +51,11 @@ int device_open(const char *name, enum precision precision, int threads, struct 
         if (!row->backend)
             return fault_set(why, -ENODEV, "device \"%s\": %s", name, row->absent);
         int r = row->backend->precision_check(name, precision, why);
-        return r < 0 ? r : row->backend->device_open(name, precision, threads, ret, why);
+        if (r == 0)
+            r = row->backend->device_open(name, precision, threads, ret, why);
+        if (r == 0)
+            (*ret)->deterministic = true;
+        return r;
     }
     return fault_set(why, -ENODEV, "device \"%s\" is unknown; this build has \"cpu\" and \"auto\"", name);
 }

@@ -68,7 +68,8 @@ int onednn_conv_open(struct device *dev, const struct conv_request *request, str
 void onednn_conv_close(struct conv *conv);
 size_t onednn_conv_packed_bytes(const struct conv *conv);
 size_t onednn_conv_scratch_bytes(const struct conv *conv);
-int onednn_conv_pack(struct conv *conv, const float *w, const float *scale, void *packed, void *scratch);
+int onednn_conv_pack(struct conv *conv, const float *w, const float *scale, const float *bias, void *packed,
+                     void *scratch);
 int onednn_conv_forward(struct conv *conv, const void *x, const void *packed, const float *bias, const void *residual,
                         void *y, void *scratch);
 int onednn_conv_backward_data(struct conv *conv, const void *dy, const void *packed, void *dx, void *scratch);

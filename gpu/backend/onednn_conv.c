@@ -323,12 +323,15 @@ static int reorder_run(struct conv *conv, dnnl_primitive_t reorder, dnnl_memory_
     return 0;
 }
 
-int onednn_conv_pack(struct conv *conv, const float *w, const float *scale, void *packed, void *scratch)
+int onednn_conv_pack(struct conv *conv, const float *w, const float *scale, const float *bias, void *packed,
+                     void *scratch)
 {
     const struct conv_geometry *g = &conv->request.geometry;
     int taps = g->kernel * g->kernel;
     float *plain = (float *)((char *)scratch + scratch_primitive(conv));
     void *to[2] = { packed, (char *)packed + conv->packed_forward };
+
+    (void)bias; /* its layout is plain, but for the padding that conv_forward adds */
 
 #pragma omp parallel for
     for (int o = 0; o < conv->out_c; o++) {

@@ -53,12 +53,13 @@ size_t ref_conv_scratch_bytes(const struct conv *conv)
     return 0;
 }
 
-int ref_conv_pack(struct conv *conv, const float *w, const float *scale, void *packed, void *scratch)
+int ref_conv_pack(struct conv *conv, const float *w, const float *scale, const float *bias, void *packed, void *scratch)
 {
     const struct conv_geometry *g = &conv->request.geometry;
     int64_t per = per_output(g);
     float *to = packed;
 
+    (void)bias; /* plain is its layout */
     (void)scratch;
     for (int o = 0; o < g->out_c; o++)
         for (int64_t i = 0; i < per; i++)

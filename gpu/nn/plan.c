@@ -108,6 +108,9 @@ void plan_close(struct plan *plan)
     for (int i = 0; plan->units && i < plan->unit_count; i++)
         if (plan->units[i].conv)
             ops->conv_close(plan->units[i].conv);
+    for (int i = 0; i < PLAN_RECORDINGS; i++)
+        if (plan->recordings[i].made)
+            ops->recording_free(plan->ws->dev, plan->recordings[i].made);
     if (plan->packed)
         ops->free(plan->ws->dev, plan->packed);
     free(plan->units);
@@ -195,18 +198,26 @@ static int pack(struct plan *plan, struct unit *u)
         if (r < 0)
             return r;
     }
-    int r = dev->ops->conv_pack(u->conv, tensor(plan, u->weight), u->scale, u->packed, at(plan, plan->scratch));
+    int r = dev->ops->conv_pack(u->conv, tensor(plan, u->weight), u->scale, u->shift, u->packed,
+                                at(plan, plan->scratch));
     if (r == 0)
         u->packed_clock = clock;
     return r;
 }
 
+/* Every convolution's weights as they are now. */
+static int pack_all(struct plan *plan)
+{
+    int r = 0;
+
+    for (int i = 0; r == 0 && i < plan->unit_count; i++)
+        if (plan->units[i].type == UNIT_CONV)
+            r = pack(plan, &plan->units[i]);
+    return r;
+}
+
 static int forward_conv(struct plan *plan, struct unit *u)
 {
-    int r = pack(plan, u);
-
-    if (r < 0)
-        return r;
     return plan->ws->dev->ops->conv_forward(u->conv, value_at(plan, u->x), u->packed, u->shift,
                                             u->residual >= 0 ? value_at(plan, u->residual) : NULL,
                                             at(plan, plan->value_buffer[u->y]), at(plan, plan->scratch));
@@ -215,15 +226,21 @@ static int forward_conv(struct plan *plan, struct unit *u)
 static int forward_bn(struct plan *plan, struct unit *u, float momentum)
 {
     struct device *dev = plan->ws->dev;
-    int r = dev->ops->bn_forward(dev, plan_shape(plan, u->y), value_at(plan, u->x), tensor(plan, u->bn[0]),
-                                 tensor(plan, u->bn[1]), u->residual >= 0 ? value_at(plan, u->residual) : NULL, u->relu,
-                                 at(plan, plan->value_buffer[u->y]), at(plan, u->mean), at(plan, u->invstd),
-                                 tensor(plan, u->bn[2]), tensor(plan, u->bn[3]), momentum, BN_EPS);
-    if (r == 0 && momentum != 0) {
-        weights_touch(plan->weights, u->bn[2]);
-        weights_touch(plan->weights, u->bn[3]);
-    }
-    return r;
+
+    return dev->ops->bn_forward(dev, plan_shape(plan, u->y), value_at(plan, u->x), tensor(plan, u->bn[0]),
+                                tensor(plan, u->bn[1]), u->residual >= 0 ? value_at(plan, u->residual) : NULL, u->relu,
+                                at(plan, plan->value_buffer[u->y]), at(plan, u->mean), at(plan, u->invstd),
+                                tensor(plan, u->bn[2]), tensor(plan, u->bn[3]), momentum, BN_EPS);
+}
+
+/* Running statistics have moved. */
+static void statistics_touch(struct plan *plan)
+{
+    for (int i = 0; i < plan->unit_count; i++)
+        if (plan->units[i].type == UNIT_BN) {
+            weights_touch(plan->weights, plan->units[i].bn[2]);
+            weights_touch(plan->weights, plan->units[i].bn[3]);
+        }
 }
 
 static int forward_head(struct plan *plan, struct unit *u)
@@ -241,10 +258,10 @@ static int forward_head(struct plan *plan, struct unit *u)
 int plan_forward(struct plan *plan, float momentum)
 {
     struct device *dev = plan->ws->dev;
-    int r = 0;
+    int r = pack_all(plan);
 
     assert(plan->ws->bytes >= plan->workspace_bytes);
-    if (plan->normalized >= 0)
+    if (r == 0 && plan->normalized >= 0)
         r = dev->ops->normalize(dev, plan_shape(plan, 0), plan->bound[0], plan->model->mean, plan->model->std,
                                 at(plan, plan->normalized));
     for (int i = 0; r == 0 && i < plan->unit_count; i++) {
@@ -256,6 +273,36 @@ int plan_forward(struct plan *plan, float momentum)
         else
             r = forward_head(plan, u);
     }
+    if (r == 0 && momentum != 0)
+        statistics_touch(plan);
+    return r;
+}
+
+/* FNV-1a. */
+uint64_t plan_key(uint64_t key, const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes;
+
+    for (size_t i = 0; i < size; i++)
+        key = (key ^ at[i]) * 0x100000001b3u;
+    return key;
+}
+
+int plan_repeat(struct plan *plan, uint64_t key, float momentum, int (*run)(void *user), void *user)
+{
+    struct device *dev = plan->ws->dev;
+    int slot = 0, r = pack_all(plan); /* packing depends on what has changed, so it is no part of what is repeated */
+
+    key = plan_key(key, &plan->ws->memory, sizeof(plan->ws->memory));
+    key = plan_key(key, plan->bound, (size_t)plan->model->value_count * sizeof(*plan->bound));
+    key = plan_key(key, &momentum, sizeof(momentum));
+    while (slot < PLAN_RECORDINGS - 1 && plan->recordings[slot].key && plan->recordings[slot].key != key)
+        slot++;
+    plan->recordings[slot].key = key;
+    if (r == 0)
+        r = dev->ops->repeat(dev, &plan->recordings[slot].made, key, run, user);
+    if (r == 0 && momentum != 0)
+        statistics_touch(plan);
     return r;
 }
 

@@ -66,6 +66,15 @@ int plan_forward(struct plan *plan, float momentum);
  * int32[N]); leaves the gradient of scale * (sum of the losses) where
  * plan_backward wants it. scale is 1/N for a mean. */
 int plan_cross_entropy(struct plan *plan, const int32_t *labels, float scale);
+/* Do run(user), steps of this plan among other operations that make the same
+ * changes in the same places whenever `key` is the same; the plan adds its own
+ * addresses and what is bound to it. A device may repeat from memory what it
+ * did (backend.h, `repeat`), so run must not read. momentum: that of its
+ * forward passes. plan_key works more of what matters into a key; start with PLAN_KEY. */
+int plan_repeat(struct plan *plan, uint64_t key, float momentum, int (*run)(void *user), void *user);
+#define PLAN_KEY 0xcbf29ce484222325u
+uint64_t plan_key(uint64_t key, const void *bytes, size_t size);
+
 /* Per-example losses and hits of that (host arrays [N], NULL: not wanted). */
 int plan_loss_read(struct plan *plan, float *loss, int32_t *correct);
 

@@ -15,6 +15,8 @@ struct buffer {
     int birth, death;
 };
 
+enum { PLAN_RECORDINGS = 4 };
+
 enum unit_type { UNIT_CONV, UNIT_BN, UNIT_POOL, UNIT_LINEAR };
 
 /* One fused step, forward and backward.
@@ -61,6 +63,10 @@ struct plan {
     int logits, logits_gradient, loss, correct, scratch;
     size_t workspace_bytes, packed_bytes;
     void *packed; /* device */
+    struct {
+        uint64_t key; /* 0: free */
+        struct recording *made;
+    } recordings[PLAN_RECORDINGS];
 };
 
 /* Shape of a value for the plan's batch; plain rows for what pooling and the

@@ -100,7 +100,8 @@ static void *poisoned(struct device *dev, size_t bytes)
     return memory;
 }
 
-static void conv_prepare(struct run *run, const struct op_case *c)
+/* bias: the one that conv_forward will be given, or NULL. */
+static void conv_prepare(struct run *run, const struct op_case *c, const float *bias)
 {
     struct conv_request request = { case_geometry(c), c->image_in, c->bias, c->residual, c->relu, true, true };
     struct fault why;
@@ -111,7 +112,8 @@ static void conv_prepare(struct run *run, const struct op_case *c)
     must(r);
     run->packed = poisoned(run->dev, run->dev->ops->conv_packed_bytes(run->conv));
     run->scratch = poisoned(run->dev, run->dev->ops->conv_scratch_bytes(run->conv));
-    must(run->dev->ops->conv_pack(run->conv, run->mem[CONV_WEIGHT], run->mem[CONV_SCALE], run->packed, run->scratch));
+    must(run->dev->ops->conv_pack(run->conv, run->mem[CONV_WEIGHT], run->mem[CONV_SCALE], bias, run->packed,
+                                  run->scratch));
 }
 
 static bool is_conv(const struct op_kind *kind)
@@ -151,7 +153,7 @@ void run_open(struct run *run, struct device *dev, const struct op_kind *kind, c
         run->ids[i] = 1000 - 3 * (int64_t)i + (i == 1 ? (int64_t)1 << 33 : 0);
     }
     if (is_conv(kind))
-        conv_prepare(run, c);
+        conv_prepare(run, c, strcmp(kind->name, "conv_forward") == 0 ? run->mem[1] : NULL);
 }
 
 void run_close(struct run *run, const struct op_kind *kind)

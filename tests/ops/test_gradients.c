@@ -57,7 +57,7 @@ static struct conv *conv_prepared(struct device *dev, const struct op_case *c, b
 
     must(dev->ops->conv_open(dev, &request, &conv, NULL));
     *ret_packed = floats((int64_t)dev->ops->conv_packed_bytes(conv) / 4);
-    must(dev->ops->conv_pack(conv, w, scale, *ret_packed, NULL));
+    must(dev->ops->conv_pack(conv, w, scale, NULL, *ret_packed, NULL));
     return conv;
 }
 

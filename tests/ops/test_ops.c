@@ -150,7 +150,7 @@ static void test_ref_conv_by_hand(void)
     struct conv *conv;
 
     CHECK_INT(ref->ops->conv_open(ref, &request, &conv, NULL), 0);
-    CHECK_INT(ref->ops->conv_pack(conv, w, NULL, packed, NULL), 0);
+    CHECK_INT(ref->ops->conv_pack(conv, w, NULL, &bias, packed, NULL), 0);
     CHECK_INT(ref->ops->conv_forward(conv, x, packed, &bias, NULL, y, NULL), 0);
     /* y = x(h,w) + 10 x(h,w+1) + 100 x(h+1,w) + 1000 x(h+1,w+1) - 20, outside is 0 */
     CHECK_NEAR(y[0], 1 + 20 + 400 + 5000 - 20, 0);
@@ -352,7 +352,7 @@ static struct chain_conv chain_conv(struct chain *chain, struct shape in, int ou
     c.packed = chain_memory(chain, ops->conv_packed_bytes(c.conv));
     c.scratch = chain_memory(chain, ops->conv_scratch_bytes(c.conv) + 64);
     void *w = chain_plain(chain, what, (int64_t)out_c * in.c * 9);
-    CHECK_INT(ops->conv_pack(c.conv, w, NULL, c.packed, c.scratch), 0);
+    CHECK_INT(ops->conv_pack(c.conv, w, NULL, NULL, c.packed, c.scratch), 0);
     return c;
 }
 
