@@ -65,6 +65,8 @@ extern const char *const job_precisions[];
 
 /* standard: the 15 of the benchmark and of the paper's text; code: the 18 of the paper's code. */
 enum corruption_set { CORRUPTIONS_STANDARD, CORRUPTIONS_CODE, CORRUPTIONS_ALL };
+/* Which published numbers: those for 32-pixel or those for 64-pixel images. */
+enum corruption_parameters { CORRUPTION_BY_SIDE, CORRUPTION_CIFAR, CORRUPTION_TINY };
 enum { CORRUPTION_COUNT = 19, SEVERITY_COUNT = 5 };
 
 struct corruption_info {

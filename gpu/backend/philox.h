@@ -28,6 +28,7 @@ enum random_purpose {
     RANDOM_EVALUATE = 5, /* start of PGD while measuring: epoch = restart, index = example */
     RANDOM_SPLIT = 6,    /* which training examples are held out */
     RANDOM_MRC = 7,      /* order of the fixed examples in a pass of the ascent */
+    RANDOM_CORRUPT = 16, /* a corruption: epoch = corruption * 5 + severity - 1, index = example */
 };
 
 struct philox {

@@ -17,6 +17,7 @@
 #include "gpu/backend/philox.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -139,12 +140,20 @@ static int choose_apart(const char *name, int total, int limit, double part, str
 
 /* ---- the whole data set -------------------------------------------------------- */
 
+static void class_names_free(char **names, int count)
+{
+    for (int i = 0; names && i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
 static void file_set_close(const struct reader *reader, struct file_set *set)
 {
     if (reader->close)
         reader->close(set);
     free(set->name);
     free(set->label);
+    class_names_free(set->class_name, set->classes);
 }
 
 /* Every label below num_classes, and the number of classes there are. */
@@ -228,6 +237,10 @@ int dataset_open(const struct dataset_spec *spec, enum protocol protocol, const 
         if (r < 0)
             break;
         loaded.num_classes = classes > loaded.num_classes ? classes : loaded.num_classes;
+        if (!loaded.class_name) {
+            loaded.class_name = set.class_name;
+            set.class_name = NULL;
+        }
         r = test ? test_load(reader, &set, spec, input, &loaded, why)
                  : train_load(reader, &set, spec, holds_out, input, wants, &loaded, why);
         file_set_close(reader, &set);
@@ -247,5 +260,25 @@ void dataset_done(struct dataset *dataset)
     examples_done(&dataset->train);
     examples_done(&dataset->validation);
     examples_done(&dataset->test);
+    class_names_free(dataset->class_name, dataset->num_classes);
     *dataset = (struct dataset){ 0 };
+}
+
+int dataset_shape(const struct dataset_spec *spec, bool test, int ret_shape[3], struct fault *why)
+{
+    struct data_request request = { .path = spec->path, .test_path = spec->test_path, .test = test };
+    struct file_set set;
+    int classes;
+
+    if (!spec->path)
+        return fault_set(why, -EINVAL, "dataset.path is not given");
+    int r = file_set_open(readers[spec->format], &request, INT_MAX, &set, &classes, why);
+
+    if (r < 0)
+        return r;
+    ret_shape[0] = set.c;
+    ret_shape[1] = set.h;
+    ret_shape[2] = set.w;
+    file_set_close(readers[spec->format], &set);
+    return 0;
 }

@@ -30,6 +30,7 @@ struct examples {
 struct dataset {
     struct examples train, validation, test; /* count 0: not there or not asked for */
     int num_classes;                         /* largest label seen + 1, or folders */
+    char **class_name;                       /* [num_classes] names of the folders; NULL: labels are numbers */
 };
 
 /* Load the splits that are wanted. Limits take an evenly random subset that
@@ -45,6 +46,12 @@ struct dataset_wants {
 int dataset_open(const struct dataset_spec *spec, enum protocol protocol, const int input[3], int num_classes,
                  struct dataset_wants wants, struct dataset *ret, struct fault *why);
 void dataset_done(struct dataset *dataset);
+
+/* [C,H,W] of the training or test images as they lie on disk, whatever a model
+ * wants: square ones of 1 or 3 channels. A folder's images are taken as colour,
+ * and all as large as its first. */
+enum { NATURAL_SIDE_LEAST = 16, NATURAL_SIDE_MOST = 1024 };
+int dataset_shape(const struct dataset_spec *spec, bool test, int ret_shape[3], struct fault *why);
 void examples_done(struct examples *examples);
 
 /* Float pixels [n,C,H,W] in [0,1] of examples first..first+n-1. */

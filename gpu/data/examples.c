@@ -35,6 +35,12 @@ static bool size_fits(int64_t h, int64_t w, const int input[3])
 
 int fit_check(const char *name, int64_t c, int64_t h, int64_t w, const int input[3], struct fault *why)
 {
+    if (!input) {
+        if ((c != 1 && c != 3) || h != w || h < NATURAL_SIDE_LEAST || h > NATURAL_SIDE_MOST)
+            return fault_set(why, -EINVAL, "%s: images of %lldx%lldx%lld; wanted are square ones of %d to %d pixels",
+                             name, (long long)c, (long long)h, (long long)w, NATURAL_SIDE_LEAST, NATURAL_SIDE_MOST);
+        return 0;
+    }
     if (c != input[0] && input[0] == 1)
         return fault_set(why, -EINVAL, "%s: colour (%lldx%lldx%lld), but the model's input is gray (%dx%dx%d)", name,
                          (long long)c, (long long)h, (long long)w, input[0], input[1], input[2]);

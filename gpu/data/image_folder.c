@@ -193,6 +193,51 @@ static char *side_find(const struct data_request *request)
                                                                          : "test");
 }
 
+/* ---- decoding -------------------------------------------------------------------- */
+
+static const struct {
+    const char *magic;
+    size_t length;
+    int (*decode)(const char *, const uint8_t *, size_t, const int[3], struct picture *, struct fault *);
+} decoders[] = {
+    { "\xff\xd8\xff", 3, image_jpeg_decode },
+    { "\x89PNG\r\n\x1a\n", 8, image_png_decode },
+};
+
+/* One file to a picture by whoever knows its first bytes. */
+static int picture_read(const char *path, const int input[3], struct picture *picture, struct fault *why)
+{
+    char *data;
+    size_t size;
+    int r = file_read(path, IMAGE_FILE_LIMIT_BYTES, &data, &size, why);
+
+    if (r < 0)
+        return r;
+    r = 1;
+    for (size_t i = 0; i < sizeof(decoders) / sizeof(decoders[0]); i++)
+        if (size >= decoders[i].length && memcmp(data, decoders[i].magic, decoders[i].length) == 0)
+            r = decoders[i].decode(path, (const uint8_t *)data, size, input, picture, why);
+    free(data);
+    return r <= 0 ? r : fault_set(why, -EBADMSG, "%s: neither a JPEG nor a PNG (%zu bytes)", path, size);
+}
+
+/* ---- opening ---------------------------------------------------------------------- */
+
+/* What the first image is like; the others are compared with it when they are read. */
+static int first_shape(struct file_set *set, struct fault *why)
+{
+    const struct folder *own = set->own;
+    struct picture picture = { 0 };
+    char *path = path_join(own->folders.name[own->file[0].folder], own->file[0].name);
+    int r = path ? picture_read(path, NULL, &picture, why) : fault_set(why, -ENOMEM, "%s: out of memory", set->name);
+
+    free(path);
+    set->c = 3;
+    set->h = picture.h;
+    set->w = picture.w;
+    return r;
+}
+
 static int open_image_folder(const struct data_request *request, struct file_set *set, struct fault *why)
 {
     struct names classes = { 0 };
@@ -208,6 +253,10 @@ static int open_image_folder(const struct data_request *request, struct file_set
     if (r == 0) {
         set->count = ((struct folder *)set->own)->count;
         set->classes = classes.count;
+        set->class_name = classes.name;
+        classes = (struct names){ 0 };
+        if (!request->input)
+            r = first_shape(set, why);
     }
     names_done(&classes);
     free(train);
@@ -227,16 +276,7 @@ static void close_image_folder(struct file_set *set)
     free(own);
 }
 
-/* ---- decoding -------------------------------------------------------------------- */
-
-static const struct {
-    const char *magic;
-    size_t length;
-    int (*decode)(const char *, const uint8_t *, size_t, const int[3], struct picture *, struct fault *);
-} decoders[] = {
-    { "\xff\xd8\xff", 3, image_jpeg_decode },
-    { "\x89PNG\r\n\x1a\n", 8, image_png_decode },
-};
+/* ---- loading ---------------------------------------------------------------------- */
 
 /* One file to one image of the model's shape. `scratch` holds two pictures. */
 static int image_load(const char *path, const int input[3], uint8_t *scratch, uint8_t *ret, struct fault *why)
@@ -244,20 +284,10 @@ static int image_load(const char *path, const int input[3], uint8_t *scratch, ui
     size_t plane = (size_t)input[1] * input[2];
     struct picture picture = { .pixel = scratch };
     uint8_t *planar = scratch + 3 * plane;
-    char *data;
-    size_t size;
-    int r = file_read(path, IMAGE_FILE_LIMIT_BYTES, &data, &size, why);
+    int r = picture_read(path, input, &picture, why);
 
     if (r < 0)
         return r;
-    r = 1;
-    for (size_t i = 0; i < sizeof(decoders) / sizeof(decoders[0]); i++)
-        if (size >= decoders[i].length && memcmp(data, decoders[i].magic, decoders[i].length) == 0)
-            r = decoders[i].decode(path, (const uint8_t *)data, size, input, &picture, why);
-    free(data);
-    if (r != 0)
-        return r < 0 ? r : fault_set(why, -EBADMSG, "%s: neither a JPEG nor a PNG (%zu bytes)", path, size);
-
     plane = (size_t)picture.h * picture.w;
     for (size_t i = 0; i < plane; i++)
         for (int c = 0; c < picture.c; c++)

@@ -58,10 +58,12 @@ static int decode(struct decoder *decoder, const char *name, const uint8_t *data
     if (r < 0)
         return r;
     jpeg->out_color_space = gray ? JCS_GRAYSCALE : JCS_RGB;
-    jpeg_start_decompress(jpeg);
     picture->c = gray ? 1 : 3;
-    picture->h = (int)jpeg->output_height;
-    picture->w = (int)jpeg->output_width;
+    picture->h = (int)jpeg->image_height;
+    picture->w = (int)jpeg->image_width;
+    if (!picture->pixel)
+        return 0;
+    jpeg_start_decompress(jpeg);
     while (jpeg->output_scanline < jpeg->output_height) {
         JSAMPROW row = picture->pixel + (size_t)jpeg->output_scanline * picture->w * picture->c;
 

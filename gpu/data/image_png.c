@@ -65,6 +65,11 @@ static int decode(struct decoder *decoder, const char *name, const int input[3],
 
     if (r < 0)
         return r;
+    picture->c = gray ? 1 : 3;
+    picture->h = (int)height;
+    picture->w = (int)width;
+    if (!picture->pixel)
+        return 0;
     if (png_get_color_type(png, info) == PNG_COLOR_TYPE_PALETTE)
         png_set_palette_to_rgb(png);
     if (gray && png_get_bit_depth(png, info) < 8)
@@ -74,9 +79,6 @@ static int decode(struct decoder *decoder, const char *name, const int input[3],
     int passes = png_set_interlace_handling(png);
 
     png_read_update_info(png, info);
-    picture->c = gray ? 1 : 3;
-    picture->h = (int)height;
-    picture->w = (int)width;
     size_t row = (size_t)picture->w * picture->c;
 
     if (png_get_rowbytes(png, info) != row)

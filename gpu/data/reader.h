@@ -20,7 +20,7 @@ struct data_request {
     const char *path;
     const char *test_path; /* NULL: inside path */
     bool test;             /* the test files, not the training files */
-    const int *input;      /* [C,H,W] of the model */
+    const int *input;      /* [C,H,W] of the model; NULL: only to see what the images are like */
 };
 
 struct file_set {
@@ -28,8 +28,9 @@ struct file_set {
     int count;      /* > 0 */
     int64_t *label; /* [count], not yet compared with the model's classes; owned */
     int classes;    /* class folders, 0 where labels are plain numbers */
+    char **class_name; /* [classes], or NULL; owned */
 
-    int c, h, w;         /* memory formats: shape of every image */
+    int c, h, w;         /* memory formats, and wherever no input was given: shape of every image */
     bool real;           /* pixels are float32, else uint8 */
     const uint8_t *data; /* image i: [C,H,W] at data + i*stride, any alignment; NULL: reader->load */
     size_t stride;
@@ -47,7 +48,8 @@ struct reader {
 
 extern const struct reader reader_idx, reader_cifar10, reader_image_folder, reader_tensors;
 
-/* 0 when c x h x w images can become the model's input, -EINVAL with words about `name` when not. */
+/* 0 when c x h x w images can become the model's input, or, when that is NULL, are such as dataset_shape
+ * promises; -EINVAL with words about `name` when not. */
 int fit_check(const char *name, int64_t c, int64_t h, int64_t w, const int input[3], struct fault *why);
 
 /* One image that passed fit_check, [c,h,w] elements of so many bytes, as [C,H,W]
@@ -65,7 +67,7 @@ char *path_join(const char *folder, const char *name);
  * input, after its header passed fit_check. `name` is for messages. */
 struct picture {
     int c, h, w;
-    uint8_t *pixel;
+    uint8_t *pixel; /* NULL: only the shape is wanted */
 };
 int image_jpeg_decode(const char *name, const uint8_t *data, size_t size, const int input[3], struct picture *picture,
                       struct fault *why);
