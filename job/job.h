@@ -143,8 +143,11 @@ enum precision { PRECISION_FLOAT32, PRECISION_BF16, PRECISION_TF32, PRECISION_CO
 enum protocol { PROTOCOL_VALIDATION, PROTOCOL_PAPER };
 enum augment { AUGMENT_NONE, AUGMENT_STANDARD };
 enum padding { PADDING_REFLECT, PADDING_ZERO };
-enum train_method { TRAIN_STANDARD, TRAIN_PGD_AT };
-enum batch_norm_mode { BATCH_NORM_TRAIN, BATCH_NORM_FROZEN };
+enum train_method { TRAIN_STANDARD, TRAIN_PGD_AT, TRAIN_TRADES, TRAIN_MART, TRAIN_AWP, TRAIN_SCORE };
+/* What AWP and SCORE are built on. */
+enum train_base { BASE_PGD_AT, BASE_TRADES };
+/* OWN: what the method's authors did. */
+enum batch_norm_mode { BATCH_NORM_OWN, BATCH_NORM_TRAIN, BATCH_NORM_FROZEN };
 enum projection { PROJECTION_PASS, PROJECTION_STEP };
 enum mrc_examples { MRC_ADVERSARIAL, MRC_CLEAN };
 
@@ -202,6 +205,21 @@ struct job_spec {
         int epochs;
         int evaluate_every;                 /* epochs; 0: never, so last = best */
         enum batch_norm_mode attack_batch_norm; /* mode of BN while crafting */
+        double start_noise; /* standard deviation of a random start near the image, of methods that start so */
+        struct {
+            double beta;
+        } trades, mart;
+        struct {
+            enum train_base base;
+            double gamma; /* ||delta_w||_F = gamma ||w||_F */
+            int warmup;   /* epochs without it */
+        } awp;
+        struct {
+            enum train_base base;
+            double lambda;
+            double c; /* probability off the true class that is good enough */
+            bool clip_clean;
+        } score;
     } train;
     struct {
         double epsilon; /* ||Delta||_2 <= epsilon ||theta_i||_2 */

@@ -1,7 +1,7 @@
 /* What can only be said about several fields at once?
  *
  * First what is filled from other fields: names of attacks, the attacks of an
- * evaluation, the milestones of a schedule. Then one function a rule, in a
+ * evaluation, the numbers of a method, the milestones of a schedule. Then one function a rule, in a
  * table. A member that failed its own check isn't there, and a rule that misses
  * one of its members says nothing: one mistake, one message. Last the paths,
  * which are judged only when a spec is sent somewhere. */
@@ -100,6 +100,30 @@ static const struct {
     { MASK(JOB_RIFT), "/finetune/optimizer/schedule", "/finetune/epochs", finetune_milestones, 1 },
 };
 
+/* Numbers of a method that depend on what it is built on, as published. */
+static const struct {
+    const char *pointer, *base, *word;
+    double value;
+} companions[] = {
+    { "/train/awp/gamma", "/train/awp/base", "pgd-at", 0.01 },
+    { "/train/awp/gamma", "/train/awp/base", "trades", 0.005 },
+    { "/train/score/c", "/train/score/base", "trades", 0.3 },
+    { "/train/score/c", "/train/score/base", "pgd-at", 0.4 },
+};
+
+static int fill_companions(json_t *spec)
+{
+    for (size_t i = 0; i < sizeof(companions) / sizeof(companions[0]); i++) {
+        const char *word = json_string_value(spec_at(spec, companions[i].base));
+
+        if (!word || strcmp(word, companions[i].word) != 0 || !json_is_null(spec_at(spec, companions[i].pointer)))
+            continue;
+        if (spec_put(spec, companions[i].pointer, json_real(companions[i].value)) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 /* ---- rules ----------------------------------------------------------------------- */
 
 static void rule_dataset(const json_t *spec, struct spec_errors *errors)
@@ -154,6 +178,22 @@ static void rule_crafting(const json_t *spec, struct spec_errors *errors)
         spec_wrong(errors, "/attack", "must be an attack object when /train/method is %s, is null", method);
 }
 
+/* Where f(x) and f(x') are equal their distance has no slope: no step would ever leave x. */
+static void rule_start(const json_t *spec, struct spec_errors *errors)
+{
+    const char *method = json_string_value(spec_at(spec, "/train/method"));
+    bool built = method && (strcmp(method, "awp") == 0 || strcmp(method, "score") == 0);
+    const char *base =
+        built ? json_string_value(spec_at(spec, strcmp(method, "awp") == 0 ? "/train/awp/base" : "/train/score/base"))
+              : method;
+
+    if (base && strcmp(base, "trades") == 0 && json_is_false(spec_at(spec, "/attack/random_start")))
+        spec_wrong(errors, "/attack/random_start",
+                   "must be true when training goes by the distance of adversarial from clean predictions (%s%s), "
+                   "which has no slope at the image itself; is false",
+                   method, built ? " on trades" : "");
+}
+
 /* Measurements are told apart by name. */
 static void rule_attack_names(const json_t *spec, struct spec_errors *errors)
 {
@@ -181,6 +221,7 @@ static const struct {
     { ~0u, rule_dataset },
     { ~0u, rule_normalize },
     { MASK(JOB_TRAIN) | MASK(JOB_RIFT), rule_crafting },
+    { MASK(JOB_TRAIN) | MASK(JOB_RIFT), rule_start },
     { MASK(JOB_FINETUNE), rule_mrc_job },
     { MASK(JOB_EVALUATE) | MASK(JOB_RIFT), rule_attack_names },
 };
@@ -189,6 +230,8 @@ int rules_apply(json_t *spec, enum job_kind kind, struct spec_errors *errors)
 {
     int r = fill_attacks(spec);
 
+    if (r == 0)
+        r = fill_companions(spec);
     for (size_t i = 0; i < sizeof(schedules) / sizeof(schedules[0]) && r == 0; i++)
         if (schedules[i].kinds & MASK(kind))
             r = fill_schedule(spec_at(spec, schedules[i].schedule),

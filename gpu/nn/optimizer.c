@@ -27,20 +27,25 @@ void optimizer_done(struct optimizer *o)
     *o = (struct optimizer){ 0 };
 }
 
-static int range_step(struct optimizer *o, int64_t offset, int64_t count, float lr, float momentum, float decay)
+static int range_step(struct optimizer *o, const float *anchor, int64_t offset, int64_t count, float lr, float momentum,
+                      float decay)
 {
     struct device *dev = o->weights->dev;
+    float *theta = o->weights->theta + offset, *v = o->velocity + offset;
+    int r = dev->ops->sgd_step(dev, count, theta, o->gradient + offset, v, lr, momentum, decay);
 
-    return dev->ops->sgd_step(dev, count, o->weights->theta + offset, o->gradient + offset, o->velocity + offset, lr,
-                              momentum, decay);
+    if (r < 0 || !anchor)
+        return r;
+    r = dev->ops->copy(dev, theta, anchor + offset, (size_t)count * sizeof(float));
+    return r < 0 ? r : dev->ops->axpy(dev, count, -lr, v, theta);
 }
 
-int optimizer_step(struct optimizer *o, float lr, float momentum, float weight_decay)
+int optimizer_step(struct optimizer *o, const float *anchor, float lr, float momentum, float weight_decay)
 {
     const struct model *model = o->weights->model;
 
     if (!o->wanted) {
-        int r = range_step(o, 0, model->parameter_count, lr, momentum, weight_decay);
+        int r = range_step(o, anchor, 0, model->parameter_count, lr, momentum, weight_decay);
 
         weights_touch_all(o->weights);
         return r;
@@ -48,7 +53,7 @@ int optimizer_step(struct optimizer *o, float lr, float momentum, float weight_d
     for (int t = 0; t < model->tensor_count; t++) {
         if (!o->wanted[t])
             continue;
-        int r = range_step(o, model->tensors[t].offset, model->tensors[t].count, lr, momentum, weight_decay);
+        int r = range_step(o, anchor, model->tensors[t].offset, model->tensors[t].count, lr, momentum, weight_decay);
         if (r < 0)
             return r;
         weights_touch(o->weights, t);

@@ -20,7 +20,8 @@ struct optimizer {
 
 int optimizer_open(struct weights *weights, const bool *wanted, struct optimizer *ret, struct fault *why);
 void optimizer_done(struct optimizer *optimizer);
-/* One step with the gradient that is there. */
-int optimizer_step(struct optimizer *optimizer, float lr, float momentum, float weight_decay);
+/* One step with the gradient that is there. anchor NULL, or [parameter_count] on the device: gradient and decay were
+ * taken at theta, the step goes from the anchor, theta = anchor - lr*v. */
+int optimizer_step(struct optimizer *optimizer, const float *anchor, float lr, float momentum, float weight_decay);
 
 #endif

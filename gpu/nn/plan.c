@@ -154,6 +154,10 @@ void plan_bind(struct plan *plan, int value, const void *memory)
     plan->bound[value] = memory;
 }
 
+float *plan_loss(const struct plan *plan)
+{
+    return at(plan, plan->loss);
+}
 float *plan_logits(const struct plan *plan)
 {
     return at(plan, plan->logits);

@@ -25,7 +25,11 @@ struct plan_spec {
     int first, last;    /* ops; last 0: to the end */
     bool want_input;    /* gradient of the pixels; needs first == 0 */
     const bool *wanted; /* [tensor_count], gradients of these parameters; NULL: none */
+    int space;          /* which of a cache's workspaces, < PLAN_SPACES: a run in one leaves the others' values alone */
 };
+
+/* Two, for losses that look at two images at once. */
+enum { PLAN_SPACES = 2 };
 
 /* Memory that the plans of one job share: activations live only within one
  * run, so the largest plan decides. Plans grow it when they open. */
@@ -83,6 +87,7 @@ int plan_loss_read(struct plan *plan, float *loss, int32_t *correct);
  * of the pixels into `input_gradient` (device, plain). */
 int plan_backward(struct plan *plan, float *gradient, float *input_gradient);
 
+float *plan_loss(const struct plan *plan);            /* device, [N]: what plan_loss_read reads */
 float *plan_logits(const struct plan *plan);          /* device, plain [N,K] */
 float *plan_logits_gradient(const struct plan *plan); /* device, plain [N,K] */
 /* A value of the frontier of `last`, valid until any plan of the workspace runs. */

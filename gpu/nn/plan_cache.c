@@ -1,7 +1,8 @@
 /* Which plan is there already?
  *
  * A job asks for a handful of plans again and again: full batches and the last
- * smaller one, train and eval. They share one workspace, which the cache owns. */
+ * smaller one, train and eval. They share a workspace, which the cache owns;
+ * plans that must not disturb each other ask for different ones. */
 #include "gpu/nn/plan.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 
 struct plan_cache {
     struct weights *weights;
-    struct workspace ws;
+    struct workspace spaces[PLAN_SPACES];
     struct plan **plans;
     int count;
 };
@@ -22,7 +23,8 @@ int plan_cache_open(struct weights *weights, struct plan_cache **ret)
     if (!cache)
         return -ENOMEM;
     cache->weights = weights;
-    cache->ws.dev = weights->dev;
+    for (int i = 0; i < PLAN_SPACES; i++)
+        cache->spaces[i].dev = weights->dev;
     *ret = cache;
     return 0;
 }
@@ -41,7 +43,8 @@ void plan_cache_close(struct plan_cache *cache)
     if (!cache)
         return;
     plan_cache_clear(cache);
-    workspace_done(&cache->ws);
+    for (int i = 0; i < PLAN_SPACES; i++)
+        workspace_done(&cache->spaces[i]);
     free(cache);
 }
 
@@ -50,7 +53,7 @@ static bool same(const struct plan_spec *have, const struct plan_spec *want, con
     int last = want->last ? want->last : model->op_count;
 
     if (have->batch != want->batch || have->mode != want->mode || have->first != want->first || have->last != last ||
-        have->want_input != want->want_input || !have->wanted != !want->wanted)
+        have->want_input != want->want_input || have->space != want->space || !have->wanted != !want->wanted)
         return false;
     return !have->wanted || memcmp(have->wanted, want->wanted, (size_t)model->tensor_count) == 0;
 }
@@ -66,7 +69,7 @@ int plan_cache_get(struct plan_cache *cache, const struct plan_spec *spec, struc
     if (!grown)
         return fault_set(why, -ENOMEM, "no memory for a plan");
     cache->plans = grown;
-    int r = plan_open(&cache->ws, cache->weights, spec, &cache->plans[cache->count], why);
+    int r = plan_open(&cache->spaces[spec->space], cache->weights, spec, &cache->plans[cache->count], why);
     if (r < 0)
         return r;
     *ret = cache->plans[cache->count++];
@@ -75,8 +78,10 @@ int plan_cache_get(struct plan_cache *cache, const struct plan_spec *spec, struc
 
 size_t plan_cache_bytes(const struct plan_cache *cache)
 {
-    size_t bytes = cache->ws.bytes;
+    size_t bytes = 0;
 
+    for (int i = 0; i < PLAN_SPACES; i++)
+        bytes += cache->spaces[i].bytes;
     for (int i = 0; i < cache->count; i++)
         bytes += plan_packed_bytes(cache->plans[i]);
     return bytes;

@@ -72,36 +72,42 @@ static int training_resume(struct training *t)
 
 /* ---- one step --------------------------------------------------------------------- */
 
-int training_descend(struct training *t, struct plan *plan)
+int training_step(struct training *t, struct plan *plan, const float *anchor)
 {
     struct run *run = t->run;
     struct batch *b = t->batch;
     const struct optimizer_spec *o = &run->spec.optimizer;
     int iterations = (t->train->count + b->most - 1) / b->most;
-    double lr = schedule_lr(o, t->epoch, t->epochs, t->position / b->most, iterations);
-    struct tally tally = { 0 };
-    int r = plan_forward(plan, BATCH_NORM_MOMENTUM);
+    double lr = schedule_lr(o, t->epoch, t->epochs, t->position / b->most, iterations), loss = 0;
+    int r = run_device(run, plan_loss_read(plan, b->loss, NULL));
 
-    if (r == 0)
-        r = plan_cross_entropy(plan, b->labels, 1.0f / (float)b->n);
-    if (r == 0)
-        r = plan_backward(plan, t->optimizer.gradient, NULL);
-    if (r == 0)
-        r = batch_tally(b, plan, &tally);
     if (r < 0)
-        return run_device(run, r);
+        return r;
+    for (int i = 0; i < b->n; i++)
+        loss += b->loss[i];
     t->updates++;
-    if (!isfinite(tally.loss)) {
+    if (!isfinite(loss)) {
         run_fail(run, FAILURE_NOT_FINITE, "the loss is not finite in epoch %d, step %lld; try a smaller optimizer.lr",
                  t->epoch + 1, (long long)t->updates);
         return -EDOM;
     }
-    t->loss += tally.loss;
-    r = run_device(run, optimizer_step(&t->optimizer, (float)lr, (float)o->momentum, (float)o->weight_decay));
+    t->loss += loss;
+    r = run_device(run, optimizer_step(&t->optimizer, anchor, (float)lr, (float)o->momentum, (float)o->weight_decay));
     if (r < 0)
         return r;
     return run_metric(run, "batch_loss", t->updates, t->epoch + (double)(t->position + b->n) / t->train->count,
-                      tally.loss / b->n);
+                      loss / b->n);
+}
+
+int training_descend(struct training *t, struct plan *plan)
+{
+    int r = plan_forward(plan, BATCH_NORM_MOMENTUM);
+
+    if (r == 0)
+        r = plan_cross_entropy(plan, t->batch->labels, 1.0f / (float)t->batch->n);
+    if (r == 0)
+        r = plan_backward(plan, t->optimizer.gradient, NULL);
+    return r < 0 ? run_device(t->run, r) : training_step(t, plan, NULL);
 }
 
 /* A loss can stay finite while weights don't: the last step of an epoch is heard in no loss of it. */
@@ -324,9 +330,10 @@ int training_run(struct training *t, json_t *extra_started, json_t **ret_result)
         saver_pop(run);
     }
     if (r == 0)
-        *ret_result = json_pack("{s:i, s:i, s:o, s:o, s:o}", "epochs", t->epochs, "best_epoch", t->best_epoch,
-                                "train_loss", json_number(t->train_loss), "clean_accuracy", json_number(t->best_clean),
-                                "robust_accuracy", json_number(t->best_robust));
+        *ret_result =
+            json_pack("{s:i, s:i, s:o, s:o, s:o, s:O}", "epochs", t->epochs, "best_epoch", t->best_epoch, "train_loss",
+                      json_number(t->train_loss), "clean_accuracy", json_number(t->best_clean), "robust_accuracy",
+                      json_number(t->best_robust), "protocol", json_object_get(run->spec.json, "protocol"));
     optimizer_done(&t->optimizer);
     free(t->order);
     free(t->best);

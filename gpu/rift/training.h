@@ -54,5 +54,8 @@ int training_run(struct training *t, json_t *extra_started, json_t **ret_result)
 
 /* theta <- theta - lr * gradient of mean CE at what is bound to the plan (SGD). */
 int training_descend(struct training *t, struct plan *plan);
+/* The second half of that: the batch's losses are the plan's, the gradient of their mean is in optimizer.gradient.
+ * anchor: optimizer_step's. */
+int training_step(struct training *t, struct plan *plan, const float *anchor);
 
 #endif

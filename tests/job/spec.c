@@ -144,7 +144,7 @@ static void defaults_of_train(void)
     CHECK_INT(spec.train.method, TRAIN_PGD_AT);
     CHECK_INT(spec.train.epochs, 110);
     CHECK_INT(spec.train.evaluate_every, 1);
-    CHECK_INT(spec.train.attack_batch_norm, BATCH_NORM_TRAIN);
+    CHECK_INT(spec.train.attack_batch_norm, BATCH_NORM_OWN);
 }
 
 static void defaults_of_the_others(void)
