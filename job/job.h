@@ -98,14 +98,31 @@ struct weights_ref {
     const char *model;    /* {"model": ID}, over HTTP only */
 };
 
+enum attack_type {
+    ATTACK_PGD,
+    ATTACK_APGD_CE,
+    ATTACK_APGD_DLR,
+    ATTACK_APGD_T,
+    ATTACK_FAB_T,
+    ATTACK_SQUARE,
+    ATTACK_AUTOATTACK, /* APGD-CE, APGD-T, FAB-T, Square */
+};
+
 struct attack_spec {
     bool none;         /* the field is null: examples are taken as they are */
+    enum attack_type type;
     const char *name;  /* label of the measurement, e.g. "pgd-10" */
     double epsilon;    /* radius of the l_inf ball, pixel units of [0,1] */
     double step_size;  /* alpha of one signed step, pixel units */
     int steps;
     bool random_start; /* uniform in the ball, clamped to [0,1] */
     int restarts;
+    int targets;     /* APGD-T, FAB-T: classes aimed at */
+    double rho;      /* APGD: part of the steps that must raise the loss, else the step is halved */
+    double momentum; /* APGD: share of the new direction in a step */
+    double alpha_max, eta, beta; /* FAB */
+    int queries;     /* Square */
+    double p_init;   /* Square: part of the pixels in the first windows */
 };
 
 enum schedule_type { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_LINEAR };

@@ -169,12 +169,22 @@ static void read_attack(const json_t *value, struct attack_spec *ret)
     *ret = (struct attack_spec){ .none = !json_is_object(value) };
     if (ret->none)
         return;
+    ret->type = (enum attack_type)value_enum(field_find("/attack/type", ~0u)->values,
+                                             json_string_value(json_object_get(value, "type")));
     ret->name = json_string_value(json_object_get(value, "name"));
     value_pixel(json_object_get(value, "epsilon"), &ret->epsilon);
     value_pixel(json_object_get(value, "step_size"), &ret->step_size);
     ret->steps = (int)json_integer_value(json_object_get(value, "steps"));
     ret->random_start = json_is_true(json_object_get(value, "random_start"));
     ret->restarts = (int)json_integer_value(json_object_get(value, "restarts"));
+    ret->targets = (int)json_integer_value(json_object_get(value, "targets"));
+    ret->rho = json_number_value(json_object_get(value, "rho"));
+    ret->momentum = json_number_value(json_object_get(value, "momentum"));
+    ret->alpha_max = json_number_value(json_object_get(value, "alpha_max"));
+    ret->eta = json_number_value(json_object_get(value, "eta"));
+    ret->beta = json_number_value(json_object_get(value, "beta"));
+    ret->queries = (int)json_integer_value(json_object_get(value, "queries"));
+    ret->p_init = json_number_value(json_object_get(value, "p_init"));
 }
 
 static int read_attacks(const json_t *list, struct job_spec *ret)

@@ -29,25 +29,69 @@ static bool name_taken(const json_t *attacks, const char *name)
     return false;
 }
 
-/* null becomes "pgd-10"; where a neighbour has that name, "pgd-10-2" and so on. */
+/* What is said about a type of attack beside its fields. */
+static const struct attack_about {
+    const char *type;
+    int steps;   /* the default; 0: it has none */
+    int classes; /* that its loss looks at */
+    bool once;   /* it has no restarts */
+} attacks_about[] = {
+    { "pgd", 10, 2, false },        { "apgd-ce", 100, 2, false }, { "apgd-dlr", 100, 3, false },
+    { "apgd-t", 100, 4, false },    { "fab-t", 100, 2, true },    { "square", 0, 2, false },
+    { "autoattack", 100, 4, true },
+};
+
+/* NULL when the attack's type failed its own check. */
+static const struct attack_about *attack_about(const json_t *attack)
+{
+    const char *type = json_string_value(json_object_get(attack, "type"));
+
+    for (size_t i = 0; type && i < sizeof(attacks_about) / sizeof(attacks_about[0]); i++)
+        if (strcmp(attacks_about[i].type, type) == 0)
+            return &attacks_about[i];
+    return NULL;
+}
+
+static int fill_steps(json_t *attack)
+{
+    const struct attack_about *about = attack_about(attack);
+
+    if (!about || !about->steps || !json_is_null(json_object_get(attack, "steps")))
+        return 0;
+    return json_object_set_new(attack, "steps", json_integer(about->steps)) < 0 ? -ENOMEM : 0;
+}
+
+/* null becomes "pgd-10", or the type; where a neighbour has that name, "pgd-10-2" and so on. */
 static int fill_name(json_t *attack, const json_t *neighbours)
 {
+    const struct attack_about *about = attack_about(attack);
     json_int_t steps = json_integer_value(json_object_get(attack, "steps"));
-    char name[60];
+    char base[40], name[60];
 
-    if (!json_is_null(json_object_get(attack, "name")) || steps < 1)
+    if (!about || !json_is_null(json_object_get(attack, "name")) || (about->steps && steps < 1))
         return 0;
-    snprintf(name, sizeof(name), "pgd-%lld", (long long)steps);
+    if (strcmp(about->type, "pgd") == 0)
+        snprintf(base, sizeof(base), "pgd-%lld", (long long)steps);
+    else
+        snprintf(base, sizeof(base), "%s", about->type);
+    snprintf(name, sizeof(name), "%s", base);
     for (int number = 2; name_taken(neighbours, name); number++)
-        snprintf(name, sizeof(name), "pgd-%lld-%d", (long long)steps, number);
+        snprintf(name, sizeof(name), "%s-%d", base, number);
     return json_object_set_new(attack, "name", json_string(name)) < 0 ? -ENOMEM : 0;
+}
+
+static int fill_attack(json_t *attack, const json_t *neighbours)
+{
+    int r = fill_steps(attack);
+
+    return r < 0 ? r : fill_name(attack, neighbours);
 }
 
 static int fill_attacks(json_t *spec)
 {
     json_t *attack = json_object_get(spec, "attack"), *attacks = spec_at(spec, "/evaluate/attacks"), *item;
     size_t i;
-    int r = fill_name(attack, NULL);
+    int r = fill_attack(attack, NULL);
 
     if (r == 0 && json_is_null(attacks) && attack) {
         json_auto_t *list = json_array();
@@ -55,7 +99,7 @@ static int fill_attacks(json_t *spec)
             json_object_set(json_object_get(spec, "evaluate"), "attacks", list) < 0)
             return -ENOMEM;
     }
-    json_array_foreach(attacks, i, item) if (r == 0) r = fill_name(item, attacks);
+    json_array_foreach(attacks, i, item) if (r == 0) r = fill_attack(item, attacks);
     return r;
 }
 
@@ -194,6 +238,50 @@ static void rule_start(const json_t *spec, struct spec_errors *errors)
                    method, built ? " on trades" : "");
 }
 
+/* Training and mrc make examples by PGD; the other attacks only measure. */
+static void rule_attack_crafts(const json_t *spec, struct spec_errors *errors)
+{
+    const char *type = json_string_value(spec_at(spec, "/attack/type"));
+
+    if (type && strcmp(type, "pgd") != 0)
+        spec_wrong(errors, "/attack/type",
+                   "must be pgd in a %s job, which makes examples with it, is \"%s\"; other attacks measure, under "
+                   "/evaluate/attacks",
+                   json_string_value(spec_at(spec, "/kind")), type);
+}
+
+static void attack_fits(const json_t *attack, const char *pointer, json_int_t classes, struct spec_errors *errors)
+{
+    const struct attack_about *about = attack_about(attack);
+    json_int_t restarts = json_integer_value(json_object_get(attack, "restarts"));
+    char at[64];
+
+    if (about && classes && classes < about->classes) {
+        snprintf(at, sizeof(at), "%s/type", pointer);
+        spec_wrong(errors, at, "\"%s\" looks at the %d largest logits, and /model/num_classes is %lld", about->type,
+                   about->classes, (long long)classes);
+    }
+    if (about && about->once && restarts > 1) {
+        snprintf(at, sizeof(at), "%s/restarts", pointer);
+        spec_wrong(errors, at, "must be 1 for %s, is %lld", about->type, (long long)restarts);
+    }
+}
+
+static void rule_attacks_fit(const json_t *spec, struct spec_errors *errors)
+{
+    const json_t *attacks = spec_at(spec, "/evaluate/attacks"), *own = spec_at(spec, "/attack");
+    json_int_t classes = json_integer_value(spec_at(spec, "/model/num_classes"));
+
+    if (!attacks || !json_equal(json_array_get(attacks, 0), own)) /* else it is said once */
+        attack_fits(own, "/attack", classes, errors);
+    for (size_t i = 0; i < json_array_size(attacks); i++) {
+        char pointer[64];
+
+        snprintf(pointer, sizeof(pointer), "/evaluate/attacks/%zu", i);
+        attack_fits(json_array_get(attacks, i), pointer, classes, errors);
+    }
+}
+
 /* Measurements are told apart by name. */
 static void rule_attack_names(const json_t *spec, struct spec_errors *errors)
 {
@@ -220,8 +308,10 @@ static const struct {
 } rules[] = {
     { ~0u, rule_dataset },
     { ~0u, rule_normalize },
+    { ~0u, rule_attacks_fit },
     { MASK(JOB_TRAIN) | MASK(JOB_RIFT), rule_crafting },
     { MASK(JOB_TRAIN) | MASK(JOB_RIFT), rule_start },
+    { MASK(JOB_TRAIN) | MASK(JOB_RIFT) | MASK(JOB_MRC), rule_attack_crafts },
     { MASK(JOB_FINETUNE), rule_mrc_job },
     { MASK(JOB_EVALUATE) | MASK(JOB_RIFT), rule_attack_names },
 };

@@ -92,6 +92,9 @@ struct random_key {
 #define MART_WEIGHT 1.0000001
 #define MART_TINY   1e-12
 
+/* What the difference of two logits is divided by in margin_loss. */
+enum margin { MARGIN_PLAIN, MARGIN_DLR, MARGIN_DLR_TARGETED };
+
 struct backend {
     const char *name;
 
@@ -229,6 +232,49 @@ struct backend {
     /* x_adv <- clamp( x + clamp(x_adv + step*sign(g) - x, -epsilon, epsilon), 0, 1 ); sign(0) = 0. */
     int (*pgd_step)(struct device *dev, struct shape s, const float *x, const float *g, float step, float epsilon,
                     float *x_adv);
+
+    /* -- attacks that keep more than one iterate, one row an example; rows are plain [N,C,H,W] and
+     *    P(u) = clamp(x + clamp(u - x, -epsilon, epsilon), 0, 1). Arrays called "host" are read before the call returns
+     * -- */
+    /* loss[n] = -(z_y - z_t)/D with t = targets[n] (int32[N] on the device), or the largest class beside y where
+     * targets is NULL; z_(r) is the r-th largest logit, equal ones rank by their class. PLAIN D = 1     DLR D = z_(1) -
+     * z_(3) + 1e-12     DLR_TARGETED D = z_(1) - (z_(3) + z_(4))/2 + 1e-12 dz = scale * gradient of loss[n] by z,
+     * through D too (NULL: not wanted); labels and correct as in cross_entropy. */
+    int (*margin_loss)(struct device *dev, enum margin margin, int n, int k, const float *z, const int32_t *labels,
+                       const int32_t *targets, float scale, float *loss, int32_t *correct, float *dz);
+    /* row to_row[i] of `to` = row from_row[i] of `from`, i < n; both host. `to` may be `from` when no row is both
+     * read and written. */
+    int (*copy_rows)(struct device *dev, void *to, const void *from, size_t row_bytes, const int32_t *to_row,
+                     const int32_t *from_row, int n);
+    /* distance[n] (host) = max over the row of |a - b|; b NULL: of |a|. */
+    int (*row_distance)(struct device *dev, struct shape s, const float *a, const float *b, float *distance);
+    /* x_adv = clamp(x + epsilon*t/max|t|, 0, 1), t uniform in [-1, 1) from the words of pgd_start; max over the row. */
+    int (*apgd_start)(struct device *dev, struct shape s, const float *x, float epsilon, struct random_key key,
+                      const int64_t *id, float *x_adv);
+    /* z = P(now + step[n]*sign(g));  old <- P(now + a*(z - now) + (1-a)*(now - old));  step host.
+     * So `old` holds the next iterate, and `now` is what `old` will be. */
+    int (*apgd_step)(struct device *dev, struct shape s, const float *x, const float *g, const float *now,
+                     const float *step, float a, float epsilon, float *old);
+    /* One step of FAB to the hyperplane where f is 0 to first order, f[n] (host) and g its gradient at x1:
+     *   d(u, c): s = 1 if c >= 0, else -1; room_e = u_e where s*g_e > 0, 1 - u_e where s*g_e < 0;
+     *            d_e = -sign(s*g_e)*min(lambda, room_e), lambda >= 0 with sum_e |g_e|*min(lambda, room_e) = |c|,
+     *            or without bound when all the room is not enough
+     *   d1 = d(x1, f);  d0 = d(x, f + <g, x - x1>);  a_j = max(max_e |d_j,e|, 1e-8);  b = min(a_1/(a_1 + a_0), most)
+     *   x1 <- clamp((1-b)*(x1 + eta*d1) + b*(x + eta*d0), 0, 1) */
+    int (*fab_step)(struct device *dev, struct shape s, const float *x, const float *g, const float *f, float eta,
+                    float most, float *x1);
+    /* x1 <- x + beta*(x1 - x) in the rows listed (host, count of them). */
+    int (*fab_back)(struct device *dev, struct shape s, const float *x, float beta, const int32_t *rows, int count,
+                    float *x1);
+    /* x_adv = clamp(x + epsilon*s, 0, 1) with one sign for each channel and column: with e = c*W + column, 1 where
+     * bit e%32 of word e/32%4 of philox(key, block 2^31 + e/128, id[n]) is set, else -1. */
+    int (*square_start)(struct device *dev, struct shape s, const float *x, float epsilon, struct random_key key,
+                        const int64_t *id, float *x_adv);
+    /* x_adv = best, and P(best + 2*epsilon*s_c) inside a window of side x side pixels. Words of philox(key, block
+     * query, id[n]): the window's first row is word 0 * (H - side) >> 32, its first column word 1 * (W - side) >> 32;
+     * s_c is 1 where bit c of word 2 is set, else -1. */
+    int (*square_step)(struct device *dev, struct shape s, const float *x, const float *best, float epsilon,
+                       struct random_key key, const int64_t *id, uint32_t query, int side, float *x_adv);
 
     /* -- parameters, plain vectors of count floats -- */
     /* g' = g + wd*theta; v = momentum*v + g' ; theta -= lr*v   (PyTorch SGD; v = 0 before the first step). */

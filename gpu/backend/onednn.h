@@ -128,4 +128,23 @@ int onednn_interpolate(struct device *dev, int64_t count, const float *a, const 
 int onednn_project(struct device *dev, int64_t count, const float *center, float factor, float *theta);
 int onednn_norm(struct device *dev, int64_t count, const float *a, const float *b, double *ret);
 
+/* onednn_attack.c */
+int onednn_margin_loss(struct device *dev, enum margin margin, int n, int k, const float *z, const int32_t *labels,
+                       const int32_t *targets, float scale, float *loss, int32_t *correct, float *dz);
+int onednn_copy_rows(struct device *dev, void *to, const void *from, size_t row_bytes, const int32_t *to_row,
+                     const int32_t *from_row, int n);
+int onednn_row_distance(struct device *dev, struct shape s, const float *a, const float *b, float *distance);
+int onednn_apgd_start(struct device *dev, struct shape s, const float *x, float epsilon, struct random_key key,
+                      const int64_t *id, float *x_adv);
+int onednn_apgd_step(struct device *dev, struct shape s, const float *x, const float *g, const float *now,
+                     const float *step, float a, float epsilon, float *old);
+int onednn_fab_step(struct device *dev, struct shape s, const float *x, const float *g, const float *f, float eta,
+                    float most, float *x1);
+int onednn_fab_back(struct device *dev, struct shape s, const float *x, float beta, const int32_t *rows, int count,
+                    float *x1);
+int onednn_square_start(struct device *dev, struct shape s, const float *x, float epsilon, struct random_key key,
+                        const int64_t *id, float *x_adv);
+int onednn_square_step(struct device *dev, struct shape s, const float *x, const float *best, float epsilon,
+                       struct random_key key, const int64_t *id, uint32_t query, int side, float *x_adv);
+
 #endif

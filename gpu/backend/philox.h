@@ -29,6 +29,8 @@ enum random_purpose {
     RANDOM_SPLIT = 6,    /* which training examples are held out */
     RANDOM_MRC = 7,      /* order of the fixed examples in a pass of the ascent */
     RANDOM_CORRUPT = 16, /* a corruption: epoch = corruption * 5 + severity - 1, index = example */
+    RANDOM_APGD = 20,    /* start of APGD: epoch = round of the attack, index = example */
+    RANDOM_SQUARE = 21,  /* stripes and windows of Square: the same */
 };
 
 struct philox {

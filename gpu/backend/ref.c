@@ -5,7 +5,7 @@
  * each output element by one thread, so that the thread count changes no bit.
  *
  * This file holds the device, its memory and the table; ref_conv.c, ref_bn.c,
- * ref_head.c, ref_pixels.c and ref_parameters.c are the table's sections. */
+ * ref_head.c, ref_pixels.c, ref_attack.c and ref_parameters.c are the table's sections. */
 #include "gpu/backend/ref.h"
 
 #include <errno.h>
@@ -171,6 +171,15 @@ const struct backend backend_ref = {
     .pgd_start = ref_pgd_start,
     .normal_start = ref_normal_start,
     .pgd_step = ref_pgd_step,
+    .margin_loss = ref_margin_loss,
+    .copy_rows = ref_copy_rows,
+    .row_distance = ref_row_distance,
+    .apgd_start = ref_apgd_start,
+    .apgd_step = ref_apgd_step,
+    .fab_step = ref_fab_step,
+    .fab_back = ref_fab_back,
+    .square_start = ref_square_start,
+    .square_step = ref_square_step,
     .sgd_step = ref_sgd_step,
     .axpy = ref_axpy,
     .interpolate = ref_interpolate,

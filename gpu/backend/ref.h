@@ -79,6 +79,25 @@ int ref_normal_start(struct device *dev, struct shape s, const float *x, float s
 int ref_pgd_step(struct device *dev, struct shape s, const float *x, const float *g, float step, float epsilon,
                  float *x_adv);
 
+/* ref_attack.c */
+int ref_margin_loss(struct device *dev, enum margin margin, int n, int k, const float *z, const int32_t *labels,
+                    const int32_t *targets, float scale, float *loss, int32_t *correct, float *dz);
+int ref_copy_rows(struct device *dev, void *to, const void *from, size_t row_bytes, const int32_t *to_row,
+                  const int32_t *from_row, int n);
+int ref_row_distance(struct device *dev, struct shape s, const float *a, const float *b, float *distance);
+int ref_apgd_start(struct device *dev, struct shape s, const float *x, float epsilon, struct random_key key,
+                   const int64_t *id, float *x_adv);
+int ref_apgd_step(struct device *dev, struct shape s, const float *x, const float *g, const float *now,
+                  const float *step, float a, float epsilon, float *old);
+int ref_fab_step(struct device *dev, struct shape s, const float *x, const float *g, const float *f, float eta,
+                 float most, float *x1);
+int ref_fab_back(struct device *dev, struct shape s, const float *x, float beta, const int32_t *rows, int count,
+                 float *x1);
+int ref_square_start(struct device *dev, struct shape s, const float *x, float epsilon, struct random_key key,
+                     const int64_t *id, float *x_adv);
+int ref_square_step(struct device *dev, struct shape s, const float *x, const float *best, float epsilon,
+                    struct random_key key, const int64_t *id, uint32_t query, int side, float *x_adv);
+
 /* ref_parameters.c */
 int ref_sgd_step(struct device *dev, int64_t count, float *theta, const float *g, float *v, float lr, float momentum,
                  float wd);

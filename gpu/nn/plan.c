@@ -319,6 +319,16 @@ int plan_cross_entropy(struct plan *plan, const int32_t *labels, float scale)
                                    at(plan, plan->loss), at(plan, plan->correct), plan_logits_gradient(plan));
 }
 
+int plan_margin_loss(struct plan *plan, enum margin margin, const int32_t *labels, const int32_t *targets, float scale)
+{
+    struct device *dev = plan->ws->dev;
+
+    assert(plan->logits >= 0);
+    return dev->ops->margin_loss(dev, margin, plan->spec.batch, plan->model->num_classes, plan_logits(plan), labels,
+                                 targets, scale, at(plan, plan->loss), at(plan, plan->correct),
+                                 plan_logits_gradient(plan));
+}
+
 int plan_loss_read(struct plan *plan, float *loss, int32_t *correct)
 {
     struct device *dev = plan->ws->dev;

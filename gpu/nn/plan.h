@@ -70,6 +70,8 @@ int plan_forward(struct plan *plan, float momentum);
  * int32[N]); leaves the gradient of scale * (sum of the losses) where
  * plan_backward wants it. scale is 1/N for a mean. */
 int plan_cross_entropy(struct plan *plan, const int32_t *labels, float scale);
+/* The same of the backend's margin_loss; targets (device, int32[N]) may be NULL. */
+int plan_margin_loss(struct plan *plan, enum margin margin, const int32_t *labels, const int32_t *targets, float scale);
 /* Do run(user), steps of this plan among other operations that make the same
  * changes in the same places whenever `key` is the same; the plan adds its own
  * addresses and what is bound to it. A device may repeat from memory what it

@@ -5,7 +5,8 @@
  * so that before and after differ in nothing but the weights.
  *
  * The paper's table takes the worst of three PGD-10 runs: restarts 3, and
- * `accuracy` is that; `worst_case_accuracy` is the stricter per-example number. */
+ * `accuracy` is that; `worst_case_accuracy` is the stricter per-example number.
+ * Attacks of autoattack.c know only that stricter one, and tell it after every stage. */
 #include "gpu/rift/kinds.h"
 
 #include "gpu/rift/measure.h"
@@ -108,7 +109,7 @@ static int subjects_measure(struct evaluating *e, json_t **ret_result)
     json_t *result = json_object();
 
     for (int i = 0; i < spec->evaluate.attack_count; i++)
-        runs += spec->evaluate.attacks[i].none ? 1 : spec->evaluate.attacks[i].restarts;
+        runs += measure_passes(&spec->evaluate.attacks[i]);
     e->run->outer = (struct outer){ "evaluate", 0, runs * e->images.count * (spec->evaluate.baseline.path ? 2 : 1) };
     int r = subject_measure(e, &model, result);
     if (r == 0 && (spec->evaluate.baseline.path || spec->evaluate.baseline.job || spec->evaluate.baseline.model)) {

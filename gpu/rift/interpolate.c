@@ -176,7 +176,7 @@ static json_t *point_json(const struct point *p)
 static int walk(struct interpolating *in)
 {
     struct run *run = in->run;
-    int runs = attack_given(&run->spec.attack) ? 1 + run->spec.attack.restarts : 1, r = 0;
+    int runs = attack_given(&run->spec.attack) ? 1 + measure_passes(&run->spec.attack) : 1, r = 0;
 
     if (in->first) { /* the common part, at either end */
         r = theta_at(in, 0);

@@ -14,6 +14,7 @@
 
 #include "gpu/backend/philox.h"
 #include "gpu/rift/attack.h"
+#include "gpu/rift/autoattack.h"
 
 #include <errno.h>
 #include <math.h>
@@ -46,7 +47,8 @@ static int measure_save(struct run *run, void *user, struct checkpoint *into)
         if (checkpoint_add_host(into, "survived", DTYPE_U8, m->survived, m->count) < 0)
             return -ENOMEM;
     }
-    return checkpoint_add_state(into, "measure", state);
+    int r = checkpoint_add_state(into, "measure", state);
+    return r < 0 ? r : autoattack_save(run, into);
 }
 
 const struct saver measure_saver = { measure_save, NULL };
@@ -225,16 +227,34 @@ static int measure_make(const struct pass *pass, const char *key)
     return r;
 }
 
+/* The same for the attacks of autoattack.c. */
+static int attack_make(const struct pass *pass, const char *key)
+{
+    json_t *result = NULL;
+    int r = autoattack(pass->batch, key, pass->images, pass->attack, &result);
+
+    return r < 0 ? r : json_object_set_new(pass->batch->run->measured, key, result);
+}
+
+int measure_passes(const struct attack_spec *attack)
+{
+    if (!attack_given(attack))
+        return 1;
+    return attack->type == ATTACK_PGD ? attack->restarts : autoattack_passes(attack);
+}
+
 int measure(struct batch *batch, const char *key, const struct images *images, struct frontier *from,
             const struct attack_spec *attack, struct measured *ret)
 {
     struct run *run = batch->run;
     struct pass pass = { batch, images, attack_given(attack) ? NULL : from, attack_given(attack) ? attack : NULL };
-    int r = json_object_get(run->measured, key) ? 0 : measure_make(&pass, key);
+    int r = 0;
 
+    if (!json_object_get(run->measured, key))
+        r = pass.attack && attack->type != ATTACK_PGD ? attack_make(&pass, key) : measure_make(&pass, key);
     if (r < 0)
         return r;
-    run->outer.done += (int64_t)images->count * (pass.attack ? pass.attack->restarts : 1);
+    run->outer.done += (int64_t)images->count * measure_passes(attack);
     json_t *json = json_object_get(run->measured, key);
     *ret = (struct measured){ json_double(json, "loss"), json_double(json, "accuracy"),
                               json_double(json, "worst_case_accuracy"), json };
@@ -245,7 +265,8 @@ int measure_reserve(struct run *run, int count, int first, const struct attack_s
 {
     int r = run_plan_reserve(run, count, (struct plan_spec){ .mode = PLAN_EVAL, .first = first });
 
-    if (r == 0 && attack_given(attack))
-        r = run_plan_reserve(run, count, attack_plan(PLAN_EVAL));
-    return r;
+    if (r < 0 || !attack_given(attack))
+        return r;
+    return attack->type == ATTACK_PGD ? run_plan_reserve(run, count, attack_plan(PLAN_EVAL))
+                                      : autoattack_reserve(run, count, attack);
 }

@@ -13,13 +13,16 @@ struct measured {
     double loss;                /* mean cross-entropy; NaN when it isn't finite. Attacked: of the worst run */
     double accuracy;            /* attacked with restarts: of the worst whole run, as in the paper */
     double worst_case_accuracy; /* an example counts only when it is right under every run */
-    json_t *json;               /* borrowed: {"loss","accuracy"[,"worst_case_accuracy","runs":[{"loss","accuracy"}]]} */
+    json_t *json; /* borrowed: {"loss","accuracy"[,"worst_case_accuracy","runs":[{"loss","accuracy"}]]}, or what
+                   * autoattack.h says */
 };
 
 /* On all images in order, in eval mode. from: NULL or the frontier to start at
  * (clean only). attack: NULL or none is clean. */
 int measure(struct batch *batch, const char *key, const struct images *images, struct frontier *from,
             const struct attack_spec *attack, struct measured *ret);
+/* How often that goes over the images, as progress counts it. */
+int measure_passes(const struct attack_spec *attack);
 /* Open the plans that measuring `count` examples will need. */
 int measure_reserve(struct run *run, int count, int first, const struct attack_spec *attack);
 

@@ -4,6 +4,8 @@
  * splits) into things. Opening is in one order, closing in the reverse one. */
 #include "gpu/rift/run.h"
 
+#include "gpu/rift/standing.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -90,6 +92,8 @@ int run_open(struct run *run)
 
 void run_close(struct run *run)
 {
+    standing_free(run->standing);
+    run->standing = NULL;
     plan_cache_close(run->plans);
     weights_close(run->weights);
     model_close(run->model);

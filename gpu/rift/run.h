@@ -9,6 +9,8 @@
  *   checkpoint.c     stopping and going on
  *   images.c         batches      frontier.c   activations in the middle of the network
  *   attack.c         x -> x + delta           measure.c   accuracy and loss, clean and attacked
+ *   autoattack.c     one attack after another; standing.c   the points that still stand
+ *                    apgd.c, fab.c, square.c   what is done to them
  *   training.c       epochs       adversarial_training.c, finetune.c   what one step does
  *   fixed_examples.c D_adv        criticality.c   MRC
  *   interpolate.c    theta(alpha) evaluate.c      pipeline.c   the whole method
@@ -50,6 +52,8 @@ struct outer {
 };
 
 struct measuring;
+struct attacking;
+struct standing;
 
 struct run {
     const char *dir;
@@ -85,6 +89,8 @@ struct run {
 
     json_t *measured;            /* finished measurements by key; see measure.c */
     struct measuring *measuring; /* the one under way */
+    struct attacking *attacking; /* the same, of autoattack.c */
+    struct standing *standing;   /* its memory, or NULL */
 
     struct fault why;
     enum failure failure;

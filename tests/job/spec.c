@@ -290,6 +290,34 @@ static void filled_milestones(void)
         CHECK_INT(tiny.optimizer.milestone_count, 0);
 }
 
+/* Attacks bring their own defaults, the published ones. */
+static void attacks_have_defaults(void)
+{
+    static const char *const names[] = { "pgd-10", "autoattack", "apgd-t", "square", "apgd-t-2", "fab-t" };
+    spec_auto spec = { 0 };
+
+    if (parse(EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"type\":\"autoattack\"},{\"type\":\"apgd-t\"},"
+                       "{\"type\":\"square\",\"queries\":100},{\"type\":\"apgd-t\",\"steps\":20,\"targets\":3,"
+                       "\"rho\":0.5,\"momentum\":0.6},{\"type\":\"fab-t\",\"alpha_max\":0.2,\"eta\":1.1,\"beta\":0.8}]}}",
+              &spec) < 0)
+        return;
+    const struct attack_spec *a = spec.evaluate.attacks;
+    for (int i = 0; i < 6; i++)
+        CHECK_STRING(a[i].name, names[i]);
+    CHECK(a[0].type == ATTACK_PGD && a[0].steps == 10);
+    CHECK(a[1].type == ATTACK_AUTOATTACK && a[1].steps == 100 && a[1].targets == 9 && a[1].queries == 5000);
+    CHECK_NEAR(a[1].rho, 0.75, 0);
+    CHECK_NEAR(a[1].momentum, 0.75, 0);
+    CHECK_NEAR(a[1].alpha_max, 0.1, 0);
+    CHECK_NEAR(a[1].eta, 1.05, 0);
+    CHECK_NEAR(a[1].beta, 0.9, 0);
+    CHECK_NEAR(a[1].p_init, 0.8, 0);
+    CHECK(a[2].type == ATTACK_APGD_T && a[2].steps == 100);
+    CHECK(a[3].type == ATTACK_SQUARE && a[3].steps == 0 && a[3].queries == 100);
+    CHECK(a[4].steps == 20 && a[4].targets == 3 && a[4].rho == 0.5 && a[4].momentum == 0.6);
+    CHECK(a[5].type == ATTACK_FAB_T && a[5].alpha_max == 0.2 && a[5].eta == 1.1 && a[5].beta == 0.8);
+}
+
 static void evaluate_takes_the_attack(void)
 {
     spec_auto own = { 0 }, none = { 0 };
@@ -372,7 +400,7 @@ static void *scarce(size_t size)
 /* The n-th allocation of JSON fails, for every n: an error and no leak, then the same spec as ever. */
 static void no_memory(void)
 {
-    static const char *const texts[] = { TRAIN "}", EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"steps\":20}]}}",
+    static const char *const texts[] = { TRAIN "}", EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"steps\":20},{\"type\":\"square\"},{\"type\":\"apgd-t\"}]}}",
                                          RIFT ",\"mrc\":{\"modules\":[\"a\",\"b\"]}}" };
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -506,6 +534,7 @@ static const struct check_case cases[] = {
     { "modules are chosen by names or by rule", module_choices },
     { "milestones are filled from the epochs", filled_milestones },
     { "an evaluation without attacks takes the one under /attack", evaluate_takes_the_attack },
+    { "each type of attack has its published defaults and its name", attacks_have_defaults },
     { "numbers are shown with the fewest digits that keep them", readable_text },
     { "references are found in order and can be replaced", references },
     { "any allocation may fail, and nothing leaks", no_memory },
