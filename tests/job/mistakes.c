@@ -184,7 +184,7 @@ static const struct {
       "/evaluate/attacks/0/type", "\"apgd-dlr\" looks at the 3 largest logits" },
     { EVALUATE ",\"evaluate\":{\"attacks\":[{\"type\":\"autoattack\",\"restarts\":2}]}}",
       "/evaluate/attacks/0/restarts", "must be 1 for autoattack, is 2" },
-    { EVALUATE ",\"evaluate\":{\"attacks\":[{\"type\":\"square\",\"query\":5}]}}", "/evaluate/attacks/0/query",
+    { EVALUATE ",\"evaluate\":{\"attacks\":[{\"type\":\"square\",\"querys\":5}]}}", "/evaluate/attacks/0/querys",
       "did you mean \"queries\"?" },
     { EVALUATE ",\"evaluate\":{\"attacks\":[null]}}", "/evaluate/attacks/0", "must be an attack object, is null" },
     { EVALUATE ",\"evaluate\":{\"attacks\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"a\"}]}}",
