@@ -40,12 +40,45 @@ static int allowed_cpus(void)
 
 enum { LARGE_BYTES = 1 << 20 };
 
+/* Instruction sets by what oneDNN calls them, best first: each holds the bits of those it includes. */
+static const struct {
+    dnnl_cpu_isa_t isa;
+    const char *name;
+} instruction_sets[] = {
+    { dnnl_cpu_isa_avx512_core_amx, "AMX" },
+    { dnnl_cpu_isa_avx512_core_bf16, "AVX512-BF16" },
+    { dnnl_cpu_isa_avx512_core_vnni, "AVX512-VNNI" },
+    { dnnl_cpu_isa_avx512_core, "AVX512" },
+    { dnnl_cpu_isa_avx2, "AVX2" },
+    { dnnl_cpu_isa_avx, "AVX" },
+    { dnnl_cpu_isa_all, "SSE4.1 or less" },
+};
+
+static bool has_isa(dnnl_cpu_isa_t wanted)
+{
+    return ((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)wanted) == (unsigned)wanted;
+}
+
+static const char *isa_name(void)
+{
+    int i = 0;
+
+    while (!has_isa(instruction_sets[i].isa))
+        i++;
+    return instruction_sets[i].name;
+}
+
+/* Without instructions for it oneDNN emulates bf16, slower than float32: that is no offer. */
 static int precision_check(const char *id, enum precision precision, struct fault *why)
 {
     (void)id;
-    if (precision == PRECISION_FLOAT32)
+    if (precision == PRECISION_FLOAT32 || (precision == PRECISION_BF16 && has_isa(dnnl_cpu_isa_avx512_core_bf16)))
         return 0;
-    return fault_set(why, -ENOTSUP, "cpu: it can't compute in %s, only in float32", job_precisions[precision]);
+    if (precision == PRECISION_BF16)
+        return fault_set(why, -ENOTSUP, "cpu: bf16 needs AVX512-BF16 or AMX; what oneDNN may use here ends at %s",
+                         isa_name());
+    return fault_set(why, -ENOTSUP, "cpu: no processor computes in %s; that is a format of GPUs",
+                     job_precisions[precision]);
 }
 
 static int device_open_onednn(const char *id, enum precision precision, int threads, struct device **ret,
@@ -58,11 +91,12 @@ static int device_open_onednn(const char *id, enum precision precision, int thre
         return fault_set(why, -ENOMEM, "cpu: out of memory");
     d->device.ops = &backend_onednn;
     d->device.precision = precision;
+    d->half = precision == PRECISION_BF16;
     d->threads = threads > 0 && threads < allowed_cpus() ? threads : allowed_cpus();
     mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* large memory that is freed goes back at once */
     omp_set_dynamic(0);
     omp_set_num_threads(d->threads);
-    d->block = dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core ? 16 : 8;
+    d->block = has_isa(dnnl_cpu_isa_avx512_core) ? 16 : 8;
     if (dnnl_engine_create(&d->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) != dnnl_success) {
         device_close_onednn(&d->device);
@@ -96,9 +130,9 @@ static json_t *describe(struct device *dev)
 
     snprintf(library, sizeof(library), "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
     processor_name(name, sizeof(name));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I}", "id", "cpu", "name", name, "type", "cpu", "library",
-                     library, "precision", job_precisions[dev->precision], "threads", d->threads, "memory_bytes",
-                     (json_int_t)device_host_bytes());
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I}", "id", "cpu", "name", name, "type", "cpu", "library",
+                     library, "isa", isa_name(), "precision", job_precisions[dev->precision], "threads", d->threads,
+                     "memory_bytes", (json_int_t)device_host_bytes());
 }
 
 static void *memory_alloc(struct device *dev, size_t bytes)
@@ -143,14 +177,13 @@ float *onednn_partial(struct onednn *d, size_t count)
 
 static size_t activation_bytes(struct device *dev, struct shape s)
 {
-    return (size_t)activation_floats(onednn(dev), s) * sizeof(float);
+    return (size_t)activation_cells(onednn(dev), s) * cell_bytes(onednn(dev));
 }
 
 static int activation_write(struct device *dev, struct shape s, void *to, const float *host)
 {
     struct onednn *d = onednn(dev);
     int block = d->block, blocks = channel_blocks(d, s.c), pixels = s.h * s.w;
-    float *y = to;
 
 #pragma omp parallel for collapse(2)
     for (int n = 0; n < s.n; n++)
@@ -158,8 +191,8 @@ static int activation_write(struct device *dev, struct shape s, void *to, const 
             for (int p = 0; p < pixels; p++)
                 for (int l = 0; l < block; l++) {
                     int c = b * block + l;
-                    y[(((int64_t)n * blocks + b) * pixels + p) * block + l] =
-                        c < s.c ? host[((int64_t)n * s.c + c) * pixels + p] : 0;
+                    cell_store(to, (((int64_t)n * blocks + b) * pixels + p) * block + l,
+                               c < s.c ? host[((int64_t)n * s.c + c) * pixels + p] : 0, d->half);
                 }
     return 0;
 }
@@ -168,14 +201,13 @@ static int activation_read(struct device *dev, struct shape s, float *host, cons
 {
     struct onednn *d = onednn(dev);
     int block = d->block, blocks = channel_blocks(d, s.c), pixels = s.h * s.w;
-    const float *x = from;
 
 #pragma omp parallel for collapse(2)
     for (int n = 0; n < s.n; n++)
         for (int c = 0; c < s.c; c++)
             for (int p = 0; p < pixels; p++)
                 host[((int64_t)n * s.c + c) * pixels + p] =
-                    x[(((int64_t)n * blocks + c / block) * pixels + p) * block + c % block];
+                    cell_load(from, (((int64_t)n * blocks + c / block) * pixels + p) * block + c % block, d->half);
     return 0;
 }
 

@@ -9,7 +9,11 @@
  *
  * Surprising: the stem's gradient to the pixels is our own loop. oneDNN has no
  * fast primitive for a plain NCHW result with 1 or 3 channels; its blocked one
- * computes 16 channels to keep 3 (measured 4-5 times slower). */
+ * computes 16 channels to keep 3 (measured 4-5 times slower).
+ *
+ * In bf16 x, y, their gradients and the packed weights are bfloat16; biases,
+ * weight gradients and all sums are float32. The image stays float32 outside
+ * and is rounded into the scratch in front of the stem. */
 #include "gpu/backend/onednn.h"
 
 struct primitive {
@@ -42,6 +46,11 @@ static bool own_backward_data(const struct conv *conv)
     return conv->request.image_in;
 }
 
+static dnnl_data_type_t cell_type(const struct conv *conv)
+{
+    return conv->d->half ? dnnl_bf16 : dnnl_f32;
+}
+
 /* ---- preparing ---- */
 
 static dnnl_memory_desc_t activation_desc(const struct conv *conv, struct shape s, int c, bool image)
@@ -50,7 +59,7 @@ static dnnl_memory_desc_t activation_desc(const struct conv *conv, struct shape 
     dnnl_dims_t dims = { s.n, c, s.h, s.w };
     dnnl_format_tag_t tag = image ? dnnl_nchw : conv->d->block == 16 ? dnnl_nChw16c : dnnl_nChw8c;
 
-    dnnl_memory_desc_init_by_tag(&md, 4, dims, dnnl_f32, tag);
+    dnnl_memory_desc_init_by_tag(&md, 4, dims, cell_type(conv), tag);
     return md;
 }
 
@@ -115,7 +124,7 @@ static int reorder_open(struct conv *conv, const dnnl_memory_desc_t *from, const
 }
 
 struct geometry_descs {
-    dnnl_memory_desc_t x, w, y, bias;
+    dnnl_memory_desc_t x, w, dw, y, bias;
     dnnl_dims_t strides, pads;
 };
 
@@ -127,7 +136,8 @@ static struct geometry_descs describe_geometry(const struct conv *conv)
 
     ret.x = activation_desc(conv, g->in, conv->in_c, conv->request.image_in);
     ret.y = activation_desc(conv, conv_out(g), conv->out_c, false);
-    dnnl_memory_desc_init_by_tag(&ret.w, 4, w, dnnl_f32, dnnl_format_tag_any);
+    dnnl_memory_desc_init_by_tag(&ret.w, 4, w, cell_type(conv), dnnl_format_tag_any);
+    dnnl_memory_desc_init_by_tag(&ret.dw, 4, w, dnnl_f32, dnnl_format_tag_any);
     dnnl_memory_desc_init_by_tag(&ret.bias, 1, b, dnnl_f32, dnnl_a);
     return ret;
 }
@@ -169,7 +179,7 @@ static int open_backward(struct conv *conv, const struct geometry_descs *m, dnnl
         }
     }
     if (r == 0 && conv->request.backward_weights) {
-        dnnl_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, &m->x, &m->w, NULL, &m->y,
+        dnnl_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, &m->x, &m->dw, NULL, &m->y,
                                                     m->strides, m->pads, m->pads);
         r = dnnl_primitive_desc_create(&pd, &desc, attr, conv->d->engine, hint) == dnnl_success ? 0 : -ENOTSUP;
         if (r == 0) {
@@ -286,8 +296,15 @@ size_t onednn_conv_packed_bytes(const struct conv *conv)
 }
 
 /* Scratch is used for a primitive's own needs, for padded plain weights while
- * packing, for a padded bias, and for the weight gradient before it is
- * unpacked: the primitive's part comes first. */
+ * packing, for a padded bias, for the weight gradient before it is unpacked
+ * and, last, for the image in bf16: the primitive's part comes first. */
+static size_t image_bytes(const struct conv *conv)
+{
+    bool rounded = conv->request.image_in && conv->d->half;
+
+    return rounded ? align64((size_t)shape_count(conv->request.geometry.in) * sizeof(uint16_t)) : 0;
+}
+
 static size_t scratch_extra(const struct conv *conv)
 {
     size_t bytes = align64(dnnl_memory_desc_get_size(&conv->plain));
@@ -308,7 +325,7 @@ static size_t scratch_primitive(const struct conv *conv)
 
 size_t onednn_conv_scratch_bytes(const struct conv *conv)
 {
-    return scratch_primitive(conv) + scratch_extra(conv);
+    return scratch_primitive(conv) + scratch_extra(conv) + image_bytes(conv);
 }
 
 /* ---- packing ---- */
@@ -389,6 +406,27 @@ static int primitive_run(struct conv *conv, struct primitive *p, const struct bi
     return -EIO;
 }
 
+CPU_CLONES static void round_span(const float *x, uint16_t *to, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] = bf16_round(x[i]);
+}
+
+/* What the primitives read as x: the image goes through the scratch in bf16. */
+static const void *conv_input(struct conv *conv, const void *x, void *scratch)
+{
+    struct shape s = conv->request.geometry.in;
+    int64_t row = (int64_t)s.c * s.h * s.w;
+
+    if (!image_bytes(conv))
+        return x;
+    uint16_t *to = (uint16_t *)(void *)((char *)scratch + scratch_primitive(conv) + scratch_extra(conv));
+#pragma omp parallel for
+    for (int n = 0; n < s.n; n++)
+        round_span((const float *)x + n * row, to + n * row, row);
+    return to;
+}
+
 int onednn_conv_forward(struct conv *conv, const void *x, const void *packed, const float *bias, const void *residual,
                         void *y, void *scratch)
 {
@@ -403,7 +441,7 @@ int onednn_conv_forward(struct conv *conv, const void *x, const void *packed, co
         b = padded;
     }
     struct binding bindings[] = {
-        { DNNL_ARG_SRC, x },
+        { DNNL_ARG_SRC, conv_input(conv, x, scratch) },
         { DNNL_ARG_WEIGHTS, packed },
         { DNNL_ARG_BIAS, b },
         { DNNL_ARG_DST, y },
@@ -415,7 +453,8 @@ int onednn_conv_forward(struct conv *conv, const void *x, const void *packed, co
 
 /* dx[i][h][w] = sum over taps, o of dy[o][h'][w'] * w[o][i][tap] with h = h'*stride - pad + kh, for the
  * few channels of an image: one vector accumulator per input channel, summed over its lanes at the end. */
-INLINE void image_gradient_row(const struct conv *conv, const float *dy, const float *w, float *dx, int row, int block)
+INLINE void image_gradient_row(const struct conv *conv, const void *dy, const float *w, float *dx, int row, bool half,
+                               int block)
 {
     const struct conv_geometry *g = &conv->request.geometry;
     struct shape out = conv_out(g);
@@ -432,11 +471,11 @@ INLINE void image_gradient_row(const struct conv *conv, const float *dy, const f
                 if (ow < 0 || ow % g->stride || ow / g->stride >= out.w)
                     continue;
                 for (int b = 0; b < blocks; b++) {
-                    const float *v = dy + (((int64_t)b * out.h + oh / g->stride) * out.w + ow / g->stride) * block;
+                    int64_t v = (((int64_t)b * out.h + oh / g->stride) * out.w + ow / g->stride) * block;
                     const float *u = w + (int64_t)(kh * k + kw) * in_c * conv->out_c + (int64_t)b * block;
                     for (int i = 0; i < in_c; i++)
                         for (int l = 0; l < block; l++)
-                            sum[i][l] += v[l] * u[(int64_t)i * conv->out_c + l];
+                            sum[i][l] += cell_load(dy, v + l, half) * u[(int64_t)i * conv->out_c + l];
                 }
             }
         }
@@ -449,15 +488,17 @@ INLINE void image_gradient_row(const struct conv *conv, const float *dy, const f
     }
 }
 
-CPU_CLONES static void image_gradient(const struct conv *conv, const float *dy, const float *w, float *dx, int row)
+CPU_CLONES static void image_gradient(const struct conv *conv, const void *dy, const float *w, float *dx, int row)
 {
-    if (conv->d->block == 16)
-        image_gradient_row(conv, dy, w, dx, row, 16);
+    if (conv->d->block != 16)
+        image_gradient_row(conv, dy, w, dx, row, false, 8);
+    else if (conv->d->half)
+        image_gradient_row(conv, dy, w, dx, row, true, 16);
     else
-        image_gradient_row(conv, dy, w, dx, row, 8);
+        image_gradient_row(conv, dy, w, dx, row, false, 16);
 }
 
-static int run_image_gradient(struct conv *conv, const float *dy, const float *w, float *dx)
+static int run_image_gradient(struct conv *conv, const void *dy, const float *w, float *dx)
 {
     const struct conv_geometry *g = &conv->request.geometry;
     struct shape out = conv_out(g);
@@ -466,7 +507,7 @@ static int run_image_gradient(struct conv *conv, const float *dy, const float *w
 #pragma omp parallel for collapse(2)
     for (int n = 0; n < g->in.n; n++)
         for (int row = 0; row < g->in.h; row++)
-            image_gradient(conv, dy + (int64_t)n * conv->out_c * out.h * out.w, w,
+            image_gradient(conv, cells_at(conv->d, dy, (int64_t)n * conv->out_c * out.h * out.w), w,
                            dx + (int64_t)n * g->in.c * g->in.h * g->in.w, row);
     return 0;
 }
@@ -497,7 +538,7 @@ int onednn_conv_backward_weights(struct conv *conv, const void *x, const void *d
 
     assert(conv->request.backward_weights);
     struct binding bindings[] = {
-        { DNNL_ARG_SRC, x },
+        { DNNL_ARG_SRC, conv_input(conv, x, scratch) },
         { DNNL_ARG_DIFF_DST, dy },
         { DNNL_ARG_DIFF_WEIGHTS, blocked },
         { DNNL_ARG_SCRATCHPAD, scratch },

@@ -6,27 +6,26 @@
 
 #include <float.h>
 
-int onednn_pool_forward(struct device *dev, struct shape s, int k, const void *x_memory, float *f)
+int onednn_pool_forward(struct device *dev, struct shape s, int k, const void *x, float *f)
 {
     struct onednn *d = onednn(dev);
-    const float *x = x_memory;
     int block = d->block, blocks = channel_blocks(d, s.c), oh = s.h / k, ow = s.w / k;
 
 #pragma omp parallel for
     for (int n = 0; n < s.n; n++)
         for (int c = 0; c < s.c; c++)
             for (int i = 0; i < oh * ow; i++) {
-                const float *tile = x + ((int64_t)n * blocks + c / block) * s.h * s.w * block + c % block;
+                int64_t tile = ((int64_t)n * blocks + c / block) * s.h * s.w * block + c % block;
                 float sum = 0;
                 for (int h = i / ow * k; h < i / ow * k + k; h++)
                     for (int w = i % ow * k; w < i % ow * k + k; w++)
-                        sum += tile[(int64_t)(h * s.w + w) * block];
+                        sum += cell_load(x, tile + (int64_t)(h * s.w + w) * block, d->half);
                 f[((int64_t)n * s.c + c) * oh * ow + i] = sum / (float)(k * k);
             }
     return 0;
 }
 
-int onednn_pool_backward(struct device *dev, struct shape s, int k, const float *df, void *dx_memory)
+int onednn_pool_backward(struct device *dev, struct shape s, int k, const float *df, void *dx)
 {
     struct onednn *d = onednn(dev);
     int block = d->block, blocks = channel_blocks(d, s.c), oh = s.h / k, ow = s.w / k;
@@ -34,14 +33,15 @@ int onednn_pool_backward(struct device *dev, struct shape s, int k, const float 
 #pragma omp parallel for
     for (int n = 0; n < s.n; n++)
         for (int b = 0; b < blocks; b++) {
-            float *tile = (float *)dx_memory + ((int64_t)n * blocks + b) * s.h * s.w * block;
+            int64_t tile = ((int64_t)n * blocks + b) * s.h * s.w * block;
             for (int h = 0; h < s.h; h++)
                 for (int w = 0; w < s.w; w++)
                     for (int l = 0; l < block; l++) {
                         int c = b * block + l;
                         bool inside = c < s.c && h / k < oh && w / k < ow;
-                        tile[(int64_t)(h * s.w + w) * block + l] =
+                        float v =
                             inside ? df[((int64_t)n * s.c + c) * oh * ow + h / k * ow + w / k] / (float)(k * k) : 0;
+                        cell_store(dx, tile + (int64_t)(h * s.w + w) * block + l, v, d->half);
                     }
         }
     return 0;

@@ -17,23 +17,27 @@
 /* Floats of partial sums per tile: two numbers a lane. */
 #define TILE_PARTIAL (2 * MAX_BLOCK)
 #define UNROLL       4
+/* Inputs and output of a loop may be the same cells, but then each at its own index. */
+#define SAME_CELL _Pragma("GCC ivdep")
 
 /* Sum of (y - shift) and of its square over a tile, per lane; shift is the tile's first pixel. */
-INLINE void tile_moments_block(const float *y, int pixels, float *sums, int block)
+INLINE void tile_moments_block(const void *y, int pixels, float *sums, bool half, int block)
 {
-    float s1[UNROLL][MAX_BLOCK] = { { 0 } }, s2[UNROLL][MAX_BLOCK] = { { 0 } };
+    float s1[UNROLL][MAX_BLOCK] = { { 0 } }, s2[UNROLL][MAX_BLOCK] = { { 0 } }, shift[MAX_BLOCK];
     int p = 0;
 
+    for (int l = 0; l < block; l++)
+        shift[l] = cell_load(y, l, half);
     for (; p + UNROLL <= pixels; p += UNROLL)
         for (int u = 0; u < UNROLL; u++)
             for (int l = 0; l < block; l++) {
-                float v = y[(int64_t)(p + u) * block + l] - y[l];
+                float v = cell_load(y, (int64_t)(p + u) * block + l, half) - shift[l];
                 s1[u][l] += v;
                 s2[u][l] += v * v;
             }
     for (; p < pixels; p++)
         for (int l = 0; l < block; l++) {
-            float v = y[(int64_t)p * block + l] - y[l];
+            float v = cell_load(y, (int64_t)p * block + l, half) - shift[l];
             s1[0][l] += v;
             s2[0][l] += v * v;
         }
@@ -43,47 +47,61 @@ INLINE void tile_moments_block(const float *y, int pixels, float *sums, int bloc
     }
 }
 
-CPU_CLONES static void tile_moments(const float *y, int pixels, float *sums, int block)
+CPU_CLONES static void tile_moments(const void *y, int pixels, float *sums, bool half, int block)
 {
-    if (block == 16)
-        tile_moments_block(y, pixels, sums, 16);
+    if (block != 16)
+        tile_moments_block(y, pixels, sums, false, 8);
+    else if (half)
+        tile_moments_block(y, pixels, sums, true, 16);
     else
-        tile_moments_block(y, pixels, sums, 8);
+        tile_moments_block(y, pixels, sums, false, 16);
 }
 
-INLINE void tile_apply_block(const float *y, const float *residual, const float *a, const float *b, bool relu, float *z,
-                             int pixels, int block)
+INLINE void tile_apply_block(const void *y, const void *residual, const float *a, const float *b, bool relu, void *z,
+                             int pixels, bool half, int block)
 {
     float gain[MAX_BLOCK], offset[MAX_BLOCK]; /* copies: z can't alias them, so they stay in registers */
 
     memcpy(gain, a, (size_t)block * sizeof(float));
     memcpy(offset, b, (size_t)block * sizeof(float));
     for (int p = 0; p < pixels; p++)
-        for (int l = 0; l < block; l++) {
-            int64_t i = (int64_t)p * block + l;
-            float v = gain[l] * y[i] + offset[l];
-            if (residual)
-                v += residual[i];
-            z[i] = relu && v <= 0 ? 0 : v; /* a NaN passes */
-        }
+        SAME_CELL
+    for (int l = 0; l < block; l++) {
+        int64_t i = (int64_t)p * block + l;
+        float v = gain[l] * cell_load(y, i, half) + offset[l];
+        if (residual)
+            v += cell_load(residual, i, half);
+        cell_store(z, i, relu && v <= 0 ? 0 : v, half); /* a NaN passes */
+    }
 }
 
 /* The flags are constants in each call, so that the inner loop is straight vector code. */
-CPU_CLONES static void tile_apply(const float *y, const float *residual, const float *a, const float *b, bool relu,
-                                  float *z, int pixels, int block)
+INLINE void tile_apply_16(const void *y, const void *residual, const float *a, const float *b, bool relu, void *z,
+                          int pixels, bool half)
+{
+    if (residual && relu)
+        tile_apply_block(y, residual, a, b, true, z, pixels, half, 16);
+    else if (relu)
+        tile_apply_block(y, NULL, a, b, true, z, pixels, half, 16);
+    else if (residual)
+        tile_apply_block(y, residual, a, b, false, z, pixels, half, 16);
+    else
+        tile_apply_block(y, NULL, a, b, false, z, pixels, half, 16);
+}
+
+CPU_CLONES static void tile_apply(const void *y, const void *residual, const float *a, const float *b, bool relu,
+                                  void *z, int pixels, bool half, int block)
 {
     if (block != 16)
-        tile_apply_block(y, residual, a, b, relu, z, pixels, 8);
-    else if (residual && relu)
-        tile_apply_block(y, residual, a, b, true, z, pixels, 16);
-    else if (relu)
-        tile_apply_block(y, NULL, a, b, true, z, pixels, 16);
+        tile_apply_block(y, residual, a, b, relu, z, pixels, false, 8);
+    else if (half)
+        tile_apply_16(y, residual, a, b, relu, z, pixels, true);
     else
-        tile_apply_block(y, residual, a, b, false, z, pixels, 16);
+        tile_apply_16(y, residual, a, b, relu, z, pixels, false);
 }
 
 /* Mean and sum of squared deviations of channel c from its tiles. */
-static void merge_moments(const struct onednn *d, const float *y, struct shape s, int c, double *ret_mean,
+static void merge_moments(const struct onednn *d, const void *y, struct shape s, int c, double *ret_mean,
                           double *ret_m2)
 {
     int block = d->block, blocks = channel_blocks(d, s.c), lane = c % block, pixels = s.h * s.w;
@@ -92,7 +110,7 @@ static void merge_moments(const struct onednn *d, const float *y, struct shape s
     for (int n = 0; n < s.n; n++) {
         int64_t tile = (int64_t)n * blocks + c / block;
         const float *sums = d->partial + tile * TILE_PARTIAL;
-        double shift = y[tile * pixels * block + lane];
+        double shift = cell_load(y, tile * pixels * block + lane, d->half);
         double s1 = sums[lane], s2 = sums[MAX_BLOCK + lane];
         double tile_mean = shift + s1 / pixels, tile_m2 = s2 - s1 * s1 / pixels;
         double delta = tile_mean - mean, total = count + pixels;
@@ -104,12 +122,11 @@ static void merge_moments(const struct onednn *d, const float *y, struct shape s
     *ret_m2 = m2 > 0 ? m2 : 0;
 }
 
-int onednn_bn_forward(struct device *dev, struct shape s, const void *y_memory, const float *gamma, const float *beta,
+int onednn_bn_forward(struct device *dev, struct shape s, const void *y, const float *gamma, const float *beta,
                       const void *residual, bool relu, void *z, float *mean, float *invstd, float *running_mean,
                       float *running_var, float momentum, float eps)
 {
     struct onednn *d = onednn(dev);
-    const float *y = y_memory;
     int block = d->block, blocks = channel_blocks(d, s.c), pixels = s.h * s.w;
     int64_t size = (int64_t)pixels * block, tiles = (int64_t)s.n * blocks, count = (int64_t)s.n * pixels;
 
@@ -118,7 +135,7 @@ int onednn_bn_forward(struct device *dev, struct shape s, const void *y_memory, 
     float *a = d->partial + tiles * TILE_PARTIAL, *b = a + (int64_t)blocks * block;
 #pragma omp parallel for
     for (int64_t t = 0; t < tiles; t++)
-        tile_moments(y + t * size, pixels, d->partial + t * TILE_PARTIAL, block);
+        tile_moments(cells_at(d, y, t * size), pixels, d->partial + t * TILE_PARTIAL, d->half, block);
 #pragma omp parallel for
     for (int c = 0; c < blocks * block; c++) {
         a[c] = b[c] = 0; /* the lanes beyond C stay zero */
@@ -140,8 +157,8 @@ int onednn_bn_forward(struct device *dev, struct shape s, const void *y_memory, 
 #pragma omp parallel for
     for (int64_t t = 0; t < tiles; t++) {
         int64_t channel = t % blocks * block;
-        tile_apply(y + t * size, residual ? (const float *)residual + t * size : NULL, a + channel, b + channel, relu,
-                   (float *)z + t * size, pixels, block);
+        tile_apply(cells_at(d, y, t * size), cells_at(d, residual, t * size), a + channel, b + channel, relu,
+                   cells_into(d, z, t * size), pixels, d->half, block);
     }
     return 0;
 }
@@ -149,31 +166,43 @@ int onednn_bn_forward(struct device *dev, struct shape s, const void *y_memory, 
 /* ---- backward ---- */
 
 struct tile_gradient {
-    const float *a, *b, *z, *y; /* gradients, mask and input of the tile; b, z may be NULL */
-    const float *mean;          /* of the block's lanes */
-    float *g;                   /* where g goes, or NULL */
+    const void *a, *b, *z, *y; /* gradients, mask and input of the tile; b, z may be NULL */
+    const float *mean;         /* of the block's lanes */
+    void *g;                   /* where g goes, or NULL */
 };
 
-INLINE float masked(const struct tile_gradient *t, int64_t i, bool two, bool mask)
-{
-    float g = two ? t->a[i] + t->b[i] : t->a[i];
+/* What a loop over a tile is specialised for. */
+struct tile_kind {
+    bool two, mask, half;
+    int block;
+};
 
-    return mask && !(t->z[i] > 0) ? 0 : g;
+INLINE float masked(const struct tile_gradient *t, int64_t i, struct tile_kind kind)
+{
+    float g = cell_load(t->a, i, kind.half);
+
+    if (kind.two)
+        g += cell_load(t->b, i, kind.half);
+    return kind.mask && !(cell_load(t->z, i, kind.half) > 0) ? 0 : g;
 }
 
-INLINE void tile_reduce_block(const struct tile_gradient *t, int pixels, float *sums, bool two, bool mask, int block)
+INLINE void tile_reduce_kind(const struct tile_gradient *tile, int pixels, float *sums, struct tile_kind kind)
 {
-    float s1[UNROLL][MAX_BLOCK] = { { 0 } }, s2[UNROLL][MAX_BLOCK] = { { 0 } };
+    float s1[UNROLL][MAX_BLOCK] = { { 0 } }, s2[UNROLL][MAX_BLOCK] = { { 0 } }, mean[MAX_BLOCK];
+    const struct tile_gradient t = *tile;
+    int block = kind.block;
 
+    memcpy(mean, t.mean, (size_t)block * sizeof(float));
     for (int p = 0; p < pixels; p++) {
         int u = p % UNROLL;
+        SAME_CELL
         for (int l = 0; l < block; l++) {
             int64_t i = (int64_t)p * block + l;
-            float g = masked(t, i, two, mask);
-            if (t->g)
-                t->g[i] = g;
+            float g = masked(&t, i, kind);
+            if (t.g)
+                cell_store(t.g, i, g, kind.half);
             s1[u][l] += g;
-            s2[u][l] += g * (t->y[i] - t->mean[l]);
+            s2[u][l] += g * (cell_load(t.y, i, kind.half) - mean[l]);
         }
     }
     for (int l = 0; l < block; l++) {
@@ -182,44 +211,74 @@ INLINE void tile_reduce_block(const struct tile_gradient *t, int pixels, float *
     }
 }
 
-CPU_CLONES static void tile_reduce(const struct tile_gradient *t, int pixels, float *sums, int block)
+INLINE void tile_reduce_16(const struct tile_gradient *t, int pixels, float *sums, bool half)
 {
-    bool two = t->b, mask = t->z;
-
-    if (block != 16)
-        tile_reduce_block(t, pixels, sums, two, mask, 8);
-    else if (two && mask)
-        tile_reduce_block(t, pixels, sums, true, true, 16);
-    else if (mask)
-        tile_reduce_block(t, pixels, sums, false, true, 16);
+    if (t->b && t->z)
+        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ true, true, half, 16 });
+    else if (t->z)
+        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ false, true, half, 16 });
+    else if (t->b)
+        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ true, false, half, 16 });
     else
-        tile_reduce_block(t, pixels, sums, two, false, 16);
+        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ false, false, half, 16 });
+}
+
+CPU_CLONES static void tile_reduce(const struct tile_gradient *t, int pixels, float *sums, bool half, int block)
+{
+    if (block != 16)
+        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ t->b, t->z, false, 8 });
+    else if (half)
+        tile_reduce_16(t, pixels, sums, true);
+    else
+        tile_reduce_16(t, pixels, sums, false);
 }
 
 /* dy = k1*g + k2*y + k3 per lane. */
-INLINE void tile_input_gradient_block(const struct tile_gradient *t, const float *k1, const float *k2, const float *k3,
-                                      float *dy, int pixels, bool two, bool mask, int block)
+struct lane_factors {
+    const float *k1, *k2, *k3;
+};
+
+INLINE void tile_input_gradient_kind(const struct tile_gradient *tile, struct lane_factors k, void *dy, int pixels,
+                                     struct tile_kind kind)
 {
+    const struct tile_gradient t = *tile;
+    float k1[MAX_BLOCK], k2[MAX_BLOCK], k3[MAX_BLOCK];
+    int block = kind.block;
+
+    memcpy(k1, k.k1, (size_t)block * sizeof(float));
+    memcpy(k2, k.k2, (size_t)block * sizeof(float));
+    memcpy(k3, k.k3, (size_t)block * sizeof(float));
     for (int p = 0; p < pixels; p++)
-        for (int l = 0; l < block; l++) {
-            int64_t i = (int64_t)p * block + l;
-            dy[i] = k1[l] * masked(t, i, two, mask) + (k2[l] * t->y[i] + k3[l]);
-        }
+        SAME_CELL
+    for (int l = 0; l < block; l++) {
+        int64_t i = (int64_t)p * block + l;
+        float y = cell_load(t.y, i, kind.half);
+        cell_store(dy, i, k1[l] * masked(&t, i, kind) + (k2[l] * y + k3[l]), kind.half);
+    }
 }
 
-CPU_CLONES static void tile_input_gradient(const struct tile_gradient *t, const float *k1, const float *k2,
-                                           const float *k3, float *dy, int pixels, int block)
+INLINE void tile_input_gradient_16(const struct tile_gradient *t, struct lane_factors k, void *dy, int pixels,
+                                   bool half)
 {
-    bool two = t->b, mask = t->z;
-
-    if (block != 16)
-        tile_input_gradient_block(t, k1, k2, k3, dy, pixels, two, mask, 8);
-    else if (two && mask)
-        tile_input_gradient_block(t, k1, k2, k3, dy, pixels, true, true, 16);
-    else if (mask)
-        tile_input_gradient_block(t, k1, k2, k3, dy, pixels, false, true, 16);
+    if (t->b && t->z)
+        tile_input_gradient_kind(t, k, dy, pixels, (struct tile_kind){ true, true, half, 16 });
+    else if (t->z)
+        tile_input_gradient_kind(t, k, dy, pixels, (struct tile_kind){ false, true, half, 16 });
+    else if (t->b)
+        tile_input_gradient_kind(t, k, dy, pixels, (struct tile_kind){ true, false, half, 16 });
     else
-        tile_input_gradient_block(t, k1, k2, k3, dy, pixels, two, false, 16);
+        tile_input_gradient_kind(t, k, dy, pixels, (struct tile_kind){ false, false, half, 16 });
+}
+
+CPU_CLONES static void tile_input_gradient(const struct tile_gradient *t, struct lane_factors k, void *dy, int pixels,
+                                           bool half, int block)
+{
+    if (block != 16)
+        tile_input_gradient_kind(t, k, dy, pixels, (struct tile_kind){ t->b, t->z, false, 8 });
+    else if (half)
+        tile_input_gradient_16(t, k, dy, pixels, true);
+    else
+        tile_input_gradient_16(t, k, dy, pixels, false);
 }
 
 int onednn_bn_backward(struct device *dev, struct shape s, const void *da, const void *db, const void *z, const void *y,
@@ -235,15 +294,12 @@ int onednn_bn_backward(struct device *dev, struct shape s, const void *da, const
     float *k1 = d->partial + tiles * TILE_PARTIAL, *k2 = k1 + lanes, *k3 = k2 + lanes, *center = k3 + lanes;
     for (int c = 0; c < lanes; c++)
         center[c] = c < s.c ? mean[c] : 0;
-#define TILE(t) ((t)*size)
 #pragma omp parallel for
     for (int64_t t = 0; t < tiles; t++) {
-        struct tile_gradient tile = {
-            (const float *)da + TILE(t),           db ? (const float *)db + TILE(t) : NULL,
-            z ? (const float *)z + TILE(t) : NULL, (const float *)y + TILE(t),
-            center + t % blocks * block,           dresidual ? (float *)dresidual + TILE(t) : NULL
-        };
-        tile_reduce(&tile, pixels, d->partial + t * TILE_PARTIAL, block);
+        int64_t at = t * size;
+        struct tile_gradient tile = { cells_at(d, da, at), cells_at(d, db, at),         cells_at(d, z, at),
+                                      cells_at(d, y, at),  center + t % blocks * block, cells_into(d, dresidual, at) };
+        tile_reduce(&tile, pixels, d->partial + t * TILE_PARTIAL, d->half, block);
     }
 #pragma omp parallel for
     for (int c = 0; c < lanes; c++) {
@@ -266,18 +322,15 @@ int onednn_bn_backward(struct device *dev, struct shape s, const void *da, const
 #pragma omp parallel for
     for (int64_t t = 0; t < tiles; t++) {
         int64_t channel = t % blocks * block;
-        struct tile_gradient tile = { (const float *)da + TILE(t),
-                                      db ? (const float *)db + TILE(t) : NULL,
-                                      z ? (const float *)z + TILE(t) : NULL,
-                                      (const float *)y + TILE(t),
-                                      NULL,
-                                      NULL };
+        int64_t at = t * size;
+        struct tile_gradient tile = {
+            cells_at(d, da, at), cells_at(d, db, at), cells_at(d, z, at), cells_at(d, y, at), NULL, NULL
+        };
         if (dresidual) /* g is there already */
-            tile = (struct tile_gradient){ (const float *)dresidual + TILE(t), NULL, NULL,
-                                           (const float *)y + TILE(t),         NULL, NULL };
-        tile_input_gradient(&tile, k1 + channel, k2 + channel, k3 + channel, (float *)dy + TILE(t), pixels, block);
+            tile = (struct tile_gradient){ cells_at(d, dresidual, at), NULL, NULL, cells_at(d, y, at), NULL, NULL };
+        tile_input_gradient(&tile, (struct lane_factors){ k1 + channel, k2 + channel, k3 + channel },
+                            cells_into(d, dy, at), pixels, d->half, block);
     }
-#undef TILE
     return 0;
 }
 
@@ -319,30 +372,48 @@ int onednn_bn_unfold(struct device *dev, int o, int per_o, const float *w, const
 
 /* ---- gradients between layers ---- */
 
-CPU_CLONES static void mask_span(const float *a, const float *b, const float *y, float *g, int64_t count)
+INLINE void mask_span_kind(const void *a, const void *b, const void *y, void *g, int64_t count, bool half)
+{
+    SAME_CELL
+    for (int64_t i = 0; i < count; i++) {
+        float v = cell_load(a, i, half);
+        if (b)
+            v += cell_load(b, i, half);
+        if (y)
+            v = cell_load(y, i, half) > 0 ? v : 0;
+        cell_store(g, i, v, half);
+    }
+}
+
+INLINE void mask_span_cells(const void *a, const void *b, const void *y, void *g, int64_t count, bool half)
 {
     if (b && y)
-        for (int64_t i = 0; i < count; i++)
-            g[i] = y[i] > 0 ? a[i] + b[i] : 0;
+        mask_span_kind(a, b, y, g, count, half);
     else if (y)
-        for (int64_t i = 0; i < count; i++)
-            g[i] = y[i] > 0 ? a[i] : 0;
+        mask_span_kind(a, NULL, y, g, count, half);
     else if (b)
-        for (int64_t i = 0; i < count; i++)
-            g[i] = a[i] + b[i];
+        mask_span_kind(a, b, NULL, g, count, half);
     else if (g != a)
-        memcpy(g, a, (size_t)count * sizeof(float));
+        memcpy(g, a, (size_t)count * (half ? sizeof(uint16_t) : sizeof(float)));
+}
+
+CPU_CLONES static void mask_span(const void *a, const void *b, const void *y, void *g, int64_t count, bool half)
+{
+    if (half)
+        mask_span_cells(a, b, y, g, count, true);
+    else
+        mask_span_cells(a, b, y, g, count, false);
 }
 
 int onednn_relu_backward(struct device *dev, struct shape s, const void *a, const void *b, const void *y, void *g)
 {
     struct onednn *d = onednn(dev);
-    int64_t row = activation_floats(d, (struct shape){ 1, s.c, s.h, s.w });
+    int64_t row = activation_cells(d, (struct shape){ 1, s.c, s.h, s.w });
 
 #pragma omp parallel for
     for (int n = 0; n < s.n; n++)
-        mask_span((const float *)a + n * row, b ? (const float *)b + n * row : NULL,
-                  y ? (const float *)y + n * row : NULL, (float *)g + n * row, row);
+        mask_span(cells_at(d, a, n * row), cells_at(d, b, n * row), cells_at(d, y, n * row), cells_into(d, g, n * row),
+                  row, d->half);
     return 0;
 }
 
@@ -355,9 +426,9 @@ int onednn_channel_sum(struct device *dev, struct shape s, const void *g, float 
     for (int c = 0; c < s.c; c++) {
         double total = 0;
         for (int n = 0; n < s.n; n++) {
-            const float *tile = (const float *)g + ((int64_t)n * blocks + c / block) * pixels * block + c % block;
+            int64_t tile = ((int64_t)n * blocks + c / block) * pixels * block + c % block;
             for (int p = 0; p < pixels; p++)
-                total += tile[(int64_t)p * block];
+                total += cell_load(g, tile + (int64_t)p * block, d->half);
         }
         sum[c] = (float)total;
     }

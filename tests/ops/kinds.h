@@ -52,6 +52,7 @@ struct op_kind {
     } alias[ALIAS_MAX]; /* promises of backend.h; out 0: none */
     double tolerance;   /* ||a-b|| / ||b||; 0: the same bits */
     const char *reason; /* of the tolerance */
+    double bf16;        /* tolerance when activations are bf16; 0: the same, no activation is written */
     bool in_flops;      /* work is counted in multiply-adds, not in bytes */
 };
 
@@ -65,6 +66,9 @@ void run_open(struct run *run, struct device *dev, const struct op_kind *kind, c
 void run_close(struct run *run, const struct op_kind *kind);
 /* Elements of output i as doubles (malloc'd, *ret_count of them); NULL when it isn't one. */
 double *run_output(struct run *run, const struct op_kind *kind, int i, int64_t *ret_count);
+/* Give `to` the activations that `from` reads, rounded as they are there: what its device does is
+ * judged, not what was lost before it. */
+void run_share(struct run *from, struct run *to, const struct op_kind *kind);
 /* Floating-point operations, or bytes read and written when the kind has none. */
 double run_work(const struct op_kind *kind, const struct op_case *c);
 

@@ -208,6 +208,21 @@ double *run_output(struct run *run, const struct op_kind *kind, int i, int64_t *
     return out;
 }
 
+void run_share(struct run *from, struct run *to, const struct op_kind *kind)
+{
+    struct io io[IO_MAX] = { 0 };
+
+    kind->ios(from->c, io);
+    for (int i = 0; i < IO_MAX; i++) {
+        if (io[i].type != IO_ACTIVATION || io[i].way == WAY_OUT)
+            continue;
+        float *host = host_alloc((size_t)shape_count(io[i].shape) * sizeof(float));
+        must(from->dev->ops->activation_read(from->dev, io[i].shape, host, from->mem[i]));
+        must(to->dev->ops->activation_write(to->dev, io[i].shape, to->mem[i], host));
+        free(host);
+    }
+}
+
 double run_work(const struct op_kind *kind, const struct op_case *c)
 {
     struct io io[IO_MAX] = { 0 };
