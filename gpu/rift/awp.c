@@ -44,20 +44,23 @@ static int perturb(struct descent *d)
     return run_device(run, r);
 }
 
-int awp_step(struct descent *d)
+int awp_gradient(struct descent *d)
 {
     struct run *run = d->run;
     size_t bytes = (size_t)run->model->parameter_count * sizeof(float);
-    int r;
+    int r = d->method->gradient(d, 0);
 
-    if (d->training->epoch < run->spec.train.awp.warmup)
-        return plain_step(d);
-    r = d->method->gradient(d, 0);
     if (r == 0)
         r = run_device(run, run->ops->copy(run->dev, d->theta, run->weights->theta, bytes));
     if (r == 0)
         r = perturb(d);
-    if (r == 0)
-        r = d->method->gradient(d, BATCH_NORM_MOMENTUM);
+    return r < 0 ? r : d->method->gradient(d, BATCH_NORM_MOMENTUM);
+}
+
+int awp_step(struct descent *d)
+{
+    if (d->training->epoch < d->run->spec.train.awp.warmup)
+        return plain_step(d);
+    int r = awp_gradient(d);
     return r < 0 ? r : training_step(d->training, d->heard, d->theta);
 }

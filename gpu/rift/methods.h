@@ -78,6 +78,8 @@ int score_climb(struct batch *batch, struct plan *plan, const struct climb *clim
 int score_climb_label(struct batch *batch, struct plan *plan, const struct climb *climb);
 int score_gradient(struct descent *d, float momentum);
 int score_gradient_label(struct descent *d, float momentum);
+/* Leaves the weights at theta + delta and theta in d->theta: gradient and decay are taken there, the step here. */
+int awp_gradient(struct descent *d);
 int awp_step(struct descent *d);
 
 #endif
