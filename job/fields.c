@@ -84,7 +84,8 @@ const struct spec_field spec_fields[] = {
 
     { "/dataset/name", FIELD_STRING, ALL, "null", 1, 100, NULL, true, "characters",
       "A registered data set, instead of format and path." },
-    { "/dataset/format", FIELD_ENUM, ALL, "null", 0, 0, "cifar10|idx|image-folder|tensors", true, "",
+    { "/dataset/format", FIELD_ENUM, ALL, "null", 0, 0, "cifar10|cifar100|idx|image-folder|tiny-imagenet|tensors", true,
+      "",
       "How the data lie on disk." },
     { "/dataset/path", FIELD_STRING, ALL, "null", 1, 4096, NULL, true, "characters",
       "Where the data lie: a path, absolute unless the spec lies in a job directory of your own." },

@@ -24,8 +24,10 @@
 /* In the order of enum dataset_format. */
 static const struct reader *const readers[] = {
     [DATASET_CIFAR10] = &reader_cifar10,
+    [DATASET_CIFAR100] = &reader_cifar100,
     [DATASET_IDX] = &reader_idx,
     [DATASET_IMAGE_FOLDER] = &reader_image_folder,
+    [DATASET_TINY_IMAGENET] = &reader_tiny_imagenet,
     [DATASET_TENSORS] = &reader_tensors,
 };
 

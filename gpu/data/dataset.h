@@ -7,6 +7,8 @@
  *
  *   idx           the four MNIST-style files in a directory, gzipped or not
  *   cifar10       data_batch_{1..5}.bin, test_batch.bin
+ *   cifar100      train.bin, test.bin; the fine labels
+ *   tiny-imagenet PATH/train/WNID/images/x, PATH/val/images/x with val_annotations.txt
  *   image-folder  PATH/train/CLASS/x, PATH/test|val/CLASS/x (JPEG, PNG); classes sorted
  *   tensors       a safetensors file with x (U8 0..255 or F32 0..1, NCHW) and y (I64)
  *

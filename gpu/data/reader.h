@@ -46,7 +46,8 @@ struct reader {
     void (*close)(struct file_set *set); /* releases `own`; also after a failed open */
 };
 
-extern const struct reader reader_idx, reader_cifar10, reader_image_folder, reader_tensors;
+extern const struct reader reader_idx, reader_cifar10, reader_cifar100, reader_image_folder, reader_tiny_imagenet,
+    reader_tensors;
 
 /* 0 when c x h x w images can become the model's input, or, when that is NULL, are such as dataset_shape
  * promises; -EINVAL with words about `name` when not. */

@@ -17,7 +17,7 @@
 #include <jpeglib.h>
 #include <png.h>
 
-enum { CIFAR_RECORD = 3073 };
+enum { CIFAR_RECORD = 3073, CIFAR100_RECORD = 3074 };
 
 /* Pixel of image i at channel c, row y, column x. */
 static inline uint8_t pixel_at(int i, int c, int y, int x)
@@ -115,6 +115,23 @@ static inline void cifar_write(const char *path, int first, int count)
                     *at++ = pixel_at(i, c, y, x);
     }
     file_write(path, bytes, (size_t)count * CIFAR_RECORD);
+    free(bytes);
+}
+
+/* A pretended CIFAR-100: coarse labels i % 20, fine ones 99 - i % 100. */
+static inline void cifar100_write(const char *path, int first, int count)
+{
+    uint8_t *bytes = malloc((size_t)count * CIFAR100_RECORD), *at = bytes;
+
+    for (int i = first; i < first + count; i++) {
+        *at++ = (uint8_t)(i % 20);
+        *at++ = (uint8_t)(99 - i % 100);
+        for (int c = 0; c < 3; c++)
+            for (int y = 0; y < 32; y++)
+                for (int x = 0; x < 32; x++)
+                    *at++ = pixel_at(i, c, y, x);
+    }
+    file_write(path, bytes, (size_t)count * CIFAR100_RECORD);
     free(bytes);
 }
 
@@ -223,6 +240,38 @@ static inline void tensors_write(const char *dir, const char *name, enum dtype d
     free(u8);
     free(f32);
     free(label);
+}
+
+/* A Tiny-ImageNet of 3 classes as it is published: 2 training images of 64x64 and
+ * 1 in val/images a class, one of them gray; wnids.txt in an order of its own. */
+static inline void tiny_write(const char *dir)
+{
+    static const char *const wnids[] = { "n00000009", "n00000001", "n00000005" };
+    static const char boxes[] = "\t0\t0\t63\t63\n";
+    char path[256], annotations[256] = "", list[64] = "";
+
+    folder_make(in(dir, "train"));
+    folder_make(in(dir, "val"));
+    folder_make(in(dir, "val/images"));
+    for (int k = 0; k < 3; k++) {
+        snprintf(path, sizeof(path), "train/%s", wnids[k]);
+        folder_make(in(dir, path));
+        snprintf(path, sizeof(path), "train/%s/%s_boxes.txt", wnids[k], wnids[k]);
+        file_write(in(dir, path), boxes, sizeof(boxes) - 1);
+        snprintf(path, sizeof(path), "train/%s/images", wnids[k]);
+        folder_make(in(dir, path));
+        for (int i = 0; i < 2; i++) {
+            snprintf(path, sizeof(path), "train/%s/images/%s_%d.JPEG", wnids[k], wnids[k], i);
+            jpeg_write(in(dir, path), 2 * k + i, 3, 64, 64);
+        }
+        snprintf(path, sizeof(path), "val/images/val_%d.JPEG", k);
+        jpeg_write(in(dir, path), 10 + k, k == 1 ? 1 : 3, 64, 64);
+        snprintf(path, sizeof(path), "val_%d.JPEG\t%s%s", k, wnids[k], boxes);
+        strcat(annotations, path);
+        strcat(strcat(list, wnids[k]), "\n");
+    }
+    file_write(in(dir, "val/val_annotations.txt"), annotations, strlen(annotations));
+    file_write(in(dir, "wnids.txt"), list, strlen(list));
 }
 
 /* ---- opening ------------------------------------------------------------------- */

@@ -212,6 +212,53 @@ static void bad_cifar_is_refused(void)
     check_rmdir(dir);
 }
 
+static void fine_labels_count(void)
+{
+    char *dir = check_tmpdir();
+    struct dataset_spec spec = spec_of(DATASET_CIFAR100, dir);
+    struct dataset data;
+
+    cifar100_write(in(dir, "train.bin"), 0, 120);
+    cifar100_write(in(dir, "test.bin"), 7, 9);
+    if (opens(&spec, PROTOCOL_PAPER, COLOUR_32, 100, ALL, &data)) {
+        CHECK_INT(data.train.count, 120);
+        CHECK_INT(data.test.count, 9);
+        CHECK_INT(data.num_classes, 100);
+        for (int i = 0; i < 120; i++)
+            CHECK_INT(data.train.label[i], 99 - i % 100);
+        check_pixels(&data.train, 32, 32, 3);
+        CHECK_INT(data.test.label[0], 92);
+        CHECK_INT(data.test.u8[8 * 3072 + 2 * 1024 + 3 * 32 + 4], pixel_at(15, 2, 3, 4));
+        dataset_done(&data);
+    }
+    spec.test_path = in(dir, "test.bin");
+    if (opens(&spec, PROTOCOL_PAPER, COLOUR_32, 100, TEST, &data)) {
+        CHECK_INT(data.test.count, 9);
+        dataset_done(&data);
+    }
+    check_rmdir(dir);
+}
+
+static void bad_cifar100_is_refused(void)
+{
+    char *dir = check_tmpdir();
+    struct dataset_spec spec = spec_of(DATASET_CIFAR100, dir);
+    uint8_t record[CIFAR100_RECORD] = { 20, 3 };
+
+    CHECK_REFUSED(&spec, COLOUR_32, 100, TRAIN, -ENOENT, "train.bin: No such file");
+    file_write(in(dir, "train.bin"), record, sizeof(record));
+    CHECK_REFUSED(&spec, COLOUR_32, 100, TRAIN, -EBADMSG, "record 0 has coarse label 20, but CIFAR-100 has labels 0 to 19");
+    record[0] = 19, record[1] = 100;
+    file_write(in(dir, "train.bin"), record, sizeof(record));
+    CHECK_REFUSED(&spec, COLOUR_32, 100, TRAIN, -EBADMSG, "record 0 has fine label 100, but CIFAR-100 has labels 0 to 99");
+    cifar_write(in(dir, "train.bin"), 0, 3); /* CIFAR-10's, renamed */
+    CHECK_REFUSED(&spec, COLOUR_32, 100, TRAIN, -EBADMSG, "9219 bytes are not 1 to 50000 records of 3074 bytes");
+    record[1] = 42;
+    file_write(in(dir, "train.bin"), record, sizeof(record));
+    CHECK_REFUSED(&spec, COLOUR_32, 20, TRAIN, -EINVAL, "label 42, but the model has 20 classes");
+    check_rmdir(dir);
+}
+
 static void tensors_arrive(void)
 {
     static const enum dtype dtypes[] = { DTYPE_U8, DTYPE_F32 };
@@ -376,6 +423,8 @@ static const struct check_case cases[] = {
     { "a gzip with a wrong checksum or a missing half is refused", a_broken_gzip_is_refused },
     { "CIFAR-10 batches arrive in order, channel by channel", cifar_arrives },
     { "CIFAR-10 files of wrong size, label or number are refused", bad_cifar_is_refused },
+    { "of CIFAR-100's two labels the fine one counts", fine_labels_count },
+    { "CIFAR-100 files of wrong size or label are refused", bad_cifar100_is_refused },
     { "tensors files arrive as bytes or floats and serve both sides", tensors_arrive },
     { "tensors of wrong type, shape, count or label are refused", bad_tensors_are_refused },
     { "float pixels outside 0..1 are refused, rounding is clamped", real_pixels_stay_in_range },

@@ -1,7 +1,8 @@
 /* Are the data sets people really have read right?
  *
- * Fashion-MNIST as Debian packages it, and CIFAR-10 as a tree of JPEGs from the
- * shared folder ($RIFT_SHARED, or a folder `shared` beside the repository).
+ * Fashion-MNIST as Debian packages it; CIFAR-10 as a tree of JPEGs and ten
+ * classes of Tiny-ImageNet as published, from the shared folder ($RIFT_SHARED,
+ * or a folder `shared` beside the repository).
  * Without any of them the test is skipped. */
 #include "tests/data/files.h"
 
@@ -65,13 +66,16 @@ static void fashion_mnist(void)
     dataset_done(&data);
 }
 
-/* shared/data/cifar10-jpeg.tar.xz, upwards from here; NULL when absent. */
-static char *cifar_archive(void)
+#define CIFAR_JPEG "cifar10-jpeg.tar.xz"
+#define TINY       "tiny-imagenet-10class.tar.xz"
+
+/* shared/data/NAME, upwards from here; NULL when absent. */
+static char *shared_find(const char *name)
 {
     const char *shared = getenv("RIFT_SHARED");
     char *path = NULL, *here = realpath(__FILE__, NULL);
 
-    if (shared && asprintf(&path, "%s/data/cifar10-jpeg.tar.xz", shared) > 0 && exists(path)) {
+    if (shared && asprintf(&path, "%s/data/%s", shared, name) > 0 && exists(path)) {
         free(here);
         return path;
     }
@@ -79,7 +83,7 @@ static char *cifar_archive(void)
     path = NULL;
     for (char *slash; !path && here && (slash = strrchr(here, '/'));) {
         *slash = 0;
-        if (asprintf(&path, "%s/shared/data/cifar10-jpeg.tar.xz", here) < 0 || !exists(path)) {
+        if (asprintf(&path, "%s/shared/data/%s", here, name) < 0 || !exists(path)) {
             free(path);
             path = NULL;
         }
@@ -88,40 +92,35 @@ static char *cifar_archive(void)
     return path;
 }
 
-/* Unpack the images 0000 to 0039 of every class. */
-static bool unpack(const char *archive, const char *dir)
+/* Unpack what fits the patterns (none: everything). */
+static void unpack(const char *archive, const char *dir, const char *const *patterns)
 {
-    char *arguments[] = { "tar",
-                          "-xJf",
-                          (char *)archive,
-                          "-C",
-                          (char *)dir,
-                          "--wildcards",
-                          "train/*/000?.jpg",
-                          "train/*/001?.jpg",
-                          "test/*/000?.jpg",
-                          NULL };
+    char *arguments[16] = { "tar", "-xJf", (char *)archive, "-C", (char *)dir, "--wildcards" };
     extern char **environ;
     pid_t pid;
     int status;
 
-    return posix_spawnp(&pid, "tar", NULL, NULL, arguments, environ) == 0 && waitpid(pid, &status, 0) == pid &&
-           WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    for (int i = 0; patterns[i]; i++)
+        arguments[6 + i] = (char *)patterns[i];
+    must(posix_spawnp(&pid, "tar", NULL, NULL, arguments, environ) == 0 && waitpid(pid, &status, 0) == pid &&
+             WIFEXITED(status) && WEXITSTATUS(status) == 0,
+         "tar");
 }
 
 static void cifar_as_jpegs(void)
 {
-    char *archive = cifar_archive();
+    static const char *const parts[] = { "train/*/000?.jpg", "train/*/001?.jpg", "test/*/000?.jpg", NULL };
+    char *archive = shared_find(CIFAR_JPEG);
 
     if (!archive) {
-        printf("        skipped: no shared/data/cifar10-jpeg.tar.xz\n");
+        printf("        skipped: no shared/data/" CIFAR_JPEG "\n");
         return;
     }
     char *dir = check_tmpdir();
     struct dataset_spec spec = spec_of(DATASET_IMAGE_FOLDER, dir);
     struct dataset data;
 
-    must(unpack(archive, dir), "tar");
+    unpack(archive, dir, parts);
     if (opens(&spec, PROTOCOL_VALIDATION, COLOUR_32, 10, ALL, &data)) {
         double sum[3] = { 0 };
 
@@ -142,18 +141,64 @@ static void cifar_as_jpegs(void)
     check_rmdir(dir);
 }
 
+/* Ten of the 200 classes: 150 and 30 images each, 22 files of all are gray. */
+static void tiny_imagenet(void)
+{
+    static const char *const everything[] = { NULL };
+    static const char *const wnids[] = { "n01641577", "n02124075", "n02802426", "n03970156", "n04067472",
+                                         "n04099969", "n04540053", "n07749582", "n07920052", "n09246464" };
+    char *archive = shared_find(TINY);
+
+    if (!archive) {
+        printf("        skipped: no shared/data/" TINY "\n");
+        return;
+    }
+    char *dir = check_tmpdir(), path[4096];
+    const int input[] = { 3, 64, 64 };
+    struct dataset data;
+
+    unpack(archive, dir, everything);
+    snprintf(path, sizeof(path), "%s/tiny-imagenet-200", dir);
+    struct dataset_spec spec = spec_of(DATASET_TINY_IMAGENET, path);
+
+    if (opens(&spec, PROTOCOL_PAPER, input, 10, ALL, &data)) {
+        const struct examples *sides[] = { &data.train, &data.test };
+        int gray = 0;
+
+        CHECK_INT(data.num_classes, 10);
+        CHECK_INT(data.train.count, 1500);
+        CHECK_INT(data.test.count, 300);
+        for (int k = 0; k < 10; k++)
+            CHECK_STRING(data.class_name[k], wnids[k]); /* wnids.txt starts with n02124075 */
+        for (int side = 0; side < 2; side++)
+            for (int i = 0; i < sides[side]->count; i++) {
+                const uint8_t *pixel = sides[side]->u8 + (size_t)i * 3 * 4096;
+
+                CHECK_INT(sides[side]->label[i], i / (side ? 30 : 150));
+                gray += memcmp(pixel, pixel + 4096, 4096) == 0 && memcmp(pixel, pixel + 2 * 4096, 4096) == 0;
+            }
+        CHECK(gray >= 22); /* a colour file may be gray to look at, too */
+        printf("        %d of 1800 images are gray\n", gray);
+        dataset_done(&data);
+    }
+    free(archive);
+    check_rmdir(dir);
+}
+
 static const struct check_case cases[] = {
     { "Fashion-MNIST has its counts, labels, mean and deviation", fashion_mnist },
     { "CIFAR-10 as JPEGs has ten sorted classes and CIFAR's colours", cifar_as_jpegs },
+    { "Tiny-ImageNet as published has sorted classes and labels from its list", tiny_imagenet },
 };
 
 int main(int argc, char **argv)
 {
-    char *archive = cifar_archive();
-    bool any = archive || exists(FASHION "/train-images-idx3-ubyte.gz");
+    char *cifar = shared_find(CIFAR_JPEG), *tiny = shared_find(TINY);
+    bool any = cifar || tiny || exists(FASHION "/train-images-idx3-ubyte.gz");
 
-    free(archive);
+    free(cifar);
+    free(tiny);
     if (!any)
-        check_skip("neither " FASHION " nor shared/data/cifar10-jpeg.tar.xz is here");
+        check_skip("neither " FASHION " nor shared/data is here");
     return check_main(cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
 }
