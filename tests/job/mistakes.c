@@ -158,7 +158,7 @@ static const struct {
     { "{\"kind\":\"train\",\"dataset\":{\"path\":\"d\"}}", "/dataset", "has a path but no format" },
     { "{\"kind\":\"train\",\"dataset\":{\"format\":\"idx\"}}", "/dataset", "has a format but no path" },
     { "{\"kind\":\"train\",\"dataset\":{\"format\":\"png\",\"path\":\"d\"}}", "/dataset/format",
-      "must be cifar10, idx, image-folder or tensors or null, is \"png\"" },
+      "must be cifar10, cifar100, idx, image-folder, tiny-imagenet or tensors or null, is \"png\"" },
     { "{\"kind\":\"train\",\"dataset\":{\"format\":\"idx\",\"path\":\"d\",\"split\":\"all\"}}", "/dataset/split",
       "must be train, validation or test or null" },
     /* attacks */
