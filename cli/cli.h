@@ -27,13 +27,13 @@ struct cli_option {
     const char *help;
 };
 
-#define CLI_OPTIONS_MOST   8
+#define CLI_OPTIONS_MOST   12
 #define CLI_ARGUMENTS_MOST 64
 
 struct cli;
 
 struct cli_command {
-    const char *name;
+    const char *name;      /* "show", or two words: "dataset ls" */
     const char *arguments; /* for the usage line: "ID [NAME...]" */
     int least, most;       /* number of arguments */
     const char *summary;   /* one line */
@@ -45,6 +45,7 @@ struct cli_command {
 /* One call of the program. */
 struct cli {
     const struct cli_command *command;
+    const char *group; /* the first word of a command of two, while the second is awaited */
     const char *arguments[CLI_ARGUMENTS_MOST];
     int argument_count;
     struct {
@@ -107,7 +108,15 @@ void print_interpolation(const json_t *points, const json_t *chosen);
 void print_evaluation(const json_t *result);
 void print_table(const json_t *job); /* before/after of an ended rift job */
 
+/* ---- dataset.c ---- */
+
+/* What an ended corrupt job has made, and where it lies. */
+void print_copies(struct cli *cli, const json_t *job);
+
 /* ---- submit.c ---- */
+
+/* Hand `spec` in, print the job's id and, with --watch, follow it to its end. */
+int submit_spec(struct cli *cli, const json_t *spec);
 
 /* Put `NAME=VALUE` into a spec; NAME has dots or slashes. -EINVAL with words. */
 int spec_set(json_t *spec, const char *assignment, struct fault *why);
@@ -139,6 +148,7 @@ int command_table(struct cli *cli);
 int command_log(struct cli *cli);
 int command_artifacts(struct cli *cli);
 int command_fetch(struct cli *cli);
+int command_dataset_corrupt(struct cli *cli);
 int command_datasets(struct cli *cli);
 int command_devices(struct cli *cli);
 int command_queue(struct cli *cli);

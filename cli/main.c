@@ -36,7 +36,7 @@ static const struct cli_command commands[] = {
       command_submit },
     { "list", "", 0, 0, "jobs, newest first", NULL,
       { { "state", "STATE", "blocked, queued, running, succeeded, failed or cancelled" },
-        { "kind", "KIND", "train, mrc, finetune, interpolate, evaluate or rift" },
+        { "kind", "KIND", "train, mrc, finetune, interpolate, evaluate, rift or corrupt" },
         { "label", "LABEL", "jobs of that label" },
         { "limit", "N", "at most N (default 20)" },
         { "all", NULL, "every page" },
@@ -66,6 +66,24 @@ static const struct cli_command commands[] = {
               "name only when its SHA-256 is right. A rift job has the files of all its steps,\n"
               "under names such as train/best.safetensors.\n",
       { { "dir", "DIR", "where to put them (default: a new directory called like the job)" } }, command_fetch },
+    { "dataset ls", "", 0, 0, "data sets riftd knows by name", NULL, { { 0 } }, command_datasets },
+    { "dataset corrupt", "NAME|PATH", 1, 1, "write corrupted copies of a data set's test images",
+      "Submits a job of kind corrupt. NAME is one that `riftctl dataset ls` lists; a PATH, on\n"
+      "the server's disk, needs --format. The copies lie in the job's directory; with --watch\n"
+      "the end says where. Example:\n"
+      "  riftctl dataset corrupt fashion-mnist --set all --severities 1,5 --watch\n",
+      { { "format", "FORMAT", "how the data at PATH lie: cifar10, idx, image-folder, ..." },
+        { "set", "SET", "standard (15, the default), code (18) or all (19)" },
+        { "names", "A,B", "these corruptions instead of a set" },
+        { "severities", "1,5", "from 1 to 5 (default: all)" },
+        { "seed", "N", "other random numbers (default 0)" },
+        { "limit", "N", "only so many images, at random (default: all)" },
+        { "parameters", "cifar|tiny", "for 32 or for 64 pixels (default: by the images' side)" },
+        { "as", "npy|folder", "arrays or image files (default: as the data lie)" },
+        { "watch", NULL, "follow it to its end (exit code: the job's)" },
+        { "dry-run", NULL, "check, print the full spec, send nothing" },
+        { "idempotency-key", "KEY", "submitting again with the same KEY gives the same job" } },
+      command_dataset_corrupt },
     { "datasets", "", 0, 0, "data sets riftd knows by name", NULL, { { 0 } }, command_datasets },
     { "devices", "", 0, 0, "devices and what runs on them", NULL, { { 0 } }, command_devices },
     { "queue", "", 0, 0, "what runs and what waits, in order", NULL, { { 0 } }, command_queue },
@@ -121,13 +139,19 @@ static void print_options(FILE *out, const struct cli_option *options, size_t co
     }
 }
 
-static void print_overview(FILE *out)
+/* All commands, or those whose first word is `group`. */
+static void print_overview(FILE *out, const char *group)
 {
+    size_t length = group ? strlen(group) : 0;
+
     fputs("usage: riftctl COMMAND [ARGUMENTS] [OPTIONS]     riftctl COMMAND --help\n\n", out);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         char left[64];
+
+        if (group && (strncmp(commands[i].name, group, length) != 0 || commands[i].name[length] != ' '))
+            continue;
         snprintf(left, sizeof(left), "%s %s", commands[i].name, commands[i].arguments);
-        fprintf(out, "  %-24s %s\n", left, commands[i].summary);
+        fprintf(out, "  %-30s %s\n", left, commands[i].summary);
     }
     fputs("\nEverywhere:\n", out);
     print_options(out, global_options, GLOBAL_COUNT);
@@ -205,11 +229,20 @@ static int take_word(struct cli *cli, const char *word)
         cli->arguments[cli->argument_count++] = word;
         return CLI_OK;
     }
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(commands[i].name, word) == 0)
+    char name[64];
+    bool begins = false;
+
+    snprintf(name, sizeof(name), "%s%s%s", cli->group ? cli->group : "", cli->group ? " " : "", word);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(commands[i].name, name) == 0)
             cli->command = &commands[i];
-    return cli->command ? CLI_OK
-                        : cli_error(CLI_USAGE, "there is no command \"%s\"; `riftctl --help` lists them", word);
+        begins = begins || (strncmp(commands[i].name, name, strlen(name)) == 0 && commands[i].name[strlen(name)] == ' ');
+    }
+    if (!cli->command && begins && !cli->group)
+        cli->group = word;
+    return cli->command || begins
+               ? CLI_OK
+               : cli_error(CLI_USAGE, "there is no command \"%s\"; `riftctl --help` lists them", name);
 }
 
 static int take_arguments(struct cli *cli, int argc, char **argv)
@@ -242,11 +275,11 @@ static int run(struct cli *cli, int argc, char **argv)
         if (cli->command)
             print_help(cli->command);
         else
-            print_overview(stdout);
+            print_overview(stdout, cli->group);
         return CLI_OK;
     }
     if (!cli->command) {
-        print_overview(stderr);
+        print_overview(stderr, cli->group);
         return CLI_USAGE;
     }
     if (cli->argument_count < cli->command->least || cli->argument_count > cli->command->most)

@@ -67,10 +67,17 @@ static int show_rift(struct cli *cli, const json_t *job)
     return CLI_OK;
 }
 
+static int show_copies(struct cli *cli, const json_t *job)
+{
+    print_copies(cli, job);
+    return CLI_OK;
+}
+
 static int (*const shows[JOB_KIND_COUNT])(struct cli *cli, const json_t *job) = {
     [JOB_TRAIN] = show_training,      [JOB_MRC] = show_modules,
     [JOB_FINETUNE] = show_training,   [JOB_INTERPOLATE] = show_interpolation,
     [JOB_EVALUATE] = show_evaluation, [JOB_RIFT] = show_rift,
+    [JOB_CORRUPT] = show_copies,
 };
 
 enum cli_exit outcome_exit(const json_t *job)

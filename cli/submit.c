@@ -205,22 +205,19 @@ static int dry_run(const json_t *spec)
     return CLI_REJECTED;
 }
 
-int command_submit(struct cli *cli)
+int submit_spec(struct cli *cli, const json_t *spec)
 {
-    json_auto_t *spec = NULL, *job = NULL;
+    json_auto_t *job = NULL;
     const char *key = cli_value(cli, "idempotency-key", NULL);
     char header[300] = "";
-    int r = build_spec(cli, &spec);
 
-    if (r != CLI_OK)
-        return r;
     if (cli_given(cli, "dry-run"))
         return dry_run(spec);
     if (key && snprintf(header, sizeof(header), "Idempotency-Key: %s", key) >= (int)sizeof(header))
         return cli_error(CLI_USAGE, "the idempotency key is too long");
     if (strpbrk(header, "\r\n"))
         return cli_error(CLI_USAGE, "an idempotency key is one line");
-    r = server_call(cli, "POST", "/v1/jobs", spec, key ? header : NULL, &job);
+    int r = server_call(cli, "POST", "/v1/jobs", spec, key ? header : NULL, &job);
     if (r != CLI_OK)
         return r;
     const char *id = text_at(job, "id", NULL);
@@ -232,4 +229,12 @@ int command_submit(struct cli *cli)
         printf("%s\n", id);
     fflush(stdout); /* a script reads the id while we watch */
     return cli_given(cli, "watch") ? watch_job(cli, id) : CLI_OK;
+}
+
+int command_submit(struct cli *cli)
+{
+    json_auto_t *spec = NULL;
+    int r = build_spec(cli, &spec);
+
+    return r == CLI_OK ? submit_spec(cli, spec) : r;
 }

@@ -19,7 +19,9 @@
 #define INTERPOLATE (1u << JOB_INTERPOLATE)
 #define EVALUATE    (1u << JOB_EVALUATE)
 #define RIFT        (1u << JOB_RIFT)
+#define CORRUPT     (1u << JOB_CORRUPT)
 #define ALL         ((1u << JOB_KIND_COUNT) - 1)
+#define NETWORK     (ALL & ~CORRUPT) /* kinds that have a model */
 
 #define INT_TOP    2147483647
 #define EPOCHS_TOP 100000
@@ -43,39 +45,39 @@
       "Factor of one step." }
 
 const struct spec_field spec_fields[] = {
-    { "/kind", FIELD_ENUM, ALL, NULL, 0, 0, "train|mrc|finetune|interpolate|evaluate|rift", false, "",
-      "What to do. rift is the whole method; it expands into one job of each other kind." },
+    { "/kind", FIELD_ENUM, ALL, NULL, 0, 0, "train|mrc|finetune|interpolate|evaluate|rift|corrupt", false, "",
+      "What to do. rift is the whole method; it expands into one job of each kind before it." },
     { "/label", FIELD_STRING, ALL, "null", 1, LABEL_CHARACTERS_MAX, NULL, true, "characters",
       "A name for people, and for filtering lists." },
     { "/priority", FIELD_INT, ALL, "0", -100, 100, NULL, false, "",
       "Jobs of higher priority start first; equal ones in order of submission." },
     { "/device", FIELD_STRING, ALL, "\"auto\"", 1, 16, NULL, false, "",
       "auto: the best there is. cpu, cuda or cuda:N: that one. ref: the plain and slow reference." },
-    { "/precision", FIELD_ENUM, ALL, "\"float32\"", 0, 0, "float32|bf16|tf32", false, "",
+    { "/precision", FIELD_ENUM, NETWORK, "\"float32\"", 0, 0, "float32|bf16|tf32", false, "",
       "Number format of the computation; weights, statistics, sums and losses are float32 in each. What a device can do "
       "is in its list of precisions; it refuses the others." },
     { "/seed", FIELD_INT, ALL, "0", 0, 9007199254740992.0, NULL, false, "",
       "Every random number follows from it: initial weights, order, augmentation, attacks." },
-    { "/batch_size", FIELD_INT, ALL, "128", 1, 65536, NULL, false, "images",
+    { "/batch_size", FIELD_INT, NETWORK, "128", 1, 65536, NULL, false, "images",
       "Images of one step; the last, smaller batch is kept." },
     { "/threads", FIELD_INT, ALL, "0", 0, 1024, NULL, false, "threads",
       "CPU threads of the worker; 0, or more than it has processors for: as many as it may use." },
-    { "/checkpoint_every_s", FIELD_REAL, ALL, "60", 0, 86400, NULL, false, "seconds",
+    { "/checkpoint_every_s", FIELD_REAL, NETWORK, "60", 0, 86400, NULL, false, "seconds",
       "Time between two checkpoints inside an epoch; 0: only at the end of epochs, modules, alphas and attacks." },
     { "/protocol", FIELD_ENUM, ALL, "\"validation\"", 0, 0, "validation|paper", false, "",
       "What chooses epoch, module and alpha. validation: a held-out part of the training data. paper: nothing is held "
       "out and the test data choose, as published." },
 
-    { "/model/arch", FIELD_ENUM, ALL, "\"resnet18\"", 0, 0, "resnet18|resnet34", false, "", "Architecture." },
-    { "/model/width", FIELD_INT, ALL, "64", 1, 1024, NULL, false, "channels", "Channels of the first stage." },
-    { "/model/num_classes", FIELD_INT, ALL, "10", 2, 10000, NULL, false, "classes", "Classes to tell apart." },
-    { "/model/input", FIELD_INT_LIST, ALL, "[3,32,32]", 1, 64, NULL, false, "channels, rows, columns",
+    { "/model/arch", FIELD_ENUM, NETWORK, "\"resnet18\"", 0, 0, "resnet18|resnet34", false, "", "Architecture." },
+    { "/model/width", FIELD_INT, NETWORK, "64", 1, 1024, NULL, false, "channels", "Channels of the first stage." },
+    { "/model/num_classes", FIELD_INT, NETWORK, "10", 2, 10000, NULL, false, "classes", "Classes to tell apart." },
+    { "/model/input", FIELD_INT_LIST, NETWORK, "[3,32,32]", 1, 64, NULL, false, "channels, rows, columns",
       "Shape of one image; smaller images are padded with zeros." },
-    { "/model/normalize", FIELD_OBJECT, ALL, "null", 0, 0, NULL, true, "",
+    { "/model/normalize", FIELD_OBJECT, NETWORK, "null", 0, 0, NULL, true, "",
       "Mean and standard deviation a channel, part of the model: attacks live in pixel space. null: not normalised." },
-    { "/model/normalize/mean", FIELD_REAL_LIST, ALL, NULL, -10, 10, NULL, false, "pixel in [0,1]",
+    { "/model/normalize/mean", FIELD_REAL_LIST, NETWORK, NULL, -10, 10, NULL, false, "pixel in [0,1]",
       "What is subtracted from each channel." },
-    { "/model/normalize/std", FIELD_REAL_LIST, ALL, NULL, 1e-6, 1000, NULL, false, "pixel in [0,1]",
+    { "/model/normalize/std", FIELD_REAL_LIST, NETWORK, NULL, 1e-6, 1000, NULL, false, "pixel in [0,1]",
       "What each channel is divided by afterwards." },
     { "/model/weights", FIELD_WEIGHTS, TRAIN | RIFT, "null", 1, 4096, NULL, true, "",
       "Weights to start from. null: initialise from the seed." },
@@ -99,48 +101,48 @@ const struct spec_field spec_fields[] = {
       "How much is held out under the validation protocol; the same images for every seed, and whatever train_limit, "
       "which only makes both parts smaller." },
     { "/dataset/split", FIELD_ENUM, ALL, "null", 0, 0, "train|validation|test", true, "",
-      "What mrc, interpolate and evaluate look at. null: what fits the kind and the protocol, as always in the steps "
-      "of rift." },
+      "What mrc, interpolate, evaluate and corrupt look at. null: what fits the kind and the protocol, as always in the "
+      "steps of rift; corrupt takes the test data." },
 
     { "/augment", FIELD_ENUM, TRAIN | FINETUNE | RIFT, "\"standard\"", 0, 0, "none|standard", false, "",
       "standard: pad, crop at random and flip training images." },
     { "/augment_padding", FIELD_ENUM, TRAIN | FINETUNE | RIFT, "\"reflect\"", 0, 0, "reflect|zero", false, "",
       "What the padding of the random crop holds." },
-    { "/shuffle", FIELD_BOOL, ALL, "true", 0, 0, NULL, false, "", "Take images in a new order every epoch." },
+    { "/shuffle", FIELD_BOOL, NETWORK, "true", 0, 0, NULL, false, "", "Take images in a new order every epoch." },
 
-    { "/attack", FIELD_ATTACK, ALL, "{}", 0, 0, NULL, true, "",
+    { "/attack", FIELD_ATTACK, NETWORK, "{}", 0, 0, NULL, true, "",
       "How adversarial examples are made. null: examples are taken as they are." },
-    { "/attack/type", FIELD_ENUM, ALL, "\"pgd\"", 0, 0, "pgd|apgd-ce|apgd-dlr|apgd-t|fab-t|square|autoattack", false,
+    { "/attack/type", FIELD_ENUM, NETWORK, "\"pgd\"", 0, 0, "pgd|apgd-ce|apgd-dlr|apgd-t|fab-t|square|autoattack", false,
       "", "The algorithm. autoattack is the standard one: apgd-ce, apgd-t, fab-t and square, each on what still stands. "
       "Training and mrc craft with pgd." },
-    { "/attack/epsilon", FIELD_PIXEL, ALL, "\"8/255\"", 0, 1, NULL, false, "pixel in [0,1]",
+    { "/attack/epsilon", FIELD_PIXEL, NETWORK, "\"8/255\"", 0, 1, NULL, false, "pixel in [0,1]",
       "Radius of the ball (largest change of any pixel)." },
-    { "/attack/step_size", FIELD_PIXEL, ALL, "\"2/255\"", 0, 1, NULL, false, "pixel in [0,1]",
+    { "/attack/step_size", FIELD_PIXEL, NETWORK, "\"2/255\"", 0, 1, NULL, false, "pixel in [0,1]",
       "How far one step goes." },
-    { "/attack/steps", FIELD_INT, ALL, "null", 1, 10000, NULL, true, "steps",
+    { "/attack/steps", FIELD_INT, NETWORK, "null", 1, 10000, NULL, true, "steps",
       "Gradient steps. null: 10 of pgd, 100 of the others; square has none." },
-    { "/attack/random_start", FIELD_BOOL, ALL, "true", 0, 0, NULL, false, "",
+    { "/attack/random_start", FIELD_BOOL, NETWORK, "true", 0, 0, NULL, false, "",
       "Start anywhere in the ball rather than at the image." },
-    { "/attack/restarts", FIELD_INT, ALL, "1", 1, 100, NULL, false, "runs",
+    { "/attack/restarts", FIELD_INT, NETWORK, "1", 1, 100, NULL, false, "runs",
       "How often to start again. pgd: whole runs, and the worst one counts. Others: on what still stands; once for fab-t "
       "and autoattack." },
-    { "/attack/targets", FIELD_INT, ALL, "9", 1, 9999, NULL, false, "classes",
+    { "/attack/targets", FIELD_INT, NETWORK, "9", 1, 9999, NULL, false, "classes",
       "apgd-t, fab-t: how many classes to aim at, likeliest first; never more than there are beside the true one." },
-    { "/attack/rho", FIELD_REAL, ALL, "0.75", 0, 1, NULL, false, "part of the steps",
+    { "/attack/rho", FIELD_REAL, NETWORK, "0.75", 0, 1, NULL, false, "part of the steps",
       "apgd: the step is halved unless more steps than this raised the loss since the last look." },
-    { "/attack/momentum", FIELD_REAL, ALL, "0.75", 0, 1, NULL, false, "part of a step",
+    { "/attack/momentum", FIELD_REAL, NETWORK, "0.75", 0, 1, NULL, false, "part of a step",
       "apgd: how much of a step goes to the new point; the rest repeats the step before." },
-    { "/attack/alpha_max", FIELD_REAL, ALL, "0.1", 0, 1, NULL, false, "",
+    { "/attack/alpha_max", FIELD_REAL, NETWORK, "0.1", 0, 1, NULL, false, "",
       "fab-t: the largest weight of the image itself in a step." },
-    { "/attack/eta", FIELD_REAL, ALL, "1.05", 1, 10, NULL, false, "",
+    { "/attack/eta", FIELD_REAL, NETWORK, "1.05", 1, 10, NULL, false, "",
       "fab-t: how far a step goes, 1 being onto the boundary." },
-    { "/attack/beta", FIELD_REAL, ALL, "0.9", 0, 1, NULL, false, "",
+    { "/attack/beta", FIELD_REAL, NETWORK, "0.9", 0, 1, NULL, false, "",
       "fab-t: after a success, the part of the way from the image that is kept." },
-    { "/attack/queries", FIELD_INT, ALL, "5000", 1, 1000000, NULL, false, "queries",
+    { "/attack/queries", FIELD_INT, NETWORK, "5000", 1, 1000000, NULL, false, "queries",
       "square: how many windows are tried." },
-    { "/attack/p_init", FIELD_REAL, ALL, "0.8", 0, 1, NULL, false, "part of the pixels",
+    { "/attack/p_init", FIELD_REAL, NETWORK, "0.8", 0, 1, NULL, false, "part of the pixels",
       "square: size of the first windows; it is halved after 10, 50, 200, ... queries." },
-    { "/attack/name", FIELD_STRING, ALL, "null", 1, 60, NULL, true, "characters",
+    { "/attack/name", FIELD_STRING, NETWORK, "null", 1, 60, NULL, true, "characters",
       "Name of the measurement, without /. null: the type, and for pgd the number of steps: pgd-10." },
 
     { "/train/method", FIELD_ENUM, TRAIN | RIFT, "\"pgd-at\"", 0, 0,
@@ -224,6 +226,24 @@ const struct spec_field spec_fields[] = {
       "Attacks to measure, each under its own name. null: the one under /attack." },
     { "/evaluate/baseline", FIELD_WEIGHTS, EVALUATE, "null", 1, 4096, NULL, true, "",
       "Other weights, measured the same way beside the model." },
+
+    { "/corrupt/set", FIELD_ENUM, CORRUPT, "\"standard\"", 0, 0, "standard|code|all", false, "",
+      "Which corruptions: the 15 of the benchmark and of the paper's text, the 18 that the paper's code evaluates, or all "
+      "19." },
+    { "/corrupt/names", FIELD_STRING_LIST, CORRUPT, "null", 1, 63, CORRUPTION_NAMES, true, "",
+      "These corruptions instead of a set. frost is frost-like: without the published photographs, its accuracies don't "
+      "compare with published ones." },
+    { "/corrupt/severities", FIELD_INT_LIST, CORRUPT, "[1,2,3,4,5]", 1, SEVERITY_COUNT, NULL, false, "severity",
+      "How strong, ascending." },
+    { "/corrupt/parameters", FIELD_ENUM, CORRUPT, "null", 0, 0, "cifar|tiny", true, "",
+      "The published numbers for 32-pixel (cifar) or for 64-pixel images (tiny). null: by the side, cifar below 48." },
+    { "/corrupt/format", FIELD_ENUM, CORRUPT, "null", 0, 0, "npy|folder", true, "",
+      "npy: one array a corruption and labels.npy, as CIFAR-10-C. folder: NAME/SEVERITY/CLASS/NUMBER.jpg, as "
+      "Tiny-ImageNet-C. null: folder for data that lie in folders, else npy." },
+    { "/corrupt/image_type", FIELD_ENUM, CORRUPT, "\"jpeg\"", 0, 0, "jpeg|png", false, "",
+      "Files of a folder: jpeg of quality 85, as published, or png, which keeps every pixel." },
+    { "/corrupt/contact_sheet", FIELD_INT, CORRUPT, "2", 0, 8, NULL, false, "images",
+      "So many images in all corruptions and severities on one picture, contact-sheet.png. 0: none." },
 };
 /* clang-format on */
 

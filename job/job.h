@@ -41,6 +41,7 @@ enum job_kind {
     JOB_INTERPOLATE,
     JOB_EVALUATE,
     JOB_RIFT,
+    JOB_CORRUPT,
     JOB_KIND_COUNT,
 };
 
@@ -173,6 +174,8 @@ enum train_base { BASE_PGD_AT, BASE_TRADES };
 /* OWN: what the method's authors did. */
 enum batch_norm_mode { BATCH_NORM_OWN, BATCH_NORM_TRAIN, BATCH_NORM_FROZEN };
 enum projection { PROJECTION_PASS, PROJECTION_STEP };
+enum corrupt_format { CORRUPT_BY_DATA, CORRUPT_NPY, CORRUPT_FOLDER };
+enum image_type { IMAGE_JPEG, IMAGE_PNG };
 enum mrc_examples { MRC_ADVERSARIAL, MRC_CLEAN };
 
 /* Names that are meant together; the strings live in the spec's json. */
@@ -275,6 +278,17 @@ struct job_spec {
         int attack_count;
         struct weights_ref baseline; /* measured the same way beside the model, or none */
     } evaluate;
+    struct {
+        enum corruption_set set;
+        const char **names; /* instead of the set; owned by the spec */
+        int name_count;
+        int *severities; /* ascending, owned by the spec */
+        int severity_count;
+        enum corruption_parameters parameters;
+        enum corrupt_format format;
+        enum image_type image_type; /* of folders */
+        int contact_sheet;          /* how many images it shows; 0: none */
+    } corrupt;
 };
 
 /* One thing wrong with a spec. */

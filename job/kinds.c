@@ -18,6 +18,7 @@ const struct job_kind_info job_kinds[JOB_KIND_COUNT] = {
     [JOB_EVALUATE] = { "evaluate", "measure accuracy on clean and on attacked examples", NULL },
     [JOB_RIFT] = { "rift", "the whole method: train, mrc, finetune, interpolate and evaluate, one after the other",
                    NULL },
+    [JOB_CORRUPT] = { "corrupt", "write corrupted copies of a data set", NULL },
 };
 
 int job_kind_find(const char *name)

@@ -111,6 +111,11 @@ static const struct {
     { "/interpolate/to", AS_WEIGHTS, PLACE(interpolate.to) },
     { "/interpolate/tolerance", AS_DOUBLE, PLACE(interpolate.tolerance) },
     { "/evaluate/baseline", AS_WEIGHTS, PLACE(evaluate.baseline) },
+    { "/corrupt/set", AS_ENUM, PLACE(corrupt.set) },
+    { "/corrupt/parameters", AS_ENUM, PLACE(corrupt.parameters), CORRUPTION_CIFAR },
+    { "/corrupt/format", AS_ENUM, PLACE(corrupt.format), CORRUPT_NPY },
+    { "/corrupt/image_type", AS_ENUM, PLACE(corrupt.image_type) },
+    { "/corrupt/contact_sheet", AS_INT, PLACE(corrupt.contact_sheet) },
 };
 
 static struct weights_ref read_weights(const json_t *value)
@@ -262,18 +267,18 @@ static int read_choice(const json_t *value, struct module_choice *ret)
     return read_names(value, &ret->names, &ret->count);
 }
 
-static int read_milestones(const json_t *list, struct optimizer_spec *ret)
+static int read_ints(const json_t *list, int **ret, int *ret_count)
 {
     size_t count = json_array_size(list);
 
     if (count == 0)
         return 0;
-    ret->milestones = calloc(count, sizeof(*ret->milestones));
-    if (!ret->milestones)
+    *ret = calloc(count, sizeof(**ret));
+    if (!*ret)
         return -ENOMEM;
-    ret->milestone_count = (int)count;
+    *ret_count = (int)count;
     for (size_t i = 0; i < count; i++)
-        ret->milestones[i] = (int)json_integer_value(json_array_get(list, i));
+        (*ret)[i] = (int)json_integer_value(json_array_get(list, i));
     return 0;
 }
 
@@ -301,7 +306,8 @@ int spec_read(json_t *spec, enum job_kind kind, struct job_spec *ret)
         read_member((int)i, spec, 1u << kind, &made);
     read_model(spec, &made.model);
     read_attack(spec_at(spec, "/attack"), &made.attack);
-    r = read_milestones(spec_at(spec, "/optimizer/schedule/milestones"), &made.optimizer);
+    r = read_ints(spec_at(spec, "/optimizer/schedule/milestones"), &made.optimizer.milestones,
+                  &made.optimizer.milestone_count);
     if (r == 0)
         r = read_names(spec_at(spec, "/mrc/modules"), &made.mrc.modules, &made.mrc.module_count);
     if (r == 0)
@@ -312,6 +318,10 @@ int spec_read(json_t *spec, enum job_kind kind, struct job_spec *ret)
         r = read_alphas(spec_at(spec, "/interpolate/alphas"), &made);
     if (r == 0)
         r = read_attacks(spec_at(spec, "/evaluate/attacks"), &made);
+    if (r == 0)
+        r = read_names(spec_at(spec, "/corrupt/names"), &made.corrupt.names, &made.corrupt.name_count);
+    if (r == 0)
+        r = read_ints(spec_at(spec, "/corrupt/severities"), &made.corrupt.severities, &made.corrupt.severity_count);
     if (r < 0) {
         spec_done(&made);
         return r;
@@ -332,6 +342,8 @@ void spec_done(struct job_spec *spec)
     free(spec->finetune.modules.names);
     free(spec->interpolate.alphas);
     free(spec->evaluate.attacks);
+    free(spec->corrupt.names);
+    free(spec->corrupt.severities);
     json_decref(spec->json);
     *spec = (struct job_spec){ 0 };
 }

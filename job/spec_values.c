@@ -440,6 +440,7 @@ static const struct {
     { "/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
     { "/finetune/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
     { "/interpolate/alphas", ascending_and_there, "an ascending list of at least one number from 0 to 1" },
+    { "/corrupt/severities", ascending_and_there, "an ascending list of at least one severity from 1 to 5" },
     { "/finetune/mrc_job", directory_or_job, "the path of an mrc job's directory, {\"job\": ID} or null" },
     { "/attack/name", attack_name_free, "text of 1 to 60 characters without / and other than \"clean\" or null" },
 };

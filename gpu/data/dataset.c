@@ -266,7 +266,7 @@ void dataset_done(struct dataset *dataset)
     *dataset = (struct dataset){ 0 };
 }
 
-int dataset_shape(const struct dataset_spec *spec, bool test, int ret_shape[3], struct fault *why)
+int dataset_shape(const struct dataset_spec *spec, bool test, int *ret_count, int ret_shape[3], struct fault *why)
 {
     struct data_request request = { .path = spec->path, .test_path = spec->test_path, .test = test };
     struct file_set set;
@@ -278,6 +278,7 @@ int dataset_shape(const struct dataset_spec *spec, bool test, int ret_shape[3], 
 
     if (r < 0)
         return r;
+    *ret_count = set.count;
     ret_shape[0] = set.c;
     ret_shape[1] = set.h;
     ret_shape[2] = set.w;

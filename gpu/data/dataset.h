@@ -49,11 +49,11 @@ int dataset_open(const struct dataset_spec *spec, enum protocol protocol, const 
                  struct dataset_wants wants, struct dataset *ret, struct fault *why);
 void dataset_done(struct dataset *dataset);
 
-/* [C,H,W] of the training or test images as they lie on disk, whatever a model
+/* How many training or test images there are and their [C,H,W] as they lie on disk, whatever limits say and a model
  * wants: square ones of 1 or 3 channels. A folder's images are taken as colour,
  * and all as large as its first. */
 enum { NATURAL_SIDE_LEAST = 16, NATURAL_SIDE_MOST = 1024 };
-int dataset_shape(const struct dataset_spec *spec, bool test, int ret_shape[3], struct fault *why);
+int dataset_shape(const struct dataset_spec *spec, bool test, int *ret_count, int ret_shape[3], struct fault *why);
 void examples_done(struct examples *examples);
 
 /* Float pixels [n,C,H,W] in [0,1] of examples first..first+n-1. */

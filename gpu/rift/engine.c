@@ -24,6 +24,7 @@ enum { SPEC_LIMIT = 1 << 20 };
 static int (*const kinds[JOB_KIND_COUNT])(struct run *run, json_t **ret_result) = {
     [JOB_TRAIN] = adversarial_training, [JOB_MRC] = module_robust_criticality, [JOB_FINETUNE] = finetune,
     [JOB_INTERPOLATE] = interpolation,  [JOB_EVALUATE] = evaluation,           [JOB_RIFT] = pipeline,
+    [JOB_CORRUPT] = corruption,
 };
 
 /* failed.code, and what the process says to its parent. */
@@ -36,6 +37,7 @@ static const struct {
     [FAILURE_BAD_DATA] = { "bad_data", WORKER_BAD_INPUT },
     [FAILURE_NOT_FINITE] = { "not_finite", WORKER_BAD_INPUT },
     [FAILURE_OUT_OF_MEMORY] = { "out_of_memory", WORKER_INTERNAL },
+    [FAILURE_NO_SPACE] = { "no_space", WORKER_BAD_INPUT },
     [FAILURE_DEVICE_LOST] = { "device_lost", WORKER_DEVICE_LOST },
     [FAILURE_INTERNAL] = { "internal", WORKER_INTERNAL },
 };
@@ -134,8 +136,8 @@ static int job_do(struct run *run, json_t **ret_result)
 
     if (r < 0)
         return run_blame(run, FAILURE_BAD_DATA, r);
-    /* The pipeline has no model of its own; its steps have. */
-    r = run->spec.kind == JOB_RIFT ? 0 : run_open(run);
+    /* The pipeline has no model of its own, its steps have; and images are corrupted without one. */
+    r = run->spec.kind == JOB_RIFT || run->spec.kind == JOB_CORRUPT ? 0 : run_open(run);
     return r < 0 ? r : kinds[run->spec.kind](run, ret_result);
 }
 

@@ -13,6 +13,7 @@ int module_robust_criticality(struct run *run, json_t **ret_result);
 int finetune(struct run *run, json_t **ret_result);
 int interpolation(struct run *run, json_t **ret_result);
 int evaluation(struct run *run, json_t **ret_result);
+int corruption(struct run *run, json_t **ret_result);
 int pipeline(struct run *run, json_t **ret_result);
 
 /* engine_check of a spec that lies nowhere, with paths seen from DIR. (engine.c) */

@@ -7,6 +7,7 @@
 #include "gpu/rift/standing.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ enum { LIBRARY_GROWTH = 32 << 20 };
 static const struct {
     int error;
     enum failure failure;
-} errors[] = { { -ENOMEM, FAILURE_OUT_OF_MEMORY }, { -ENODEV, FAILURE_DEVICE_LOST }, { -EDOM, FAILURE_NOT_FINITE } };
+} errors[] = { { -ENOMEM, FAILURE_OUT_OF_MEMORY }, { -ENOSPC, FAILURE_NO_SPACE }, { -ENODEV, FAILURE_DEVICE_LOST }, { -EDOM, FAILURE_NOT_FINITE } };
 
 int run_blame(struct run *run, enum failure failure, int r)
 {
@@ -202,20 +203,55 @@ int run_weights(struct run *run, const struct weights_ref *ref, const char *fiel
     return run_blame(run, FAILURE_BAD_DATA, r);
 }
 
-int run_dataset(struct run *run, struct dataset_wants wants)
+/* The spec of the data with paths as seen from here; release both. */
+static int dataset_find(struct run *run, struct dataset_spec *ret, char **ret_path, char **ret_test_path)
 {
-    struct dataset_spec spec = run->spec.dataset;
+    const struct dataset_spec *spec = &run->spec.dataset;
 
-    if (!spec.path)
+    if (!spec->path)
         return run_fail(run, FAILURE_BAD_SPEC, "dataset.path: a worker needs the path of the data");
-    char *path = run_path(run, spec.path), *test_path = spec.test_path ? run_path(run, spec.test_path) : NULL;
-    spec.path = path;
-    spec.test_path = test_path;
-    int r = dataset_open(&spec, run->spec.protocol, run->model->input, run->model->num_classes, wants, &run->dataset,
-                         &run->why);
+    *ret = *spec;
+    ret->path = *ret_path = run_path(run, spec->path);
+    ret->test_path = *ret_test_path = spec->test_path ? run_path(run, spec->test_path) : NULL;
+    if (!ret->path || (spec->test_path && !ret->test_path))
+        return run_blame(run, FAILURE_INTERNAL, fault_set(&run->why, -ENOMEM, "no memory for a path"));
+    return 0;
+}
+
+static int dataset_load(struct run *run, const int input[3], int classes, struct dataset_wants wants)
+{
+    struct dataset_spec spec;
+    char *path = NULL, *test_path = NULL;
+    int r = dataset_find(run, &spec, &path, &test_path);
+
+    if (r == 0)
+        r = dataset_open(&spec, run->spec.protocol, input, classes, wants, &run->dataset, &run->why);
     free(path);
     free(test_path);
     return run_blame(run, FAILURE_BAD_DATA, r);
+}
+
+int run_dataset(struct run *run, struct dataset_wants wants)
+{
+    return dataset_load(run, run->model->input, run->model->num_classes, wants);
+}
+
+int run_dataset_shape(struct run *run, enum dataset_split split, int *ret_count, int ret_shape[3])
+{
+    struct dataset_spec spec;
+    char *path = NULL, *test_path = NULL;
+    int r = dataset_find(run, &spec, &path, &test_path);
+
+    if (r == 0)
+        r = dataset_shape(&spec, split == SPLIT_TEST, ret_count, ret_shape, &run->why);
+    free(path);
+    free(test_path);
+    return run_blame(run, FAILURE_BAD_DATA, r);
+}
+
+int run_dataset_as_is(struct run *run, enum dataset_split split, const int shape[3])
+{
+    return dataset_load(run, shape, INT_MAX, split_wants(split));
 }
 
 enum dataset_split run_judge(const struct run *run)

@@ -33,6 +33,7 @@ enum failure {
     FAILURE_BAD_DATA,
     FAILURE_NOT_FINITE,
     FAILURE_OUT_OF_MEMORY,
+    FAILURE_NO_SPACE,
     FAILURE_DEVICE_LOST,
     FAILURE_INTERNAL,
     FAILURE_COUNT,
@@ -131,6 +132,10 @@ char *run_path(const struct run *run, const char *path);
  * initialisation by the job's seed. `field` names it in messages. */
 int run_weights(struct run *run, const struct weights_ref *ref, const char *field);
 int run_dataset(struct run *run, struct dataset_wants wants);
+/* The same without a model: how many images there are in the files of a split and
+ * what they are like; and those images, unchanged. */
+int run_dataset_shape(struct run *run, enum dataset_split split, int *ret_count, int ret_shape[3]);
+int run_dataset_as_is(struct run *run, enum dataset_split split, const int shape[3]);
 /* The examples that mrc, interpolate and evaluate look at; `fallback` when the
  * spec says nothing. The dataset must hold them. */
 enum dataset_split run_split(const struct run *run, enum dataset_split fallback);

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,4 +84,51 @@ int corrupt_image(struct studio *studio, const struct corruption *corruption, ui
         to[i] = (uint8_t)(luma(bytes, 1, 0) + 0.5);
     }
     return 0;
+}
+
+int corrupt_threads(int wanted)
+{
+    int most = omp_get_num_procs();
+
+    return wanted > 0 && wanted < most ? wanted : most;
+}
+
+/* [C,H,W] -> [H,W,C] */
+static void interleave(const uint8_t *from, int channels, int plane, uint8_t *to)
+{
+    for (int i = 0; i < plane; i++)
+        for (int c = 0; c < channels; c++)
+            to[i * channels + c] = from[c * plane + i];
+}
+
+int corrupt_images(const struct examples *images, int first, int n, const struct corruption *corruption, int threads,
+                   uint8_t *ret)
+{
+    int plane = images->h * images->w;
+    size_t image = (size_t)images->c * plane;
+    int code = 0;
+
+    assert(images->u8 && first >= 0 && n <= images->count - first);
+#pragma omp parallel num_threads(threads)
+    {
+        struct studio *studio = NULL;
+        uint8_t *planes = malloc(image);
+        int own = planes ? studio_open(images->h, &studio) : -ENOMEM;
+
+#pragma omp for schedule(dynamic, 8)
+        for (int i = 0; i < n; i++) {
+            if (own == 0)
+                own = corrupt_image(studio, corruption, (uint64_t)images->id[first + i], images->c,
+                                    images->u8 + (size_t)(first + i) * image, planes);
+            if (own == 0)
+                interleave(planes, images->c, plane, ret + (size_t)i * image);
+        }
+        if (own < 0) {
+#pragma omp atomic write
+            code = own;
+        }
+        studio_close(studio);
+        free(planes);
+    }
+    return code;
 }

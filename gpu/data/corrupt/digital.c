@@ -5,15 +5,12 @@
  *   pixelate          c      down by a box filter, up again
  *   jpeg_compression  q      through libjpeg as PIL calls it: quality q, colour at half size */
 #include "gpu/data/corrupt/canvas.h"
+#include "gpu/data/image_write.h"
+#include "gpu/data/reader.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-#include <jpeglib.h>
 
 int contrast(struct canvas *canvas, const double *p, struct dice *dice)
 {
@@ -113,88 +110,23 @@ int pixelate(struct canvas *canvas, const double *p, struct dice *dice)
 
 /* ---- jpeg ------------------------------------------------------------------------------ */
 
-/* libjpeg reports by calling back and must not be returned to. Nothing here comes from outside, so
- * that only memory can fail. */
-struct jpeg_out {
-    struct jpeg_error_mgr errors;
-    jmp_buf out;
-};
-
-static void leave(j_common_ptr jpeg)
-{
-    longjmp(((struct jpeg_out *)jpeg->client_data)->out, 1);
-}
-
-/* RGB rows to a file in memory that libjpeg allocates. */
-static int jpeg_write(const uint8_t *rgb, int side, int quality, unsigned char **ret, unsigned long *ret_size)
-{
-    struct jpeg_out errors;
-    struct jpeg_compress_struct jpeg = { .client_data = &errors };
-
-    jpeg.err = jpeg_std_error(&errors.errors);
-    errors.errors.error_exit = leave;
-    if (setjmp(errors.out)) {
-        jpeg_destroy_compress(&jpeg);
-        return -ENOMEM;
-    }
-    jpeg_create_compress(&jpeg);
-    jpeg_mem_dest(&jpeg, ret, ret_size);
-    jpeg.image_width = jpeg.image_height = (JDIMENSION)side;
-    jpeg.input_components = CHANNELS;
-    jpeg.in_color_space = JCS_RGB;
-    jpeg_set_defaults(&jpeg); /* 4:2:0 */
-    jpeg_set_quality(&jpeg, quality, TRUE);
-    jpeg_start_compress(&jpeg, TRUE);
-    while (jpeg.next_scanline < jpeg.image_height) {
-        JSAMPROW row = (JSAMPROW)rgb + (size_t)jpeg.next_scanline * side * CHANNELS;
-
-        jpeg_write_scanlines(&jpeg, &row, 1);
-    }
-    jpeg_finish_compress(&jpeg);
-    jpeg_destroy_compress(&jpeg);
-    return 0;
-}
-
-static int jpeg_read(const unsigned char *data, unsigned long size, int side, uint8_t *rgb)
-{
-    struct jpeg_out errors;
-    struct jpeg_decompress_struct jpeg = { .client_data = &errors };
-
-    jpeg.err = jpeg_std_error(&errors.errors);
-    errors.errors.error_exit = leave;
-    if (setjmp(errors.out)) {
-        jpeg_destroy_decompress(&jpeg);
-        return -ENOMEM;
-    }
-    jpeg_create_decompress(&jpeg);
-    jpeg_mem_src(&jpeg, data, size);
-    jpeg_read_header(&jpeg, TRUE);
-    jpeg_start_decompress(&jpeg);
-    while (jpeg.output_scanline < jpeg.output_height) {
-        JSAMPROW row = rgb + (size_t)jpeg.output_scanline * side * CHANNELS;
-
-        jpeg_read_scanlines(&jpeg, &row, 1);
-    }
-    jpeg_finish_decompress(&jpeg);
-    jpeg_destroy_decompress(&jpeg);
-    return 0;
-}
-
 int jpeg_compression(struct canvas *canvas, const double *p, struct dice *dice)
 {
     int side = canvas->side, plane = side * side;
-    unsigned char *data = NULL;
-    unsigned long size = 0;
-    uint8_t *rgb = canvas->bytes[0];
+    struct picture picture = { .pixel = canvas->bytes[1] };
+    const int shape[3] = { CHANNELS, side, side };
+    struct fault why = { 0 };
+    uint8_t *rgb = canvas->bytes[0], *data = NULL;
+    size_t size;
 
     (void)dice;
     for (int i = 0; i < CHANNELS * plane; i++)
         rgb[i % plane * CHANNELS + i / plane] = to_byte(canvas->x[i]);
-    int r = jpeg_write(rgb, side, (int)p[0], &data, &size);
+    int r = jpeg_encode(rgb, CHANNELS, side, side, (int)p[0], &data, &size);
     if (r == 0)
-        r = jpeg_read(data, size, side, rgb);
+        r = image_jpeg_decode("jpeg_compression", data, size, shape, &picture, &why);
     for (int i = 0; i < CHANNELS * plane && r == 0; i++)
-        canvas->x[i] = rgb[i % plane * CHANNELS + i / plane] / 255.0;
+        canvas->x[i] = picture.pixel[i % plane * CHANNELS + i / plane] / 255.0;
     free(data);
     return r;
 }
