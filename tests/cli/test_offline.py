@@ -14,7 +14,7 @@ NOBODY = ["--server", "http://127.0.0.1:1"]  # port 1: nobody listens there
 
 def commands():
     overview = riftctl("--help").stdout
-    return re.findall(r"^  ([a-z]+) ", overview.split("Everywhere")[0], re.M)
+    return re.findall(r"^  ([a-z]+(?: [a-z]+)?) ", overview.split("Everywhere")[0], re.M)
 
 
 class Help(Case):
@@ -22,15 +22,22 @@ class Help(Case):
         names = commands()
         self.assertGreaterEqual(len(names), 19)
         for name in names:
-            out, _ = self.run_ctl(0, name, "--help")
+            out, _ = self.run_ctl(0, *name.split(), "--help")
             self.assertTrue(out.startswith(f"usage: riftctl {name} "), out)
             self.assertIn("--json", out)
-            self.assertEqual(self.run_ctl(0, "--help", name)[0], out, "help may be asked before the command too")
+            self.assertEqual(self.run_ctl(0, "--help", *name.split())[0], out, "help may be asked before the command too")
 
     def test_no_command_is_a_usage_error_and_shows_what_there_is(self):
         out, err = self.run_ctl(2)
         self.assertEqual(out, "")
         self.assertIn("submit", err)
+
+    def test_the_first_of_two_words_shows_the_second_ones(self):
+        _, err = self.run_ctl(2, "dataset")
+        self.assertIn("dataset corrupt NAME|PATH", err)
+        self.assertNotIn("submit", err)
+        self.assertIn("dataset ls", self.run_ctl(0, "dataset", "--help")[0])
+        self.assertIn('"dataset fly"', self.run_ctl(2, "dataset", "fly")[1])
 
     def test_more_words_than_it_takes_are_a_usage_error(self):
         self.run_ctl(2, *["-h"] * 100)
@@ -43,6 +50,33 @@ class Help(Case):
                                 (["fields", "cook"], "cook"), (["submit"], "FILE")):
             with self.subTest(arguments):
                 self.assertIn(word, self.run_ctl(2, *arguments)[1])
+
+
+class Dataset(Case):
+    def spec(self, *words):
+        return json.loads(self.run_ctl(0, "dataset", "corrupt", *words, "--dry-run")[0])
+
+    def test_a_few_words_become_a_corrupt_job(self):
+        spec = self.spec("fashion-mnist")
+        self.assertEqual((spec["kind"], spec["dataset"]["name"]), ("corrupt", "fashion-mnist"))
+        self.assertEqual((spec["corrupt"]["set"], spec["corrupt"]["severities"]), ("standard", [1, 2, 3, 4, 5]))
+        self.assertNotIn("model", spec)
+        self.assertNotIn("attack", spec)
+        spec = self.spec("/data/cifar", "--format", "cifar10", "--set", "all", "--severities", "1,5", "--seed", "7",
+                         "--limit", "100", "--as", "folder", "--parameters", "tiny")
+        self.assertEqual((spec["dataset"]["format"], spec["dataset"]["path"]), ("cifar10", "/data/cifar"))
+        self.assertEqual((spec["seed"], spec["dataset"]["test_limit"]), (7, 100))
+        self.assertEqual((spec["corrupt"]["set"], spec["corrupt"]["severities"]), ("all", [1, 5]))
+        self.assertEqual((spec["corrupt"]["format"], spec["corrupt"]["parameters"]), ("folder", "tiny"))
+        self.assertEqual(self.spec("x", "--names", "fog,snow")["corrupt"]["names"], ["fog", "snow"])
+
+    def test_words_that_are_wrong_are_named_with_the_nearest_right_one(self):
+        for words, said in ((["--names", "gausian_noise"], 'did you mean "gaussian_noise"?'),
+                            (["--set", "standart"], 'did you mean "standard"?'), (["--severities", "0,6"], "from 1 to 5"),
+                            (["--seed", "x"], "/seed"), (["--as", "npz"], 'did you mean "npy"?')):
+            with self.subTest(words):
+                self.assertIn(said, self.run_ctl(6, "dataset", "corrupt", "x", *words, "--dry-run")[1])
+        self.assertIn("--format", self.run_ctl(2, "dataset", "corrupt", "./data", "--dry-run")[1])
 
 
 class Set(Case):
