@@ -12,6 +12,7 @@
  *   autoattack.c     one attack after another; standing.c   the points that still stand
  *                    apgd.c, fab.c, square.c   what is done to them
  *   training.c       epochs       adversarial_training.c, finetune.c   what one step does
+ *   pgd_at.c, trades.c, mart.c, awp.c, score.c   the losses (methods.h); pair.c   of f(x) and f(x') together
  *   fixed_examples.c D_adv        criticality.c   MRC
  *   interpolate.c    theta(alpha) evaluate.c      pipeline.c   the whole method
  *
