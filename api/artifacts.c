@@ -74,7 +74,7 @@ static int artifact_find(const struct request *request, struct db_job *owner, st
     int kind = step_name_split(request->name, &rest);
     if (kind < 0)
         return -ENOENT;
-    r = step_find(db, owner->id, kind, &step);
+    r = step_find(db, owner, kind, &step);
     if (r < 0)
         return r;
     db_job_done(owner);

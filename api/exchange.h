@@ -87,6 +87,7 @@ enum problem {
     PROBLEM_MEDIA_TYPE,
     PROBLEM_RANGE,
     PROBLEM_HOST,
+    PROBLEM_NOT_COMPARABLE,
     PROBLEM_BAD_SPEC,
     PROBLEM_KEY_REUSED,
     PROBLEM_INTERNAL,
@@ -202,8 +203,9 @@ int cursor_read(const char *text, int64_t *ret_number);
 
 /* ---- source.c: a rift job answers for its steps ---- */
 
-/* The step of a rift job that is of this kind; -ENOENT. */
-int step_find(struct db *db, const char *parent, int kind, struct db_job *ret);
+/* The step of a rift job that is of this kind, or the job that it takes in the
+ * step's place; -ENOENT. */
+int step_find(struct db *db, const struct db_job *rift, int kind, struct db_job *ret);
 /* "train/best.safetensors" -> JOB_TRAIN and "best.safetensors"; -ENOENT when it
  * doesn't start with a kind. */
 int step_name_split(const char *name, const char **ret_rest);
@@ -221,7 +223,7 @@ bool list_holds(const char *list, const char *word);
 
 typedef int handler(const struct request *request, struct answer *answer);
 handler handle_job_submit, handle_job_list, handle_job_get, handle_job_cancel, handle_job_retry, handle_job_delete;
-handler handle_job_metrics, handle_job_modules, handle_job_interpolation, handle_job_evaluations;
+handler handle_job_metrics, handle_job_modules, handle_job_interpolation, handle_job_evaluations, handle_job_table;
 handler handle_job_events, handle_all_events;
 handler handle_job_log, handle_job_artifacts, handle_job_artifact;
 handler handle_queue, handle_datasets, handle_devices, handle_fields, handle_version, handle_problem;

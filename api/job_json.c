@@ -43,8 +43,8 @@ static json_t *string_or_null(const char *text)
 
 static json_t *links_json(const struct db_job *job)
 {
-    static const char *const names[] = { "events",        "log",         "metrics",  "modules",
-                                         "interpolation", "evaluations", "artifacts" };
+    static const char *const names[] = { "events",        "log",         "metrics",   "modules",
+                                         "interpolation", "evaluations", "artifacts", "table" };
     char url[128];
     json_t *links = json_object();
 
@@ -69,7 +69,7 @@ json_t *job_summary_json(const struct db_job *job)
                      "error", text_json(job->error), "links", links_json(job));
 }
 
-/* [{step, id, kind, state, progress}] of a rift job. */
+/* [{step, id, kind, label, state, progress}] of a parent. */
 static int steps_json(struct db *db, const char *id, json_t **ret)
 {
     struct db_job *steps;
@@ -79,11 +79,11 @@ static int steps_json(struct db *db, const char *id, json_t **ret)
         return count;
     json_t *list = json_array();
     for (int i = 0; i < count; i++)
-        json_array_append_new(list,
-                              json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "step", steps[i].step, "id", steps[i].id,
-                                        "kind", steps[i].kind, "state", job_state_names[steps[i].state], "progress",
-                                        text_json(steps[i].progress), "started_at", time_json(steps[i].started_ms),
-                                        "ended_at", time_json(steps[i].ended_ms)));
+        json_array_append_new(
+            list, json_pack("{s:i, s:s, s:s, s:o, s:s, s:o, s:o, s:o}", "step", steps[i].step, "id", steps[i].id,
+                            "kind", steps[i].kind, "label", string_or_null(steps[i].label), "state",
+                            job_state_names[steps[i].state], "progress", text_json(steps[i].progress), "started_at",
+                            time_json(steps[i].started_ms), "ended_at", time_json(steps[i].ended_ms)));
     db_jobs_free(steps, count);
     *ret = list;
     return 0;
@@ -124,8 +124,7 @@ int job_json(const struct request *request, const char *id, json_t **ret)
     if (r < 0)
         return r;
     json_object_set_new(json, "after", after);
-    int position =
-        job.state == STATE_QUEUED && strcmp(job.kind, job_kinds[JOB_RIFT].name) ? db_job_position(db, id) : -ENOENT;
+    int position = job.state == STATE_QUEUED ? db_job_position(db, id) : -ENOENT; /* parents have none */
     json_object_set_new(json, "queue_position", position >= 0 ? json_integer(position + 1) : json_null());
     json_object_set_new(json, "spec", text_json(job.spec));
     *ret = json_incref(json);

@@ -166,8 +166,8 @@ static void jobdir_remove(const char *jobs_dir, const char *id)
 int handle_job_delete(const struct request *request, struct answer *answer)
 {
     const struct api_config *config = request->config;
-    struct db_job *steps;
-    int count = db_job_steps(config->db, request->id, &steps);
+    char(*below)[DB_ID_SIZE] = NULL;
+    int count = db_job_below(config->db, request->id, &below);
 
     if (count < 0 && count != -ENOENT)
         return count;
@@ -175,9 +175,8 @@ int handle_job_delete(const struct request *request, struct answer *answer)
     if (r >= 0)
         jobdir_remove(config->jobs_dir, request->id);
     for (int i = 0; i < count && r >= 0; i++)
-        jobdir_remove(config->jobs_dir, steps[i].id);
-    if (count >= 0)
-        db_jobs_free(steps, count);
+        jobdir_remove(config->jobs_dir, below[i]);
+    free(below);
     if (r < 0)
         return move_refused(request, answer, r);
     answer->status = 204;

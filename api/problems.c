@@ -28,6 +28,9 @@ const struct problem_info problems[PROBLEM_COUNT] = {
     [PROBLEM_STATE] = { "wrong-state", 409, "The job's state doesn't allow this",
                         "Only unended jobs are cancelled, only failed or cancelled ones retried, and only ended "
                         "ones that nothing waits for deleted." },
+    [PROBLEM_NOT_COMPARABLE] = { "not-comparable", 409, "These results can't stand in one table",
+                                 "Only like is averaged: the detail names two jobs and the field in which they "
+                                 "differ. ?group_by=FIELD keeps them apart." },
     [PROBLEM_TOO_LARGE] = { "too-large", 413, "The body is too large", "The limit is in the detail." },
     [PROBLEM_MEDIA_TYPE] = { "unsupported-type", 415, "The body must be application/json",
                              "Send Content-Type: application/json." },

@@ -23,6 +23,8 @@ static const struct route routes[] = {
     { "GET", "/v1/jobs/{id}/interpolation", handle_job_interpolation, false, "step",
       "Points between two sets of weights" },
     { "GET", "/v1/jobs/{id}/evaluations", handle_job_evaluations, false, "step", "Measured losses and accuracies" },
+    { "GET", "/v1/jobs/{id}/table", handle_job_table, false, "format,group_by,with",
+      "Accuracies before and after RiFT, averaged over seeds" },
     { "GET", "/v1/jobs/{id}/events", handle_job_events, false, "after,wait,limit",
       "A job's events, live or as a list" },
     { "GET", "/v1/jobs/{id}/log", handle_job_log, false, "tail,step", "What the worker wrote to its log" },

@@ -111,7 +111,7 @@ static int queue_take(struct queue *queue, struct db_job *page, int count)
         return -ENOMEM;
     queue->list = grown;
     for (int i = 0; i < count; i++) {
-        if (!strcmp(page[i].kind, job_kinds[JOB_RIFT].name))
+        if (job_kinds[job_kind_find(page[i].kind)].parent)
             continue;
         queue->list[queue->count++] = page[i];
         page[i] = (struct db_job){ 0 };

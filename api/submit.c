@@ -1,8 +1,8 @@
-/* How does a spec become a job, or six?
+/* How does a spec become a job, or six, or a hundred?
  *
  * seen before? -> parse -> check every field -> resolve references to other
- * jobs -> (rift: expand into a parent and five steps) -> insert all in one
- * transaction. Everything wrong is reported at once, by JSON pointer.
+ * jobs -> (rift: expand into a parent and five steps; sweep: into a parent and
+ * rift jobs with theirs) -> insert all in one transaction. Everything wrong is reported at once, by JSON pointer.
  *
  * A repeat (the Idempotency-Key and body of an earlier request) is answered
  * before anything is checked: it was good then, and what it names may be gone.
@@ -31,10 +31,13 @@ struct needs {
     int count;
 };
 
+struct drafts;
+
 struct resolver {
     const struct request *request;
-    char (*steps)[DB_ID_SIZE]; /* ids of the rift job's steps, or NULL */
-    json_t *errors;            /* [{pointer, message}] */
+    char (*steps)[DB_ID_SIZE];   /* ids of the rift job's steps, or NULL */
+    const struct drafts *drafts; /* what is inserted together, or NULL */
+    json_t *errors;              /* [{pointer, message}] */
     struct needs needs;
 };
 
@@ -66,7 +69,7 @@ static int ref_point(struct resolver *resolver, const struct spec_ref *ref, cons
 }
 
 /* A reference to a rift job is one to the step that has what is wanted. */
-static int ref_to_step(struct resolver *resolver, const struct spec_ref *ref, const char *rift, bool mrc)
+static int ref_to_step(struct resolver *resolver, const struct spec_ref *ref, const struct db_job *rift, bool mrc)
 {
     const char *rest = NULL;
     char artifact[NAME_SIZE] = "";
@@ -83,10 +86,16 @@ static int ref_to_step(struct resolver *resolver, const struct spec_ref *ref, co
         snprintf(artifact, sizeof(artifact), "%s", rest);
     }
     int r = step_find(resolver->request->config->db, rift, kind, &step);
+    if (r == -ENOENT) {
+        error_add(resolver->errors, ref->pointer, "this rift job has no such step");
+        return 0;
+    }
     if (r < 0)
         return r;
     return ref_point(resolver, ref, step.id, rest ? artifact : NULL);
 }
+
+static bool drafts_hold(const struct drafts *drafts, const char *id);
 
 static int ref_resolve(const struct spec_ref *ref, void *user)
 {
@@ -104,6 +113,8 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
         assert(step >= 0 && step < RIFT_STEPS);
         return ref_point(resolver, ref, resolver->steps[step], NULL);
     }
+    if (resolver->drafts && drafts_hold(resolver->drafts, ref->job))
+        return ref_point(resolver, ref, ref->job, NULL);
     int r = db_job_get(resolver->request->config->db, ref->job, &job);
     if (r == -ENOENT) {
         error_add(resolver->errors, ref->pointer, "there is no job of this id");
@@ -113,7 +124,7 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
         return r;
     int kind = job_kind_find(job.kind);
     if (kind == JOB_RIFT)
-        return ref_to_step(resolver, ref, job.id, mrc);
+        return ref_to_step(resolver, ref, &job, mrc);
     if (mrc ? kind == JOB_MRC : ref->artifact || (kind >= 0 && job_kinds[kind].weights))
         return ref_point(resolver, ref, job.id, NULL);
     snprintf(message, sizeof(message), mrc ? "this is a %s job, not an mrc job" : "a %s job makes no weights",
@@ -238,8 +249,8 @@ struct draft {
     const char *after[AFTER_MAX]; /* into needs */
 };
 struct drafts {
-    struct draft list[1 + RIFT_STEPS];
-    struct db_new_job jobs[1 + RIFT_STEPS];
+    struct draft *list;
+    struct db_new_job *jobs;
     int count;
 };
 
@@ -247,17 +258,40 @@ static void drafts_done(struct drafts *drafts)
 {
     for (int i = 0; i < drafts->count; i++)
         free(drafts->list[i].spec);
+    free(drafts->list);
+    free(drafts->jobs);
 }
 
-static int draft_add(struct drafts *drafts, const struct job_spec *spec, const json_t *json)
+/* Rows point at each other: all have their room before the first is made. */
+static int drafts_open(struct drafts *drafts, int most)
+{
+    drafts->list = calloc((size_t)most, sizeof(*drafts->list));
+    drafts->jobs = calloc((size_t)most, sizeof(*drafts->jobs));
+    return drafts->list && drafts->jobs ? 0 : -ENOMEM;
+}
+
+static bool drafts_hold(const struct drafts *drafts, const char *id)
+{
+    for (int i = 0; i < drafts->count; i++)
+        if (!strcmp(drafts->list[i].id, id))
+            return true;
+    return false;
+}
+
+/* The next row, of a job with this id: step `step` of the row `parent`, -1: of nobody. */
+static int draft_add(struct drafts *drafts, const struct job_spec *spec, const json_t *json, const char *id,
+                     const struct needs *needs, int parent, int step)
 {
     int place = drafts->count++, kind = job_kind_find(json_string_value(json_object_get(json, "kind")));
     struct draft *draft = &drafts->list[place];
 
     assert(kind >= 0);
+    strcpy(draft->id, id);
     draft->spec = json_dumps(json, JSON_COMPACT);
     if (!draft->spec)
         return -ENOMEM;
+    if (needs && !job_kinds[kind].parent) /* its steps wait, not the parent */
+        draft->needs = *needs;
     for (int i = 0; i < draft->needs.count; i++)
         draft->after[i] = draft->needs.ids[i];
     drafts->jobs[place] = (struct db_new_job){
@@ -267,37 +301,70 @@ static int draft_add(struct drafts *drafts, const struct job_spec *spec, const j
         .spec = draft->spec,
         .priority = spec->priority,
         .device = spec->device,
-        .parent = place ? drafts->list[0].id : NULL,
-        .step = place - 1,
+        .parent = parent < 0 ? NULL : drafts->list[parent].id,
+        .step = step,
         .after = draft->after,
         .after_count = draft->needs.count,
     };
     return 0;
 }
 
-/* The five steps of a rift job, each waiting for the steps it takes from. */
-static int steps_draft(const struct request *request, struct drafts *drafts, const struct job_spec *rift)
+/* The steps of a rift job, each waiting for the steps and jobs it takes from;
+ * the ids are made here. */
+static int steps_draft(const struct request *request, struct drafts *drafts, const struct job_spec *rift,
+                       char ids[RIFT_STEPS][DB_ID_SIZE])
 {
     json_t *steps[RIFT_STEPS] = { 0 };
-    char ids[RIFT_STEPS][DB_ID_SIZE];
+    int parent = drafts->count - 1, r = rift_expand(rift, steps);
 
-    int r = rift_expand(rift, steps);
     for (int i = 0; i < RIFT_STEPS; i++)
-        memcpy(ids[i], drafts->list[1 + i].id, DB_ID_SIZE);
+        id_new(request->config->now_ms(request->config->user), ids[i]);
     for (int i = 0; i < RIFT_STEPS && r >= 0; i++) {
-        struct resolver resolver = { .request = request, .steps = ids, .errors = json_array() };
-        r = spec_refs(steps[i], ref_resolve, &resolver);
+        struct resolver resolver = { .request = request, .steps = ids, .drafts = drafts, .errors = json_array() };
+        if (steps[i])
+            r = spec_refs(steps[i], ref_resolve, &resolver);
         /* Users' references were resolved before, so nothing can be wrong but
          * a job that was deleted in this very moment. */
         if (r >= 0 && json_array_size(resolver.errors))
             r = -ENOENT;
         json_decref(resolver.errors);
-        drafts->list[1 + i].needs = resolver.needs;
-        if (r >= 0)
-            r = draft_add(drafts, rift, steps[i]);
+        if (r >= 0 && steps[i])
+            r = draft_add(drafts, rift, steps[i], ids[i], &resolver.needs, parent, i);
     }
     for (int i = 0; i < RIFT_STEPS; i++)
         json_decref(steps[i]);
+    return r;
+}
+
+/* One rift job of a sweep and its steps; shared: the ids of the steps that it
+ * takes from, or NULL. */
+static int run_draft(const struct request *request, struct drafts *drafts, const struct sweep_run *run, int number,
+                     char (*shared)[DB_ID_SIZE], char ids[RIFT_STEPS][DB_ID_SIZE])
+{
+    struct spec_errors *errors = malloc(sizeof(*errors));
+    char id[DB_ID_SIZE];
+    spec_auto spec = { 0 };
+    int r = errors ? 0 : -ENOMEM;
+
+    if (r >= 0 && shared)
+        r = sweep_share(run->spec, json_pack("{s:s}", "job", shared[0]), json_pack("{s:s}", "job", shared[1]));
+    if (r >= 0)
+        r = spec_from_json(run->spec, &spec, errors);
+    free(errors);
+    id_new(request->config->now_ms(request->config->user), id);
+    if (r >= 0)
+        r = draft_add(drafts, &spec, spec.json, id, NULL, 0, number);
+    return r < 0 ? r : steps_draft(request, drafts, &spec, ids);
+}
+
+static int runs_draft(const struct request *request, struct drafts *drafts, const struct sweep_run *runs, int count)
+{
+    char(*ids)[RIFT_STEPS][DB_ID_SIZE] = calloc((size_t)count, sizeof(*ids));
+    int r = ids ? 0 : -ENOMEM;
+
+    for (int i = 0; i < count && r >= 0; i++)
+        r = run_draft(request, drafts, &runs[i], i, runs[i].shares < 0 ? NULL : ids[runs[i].shares], ids[i]);
+    free(ids);
     return r;
 }
 
@@ -377,24 +444,35 @@ static int drafts_insert(const struct request *request, struct answer *answer, s
 
 /* Spec -> rows -> answer. */
 static int spec_submit(const struct request *request, struct answer *answer, const struct job_spec *spec,
-                       struct drafts *drafts, const struct identity *identity)
+                       const struct needs *needs, const struct identity *identity)
 {
-    int64_t now_ms = request->config->now_ms(request->config->user);
+    char id[DB_ID_SIZE], steps[RIFT_STEPS][DB_ID_SIZE];
+    struct sweep_run *runs = NULL;
+    struct drafts drafts = { 0 };
+    int count = 0, r = 0;
 
-    for (int i = 0; i < 1 + RIFT_STEPS; i++)
-        id_new(now_ms, drafts->list[i].id);
-    if (spec->kind == JOB_RIFT)
-        drafts->list[0].needs.count = 0; /* its steps wait, not the parent */
-    int r = draft_add(drafts, spec, spec->json);
+    if (spec->kind == JOB_SWEEP)
+        r = sweep_expand(spec, &runs, &count);
+    if (r >= 0)
+        r = drafts_open(&drafts, 1 + (spec->kind == JOB_RIFT ? RIFT_STEPS : count * (1 + RIFT_STEPS)));
+    id_new(request->config->now_ms(request->config->user), id);
+    if (r >= 0)
+        r = draft_add(&drafts, spec, spec->json, id, needs, -1, -1);
     if (r >= 0 && spec->kind == JOB_RIFT)
-        r = steps_draft(request, drafts, spec);
-    return r < 0 ? r : drafts_insert(request, answer, drafts, identity);
+        r = steps_draft(request, &drafts, spec, steps);
+    if (r >= 0 && spec->kind == JOB_SWEEP)
+        r = runs_draft(request, &drafts, runs, count);
+    if (r >= 0)
+        r = drafts_insert(request, answer, &drafts, identity);
+    drafts_done(&drafts);
+    sweep_runs_free(runs, count);
+    return r;
 }
 
 int handle_job_submit(const struct request *request, struct answer *answer)
 {
     struct identity identity = { 0 };
-    struct drafts drafts = { 0 };
+    struct needs needs = { 0 };
     char id[DB_ID_SIZE];
     spec_auto spec = { 0 };
     int64_t dry_run;
@@ -409,12 +487,10 @@ int handle_job_submit(const struct request *request, struct answer *answer)
         if (r != 0)
             return submitted_answer(request, answer, r, id);
     }
-    r = spec_read(request, answer, &spec, &drafts.list[0].needs);
+    r = spec_read(request, answer, &spec, &needs);
     if (r <= 0)
         return r;
     if (dry_run)
         return answer_json(answer, 200, json_incref(spec.json));
-    r = spec_submit(request, answer, &spec, &drafts, &identity);
-    drafts_done(&drafts);
-    return r;
+    return spec_submit(request, answer, &spec, &needs, &identity);
 }

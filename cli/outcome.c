@@ -73,11 +73,26 @@ static int show_copies(struct cli *cli, const json_t *job)
     return CLI_OK;
 }
 
+/* Asked for anew: it also says what became of runs that are missing. */
+static int show_sweep(struct cli *cli, const json_t *job)
+{
+    json_auto_t *table = NULL;
+    int r = server_get(cli, &table, "/v1/jobs/%s/table", text_at(job, "id", ""));
+
+    if (r != CLI_OK)
+        return r;
+    char *text = table_text(table, TABLE_TEXT);
+    printf("\n%s", text ? text : "");
+    free(text);
+    return CLI_OK;
+}
+
 static int (*const shows[JOB_KIND_COUNT])(struct cli *cli, const json_t *job) = {
     [JOB_TRAIN] = show_training,      [JOB_MRC] = show_modules,
     [JOB_FINETUNE] = show_training,   [JOB_INTERPOLATE] = show_interpolation,
     [JOB_EVALUATE] = show_evaluation, [JOB_RIFT] = show_rift,
     [JOB_CORRUPT] = show_copies,
+    [JOB_SWEEP] = show_sweep,
 };
 
 enum cli_exit outcome_exit(const json_t *job)
@@ -118,6 +133,8 @@ int outcome_show(struct cli *cli, const json_t *job)
         return code;
     }
     if (code != CLI_OK) {
+        if (kind == JOB_SWEEP) /* what did succeed is worth its table */
+            show_sweep(cli, job);
         say_error(job);
         return code;
     }

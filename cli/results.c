@@ -100,12 +100,9 @@ static int name_check(struct cli *cli, const char *name)
     const json_t *series = json_object_get(answer, "series");
     if (!json_array_size(series))
         return cli_nothing(cli, job);
-    json_array_foreach(series, i, row)
-        if (strcmp(text_at(row, "name", ""), name) == 0)
-            return CLI_OK;
+    json_array_foreach(series, i, row) if (strcmp(text_at(row, "name", ""), name) == 0) return CLI_OK;
     cli_error(CLI_NOT_FOUND, "metrics: there is none called \"%s\"; there are:", name);
-    json_array_foreach(series, i, row)
-        fprintf(stderr, "  %s\n", text_at(row, "name", "-"));
+    json_array_foreach(series, i, row) fprintf(stderr, "  %s\n", text_at(row, "name", "-"));
     return CLI_NOT_FOUND;
 }
 
@@ -134,19 +131,80 @@ int command_metrics(struct cli *cli)
     return CLI_OK;
 }
 
-int command_table(struct cli *cli)
+/* The format that --format names; -1 with words. */
+static int format_read(const struct cli *cli)
 {
-    json_auto_t *job = NULL;
-    int r = server_job(cli, cli->arguments[0], &job);
+    const char *name = cli_value(cli, "format", cli->json ? "json" : "text");
 
-    if (r != CLI_OK)
-        return r;
-    if (strcmp(text_at(job, "kind", ""), job_kinds[JOB_RIFT].name) != 0)
-        return cli_error(CLI_USAGE, "only a rift job has a before/after table; this is a %s job",
-                         text_at(job, "kind", "?"));
+    for (int i = 0; i < TABLE_FORMAT_COUNT; i++)
+        if (strcmp(table_formats[i].name, name) == 0)
+            return i;
+    cli_error(CLI_USAGE, "table: --format must be text, json, csv, markdown or latex, is \"%s\"", name);
+    return -1;
+}
+
+/* One rift job, as before and after. */
+static int table_of_one(struct cli *cli, const json_t *job)
+{
     if (cli->json)
         print_json(json_object_get(job, "result"));
     else
         print_table(job);
     return json_is_object(json_object_get(job, "result")) ? CLI_OK : cli_nothing(cli, job);
+}
+
+/* The averaged table of the first job and those of `with` (ids and commas). */
+static int table_of_several(struct cli *cli, const char *id, const char *with, enum table_format format)
+{
+    json_auto_t *table = NULL;
+    char *url = NULL;
+    int r = asprintf(&url, "/v1/jobs/%s/table", id);
+
+    if (r >= 0)
+        r = url_add(&url, "with", *with ? with : NULL);
+    if (r >= 0)
+        r = url_add(&url, "group_by", cli_value(cli, "group-by", NULL));
+    if (r < 0)
+        return cli_error(CLI_FAILED, "out of memory");
+    r = server_get(cli, &table, "%s", url);
+    free(url);
+    if (r != CLI_OK)
+        return r;
+    char *text = table_text(table, format);
+    if (!text)
+        return cli_error(CLI_FAILED, "out of memory");
+    fputs(text, stdout);
+    if (*text && text[strlen(text) - 1] != '\n')
+        putchar('\n');
+    free(text);
+    return CLI_OK;
+}
+
+int command_table(struct cli *cli)
+{
+    char with[CLI_ARGUMENTS_MOST * 40] = "", first[40] = "";
+    bool plain = cli->argument_count == 1 && !cli_given(cli, "format") && !cli_given(cli, "group-by");
+    int format = format_read(cli);
+
+    if (format < 0)
+        return CLI_USAGE;
+    for (int i = 0; i < cli->argument_count; i++) {
+        json_auto_t *job = NULL;
+        int r = server_job(cli, cli->arguments[i], &job);
+        int kind = r == CLI_OK ? job_kind_find(text_at(job, "kind", "")) : -1;
+
+        if (r != CLI_OK)
+            return r;
+        if (kind != JOB_RIFT && kind != JOB_SWEEP)
+            return cli_error(CLI_USAGE, "only rift and sweep jobs have a before/after table; %s is a %s job",
+                             text_at(job, "id", "?"), text_at(job, "kind", "?"));
+        if (plain && kind == JOB_RIFT)
+            return table_of_one(cli, job);
+        if (i == 0)
+            snprintf(first, sizeof(first), "%s", text_at(job, "id", ""));
+        else
+            snprintf(with + strlen(with), sizeof(with) - strlen(with), "%s%.36s", *with ? "," : "",
+                     text_at(job, "id", ""));
+    }
+    return table_of_several(cli, first, with, (enum table_format)format);
 }

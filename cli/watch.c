@@ -89,6 +89,19 @@ static void take_step(struct watch *watch, int place, const json_t *json)
     take_progress(step, json_object_get(json, "progress"));
 }
 
+/* A sweep is watched as one thing: how many of its rift jobs have ended. */
+static void take_runs(struct watch *watch, const json_t *runs)
+{
+    struct watch_step *step = &watch->job.steps[0];
+    const json_t *run;
+    size_t i;
+
+    copy(step->phase, sizeof(step->phase), "rift jobs");
+    step->total = (double)json_array_size(runs);
+    step->done = 0;
+    json_array_foreach(runs, i, run) step->done += has_ended(text_at(run, "state", ""));
+}
+
 static void take_job(struct watch *watch, const json_t *json)
 {
     struct watch_job *job = &watch->job;
@@ -102,6 +115,8 @@ static void take_job(struct watch *watch, const json_t *json)
     if (strcmp(job->kind, job_kinds[JOB_RIFT].name) != 0) {
         job->step_count = 1;
         take_step(watch, 0, json);
+        if (strcmp(job->kind, job_kinds[JOB_SWEEP].name) == 0)
+            take_runs(watch, steps);
         return;
     }
     json_array_foreach(steps, i, step)
@@ -189,6 +204,27 @@ static void see_evaluation(struct watch *watch, struct watch_step *step, const j
     screen_say(&watch->screen, "%-11s%s", step->kind, watch->job.note);
 }
 
+/* One of the rift jobs of a sweep starts or ends: how does it stand now? */
+static void see_run(struct watch *watch, const json_t *event)
+{
+    const char *id = text_at(event, "job", ""), *state = text_at(event, "state", "");
+    json_auto_t *json = NULL;
+    const json_t *run;
+    char path[64];
+    size_t i;
+
+    if (strcmp(state, "running") != 0 && !has_ended(state))
+        return;
+    snprintf(path, sizeof(path), "/v1/jobs/%s", watch->job.id);
+    if (server_try(watch->cli->http, path, &json) != 0)
+        return;
+    take_job(watch, json);
+    json_array_foreach(json_object_get(json, "steps"), i, run) if (strcmp(text_at(run, "id", ""), id) == 0)
+        snprintf(watch->job.note, sizeof(watch->job.note), "  %s: %s", text_at(run, "label", id), state);
+    screen_say(&watch->screen, "%-11s  %.0f of %.0f ended%s", watch->job.kind, watch->job.steps[0].done,
+               watch->job.steps[0].total, watch->job.note);
+}
+
 static struct watch_step *step_of(struct watch *watch, const json_t *event)
 {
     const char *id = text_at(event, "job", watch->job.id);
@@ -221,6 +257,8 @@ static int see_event(const char *type, const char *data, void *user)
         return 0;
     }
     struct watch_step *step = step_of(watch, event); /* NULL: the rift job itself, or nonsense */
+    if (!step && strcmp(watch->job.kind, job_kinds[JOB_SWEEP].name) == 0 && strcmp(type, "state") == 0)
+        see_run(watch, event);
     for (size_t i = 0; step && i < sizeof(rows) / sizeof(rows[0]); i++)
         if (strcmp(rows[i].type, type) == 0)
             rows[i].see(watch, step, event);

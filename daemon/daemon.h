@@ -162,6 +162,11 @@ pid_t process_find(const char *worker, const char *dir);
 int journal_ingest(struct daemon *daemon, const char *id, const char *dir, int64_t *offset, struct fault *why);
 void journals_tail(struct daemon *daemon);
 
+/* ---- parents.c ---- */
+/* A step is about to end with this result (JSON text or NULL): bring the tables
+ * of its rift job, and of that one's sweep, up to date. */
+int parents_tell(struct daemon *daemon, const struct db_job *step, const char *result);
+
 /* ---- verdict.c ---- */
 /* Nobody works on a running job any more: read the rest of its journal, decide
  * what becomes of it and take it off the list. When that can't be done now (the

@@ -30,47 +30,6 @@
 
 enum { SETTLE_PAUSE_MS = 1000 };
 
-/* The results of a parent's steps, with this one's newest. New references. */
-static int step_results(struct daemon *daemon, const struct db_job *step, const char *result,
-                        json_t *ret_results[RIFT_STEPS])
-{
-    struct db_job *steps = NULL;
-    int count = db_job_steps(daemon->db, step->parent, &steps);
-
-    for (int i = 0; i < count; i++) {
-        const char *text = steps[i].step == step->step ? result : steps[i].result;
-        if (steps[i].step >= 0 && steps[i].step < RIFT_STEPS && text)
-            ret_results[steps[i].step] = json_loads(text, 0, NULL);
-    }
-    if (count >= 0)
-        db_jobs_free(steps, count);
-    return count;
-}
-
-/* Before a step ends: the parent's before/after table, as far as it is known
- * then. Before and not after, so that a parent that has succeeded has its
- * whole table. */
-static int parent_result(struct daemon *daemon, const struct db_job *step, const char *result)
-{
-    json_t *results[RIFT_STEPS] = { 0 };
-    db_job_auto parent = { 0 };
-    int r = db_job_get(daemon->db, step->parent, &parent);
-
-    if (r >= 0)
-        r = step_results(daemon, step, result, results);
-    if (r < 0)
-        return r;
-    json_auto_t *spec = json_loads(parent.spec, 0, NULL);
-    const char *protocol = json_string_value(json_object_get(spec, "protocol"));
-    json_auto_t *table = rift_table((const json_t *const *)results, protocol ? protocol : "validation");
-    char *text = table ? json_dumps(table, JSON_COMPACT) : NULL;
-    r = text ? db_job_set_result(daemon->db, parent.id, text) : -ENOMEM;
-    free(text);
-    for (int i = 0; i < RIFT_STEPS; i++)
-        json_decref(results[i]);
-    return r;
-}
-
 /* Move the job and tell everybody. result and error are JSON texts or NULL. */
 static int job_end(struct daemon *daemon, const char *id, enum job_state to, const char *result, const char *error)
 {
@@ -78,7 +37,7 @@ static int job_end(struct daemon *daemon, const char *id, enum job_state to, con
     int r = db_job_get(daemon->db, id, &job);
 
     if (r >= 0 && *job.parent)
-        r = parent_result(daemon, &job, result);
+        r = parents_tell(daemon, &job, result);
     if (r >= 0)
         r = db_job_move(daemon->db, id, to, result, error, clock_ms());
     if (r < 0)

@@ -1,6 +1,6 @@
 /* Which files did a job announce?
  *
- * Only what an `artifact` event said: name, size, hash. The bytes stay in the
+ * Only what an `artifact` event said, or riftd itself: name, size, hash. The bytes stay in the
  * job directory. A name that is announced again (best.safetensors after a
  * better epoch) means its newest bytes. */
 #include "db/inside.h"
@@ -80,4 +80,19 @@ int db_artifact_get(struct db *db, const char *job, const char *name, struct db_
         *ret = artifacts[0];
     free(artifacts);
     return r > 0 ? 0 : refuse(-ENOENT, "job %.36s has no artifact \"%s\"", job, name);
+}
+
+int db_artifact_put(struct db *db, const char *job, const char *name, int64_t size, const char *sha256, int64_t now_ms)
+{
+    const struct db_row row = { .type = ROW_ARTIFACT, .name = name, .size = size, .sha256 = sha256 };
+    struct connection *on;
+    struct job_key key;
+    int r = writer_begin(db, &on);
+
+    if (r < 0)
+        return r;
+    r = job_key_find(on, job, &key);
+    if (r >= 0)
+        r = artifact_store(on, key.number, now_ms, &row);
+    return writer_end(db, r);
 }

@@ -34,12 +34,12 @@ int db_ping(struct db *db, int64_t now_ms);
  *   blocked --> queued --> running --> succeeded
  *                 ^           |------> failed
  *                 |-----------|------> cancelled
- *   blocked, queued ---------------> cancelled
- *   blocked ------------------------> failed      (a dependency failed)
+ *   blocked, queued ---------------> cancelled    (asked for, or a job it needs didn't succeed)
  *   failed, cancelled --> queued | blocked        (retry)
  *
- * A parent (kind rift) is never claimed; db_job_move sets its state from its
- * steps in the same transaction as the step's own move.
+ * A parent (kind rift or sweep) is never claimed; db_job_move sets its state
+ * from its steps in the same transaction as the step's own move. A sweep's steps
+ * are rift jobs, which have steps in turn.
  *
  * Every change of state, whichever call brings it about, also stores an event
  * of type "state" ({"time_ms","type","state"} and "device" or "error") in the
@@ -133,14 +133,14 @@ int db_job_started(struct db *db, const char *id, int64_t pid, int64_t pid_start
  * the job's last `checkpoint` event or retry, this time included. */
 int db_job_crashed(struct db *db, const char *id);
 /* Move a job to a new state: one transaction that also unblocks jobs whose last
- * dependency succeeded, fails or cancels those that can't run any more, and
+ * dependency succeeded, cancels those that can't run any more, and
  * brings the parent's state and error up to date. result and error (JSON
  * text) may be NULL. running -> queued of a job that has cancel_wanted ends as
  * cancelled. -ESTALE when the table above forbids the move. */
 int db_job_move(struct db *db, const char *id, enum job_state to, const char *result, const char *error, int64_t now_ms);
 /* Ask for cancellation: blocked and queued jobs are cancelled at once, running
  * ones get cancel_wanted (the daemon then stops the worker); a parent passes it
- * on to its steps. 0; -ESTALE when it has ended already. */
+ * on to its steps, and they to theirs. 0; -ESTALE when it has ended already. */
 int db_job_cancel(struct db *db, const char *id, int64_t now_ms);
 /* failed or cancelled -> queued or blocked again, keeping journal and points
  * (a checkpoint may be there); a parent retries its failed or cancelled steps.
@@ -149,6 +149,11 @@ int db_job_retry(struct db *db, const char *id, int64_t now_ms);
 /* Forget an ended job and all that belongs to it; -ESTALE when not ended or when
  * an unended job depends on it. Steps go with their parent. */
 int db_job_delete(struct db *db, const char *id);
+/* Ids of all that belongs to a parent, steps and their steps. free() the array;
+ * returns the count. */
+int db_job_below(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
+/* Put a file that riftd itself has written for a job among its artifacts. */
+int db_artifact_put(struct db *db, const char *job, const char *name, int64_t size, const char *sha256, int64_t now_ms);
 int db_job_set_result(struct db *db, const char *id, const char *result);
 /* Running jobs, specs loaded: what the daemon re-attaches after a start. */
 int db_job_running(struct db *db, struct db_job **ret_jobs);

@@ -172,10 +172,12 @@ static int events_select(struct connection *on, const char *job, int64_t after, 
         r = job_key_find(on, job, &key);
         if (r < 0)
             return r;
-        /* A parent's stream holds its steps' events too: they share its family. */
+        /* A parent's stream holds its steps' events too: they share its family. A rift job of a sweep is
+         * of the sweep's family itself. */
         r = query_start(on, &query,
-                        *key.parent ? EVENTS_WHERE("event.job = ?3 AND event.id > ?1")
-                                    : EVENTS_WHERE("event.family = ?3 AND event.id > ?1"),
+                        !*key.parent    ? EVENTS_WHERE("event.family = ?3 AND event.id > ?1")
+                        : key.is_parent ? EVENTS_WHERE("(event.job = ?3 OR event.family = ?3) AND event.id > ?1")
+                                        : EVENTS_WHERE("event.job = ?3 AND event.id > ?1"),
                         VALUES(V(after), V(limit), V(key.number)));
     }
     return r < 0 ? r : events_read(&query, ret);

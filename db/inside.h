@@ -34,6 +34,10 @@ struct connection {
     int cached;
 };
 
+/* Jobs that a worker runs. A parent's state is made of its steps'. (A released
+ * step of the schema says it in words of its own.) */
+#define HAS_WORKER "(kind NOT IN ('rift','sweep'))"
+
 /* ---- transactions and readers (db.c) ---- */
 
 /* Take the writer and begin an IMMEDIATE transaction. After a failure nothing
@@ -111,7 +115,7 @@ int array_room(void **items, int count, int *capacity, size_t size);
 struct job_key {
     int64_t number, family; /* family: the parent's number, or its own */
     enum job_state state;
-    bool cancel_wanted, is_parent;
+    bool cancel_wanted, is_parent; /* is_parent: other jobs are its steps, whether or not there are any left */
     char id[DB_ID_SIZE], parent[DB_ID_SIZE];
 };
 int job_key_find(struct connection *on, const char *id, struct job_key *ret);

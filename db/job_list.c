@@ -122,7 +122,8 @@ int job_key_find(struct connection *on, const char *id, struct job_key *ret)
 {
     query_auto query = { 0 };
     int r = query_start(on, &query,
-                        "SELECT number, family, state, cancel_wanted, kind = 'rift', id, parent FROM job WHERE id = ?1",
+                        "SELECT number, family, state, cancel_wanted, NOT " HAS_WORKER
+                        ", id, parent FROM job WHERE id = ?1",
                         VALUES(V(id)));
 
     if (r >= 0)
@@ -229,7 +230,7 @@ int db_job_steps(struct db *db, const char *parent, struct db_job **ret_jobs)
 
 int db_job_running(struct db *db, struct db_job **ret_jobs)
 {
-    return jobs_select(db, "SELECT " JOB_COLUMNS "FROM job WHERE state = 'running' AND kind <> 'rift' ORDER BY number",
+    return jobs_select(db, "SELECT " JOB_COLUMNS "FROM job WHERE state = 'running' AND " HAS_WORKER " ORDER BY number",
                        NO_VALUES, true, ret_jobs);
 }
 
@@ -272,10 +273,10 @@ int db_job_position(struct db *db, const char *id)
         return r;
     r = count_select(
         on,
-        "SELECT (SELECT COUNT(*) FROM job WHERE state = 'queued' AND kind <> 'rift' AND priority > self.priority)"
-        " + (SELECT COUNT(*) FROM job WHERE state = 'queued' AND kind <> 'rift' AND priority = self.priority"
+        "SELECT (SELECT COUNT(*) FROM job WHERE state = 'queued' AND " HAS_WORKER " AND priority > self.priority)"
+        " + (SELECT COUNT(*) FROM job WHERE state = 'queued' AND " HAS_WORKER " AND priority = self.priority"
         "    AND number < self.number)"
-        " FROM job AS self WHERE id = ?1 AND state = 'queued' AND kind <> 'rift'",
+        " FROM job AS self WHERE id = ?1 AND state = 'queued' AND " HAS_WORKER,
         VALUES(V(id)), &position);
     readers_give(db, on);
     if (r == 0)

@@ -8,49 +8,76 @@
 
 /* ---- cancel, retry, delete ---- */
 
-static int cancel(struct connection *on, const char *id, int64_t now_ms)
-{
-    struct job_key job;
-    int r = job_key_find(on, id, &job);
-
-    if (r < 0)
-        return r;
-    if (job_state_ended(job.state))
-        return refuse(-ESTALE, "job %s is %s already", id, job_state_names[job.state]);
-    r = query_run(on, "UPDATE job SET cancel_wanted = 1 WHERE number = ?1", VALUES(V(job.number)));
-    if (r >= 0 && !job.is_parent && job.state != STATE_RUNNING)
-        r = job_move(on, &job, STATE_CANCELLED, NULL, NULL, now_ms);
-    return r;
-}
-
 /* All steps of a parent, in order. */
 static int steps_collect(struct connection *on, const char *parent, char (**ret_ids)[DB_ID_SIZE])
 {
     return ids_collect(on, "SELECT id FROM job WHERE parent = ?1 ORDER BY step", VALUES(V(parent)), ret_ids);
 }
 
-int db_job_cancel(struct db *db, const char *id, int64_t now_ms)
+/* Do something to each step of a parent, in order. */
+static int steps_each(struct connection *on, const char *parent, int64_t now_ms,
+                      int (*each)(struct connection *on, const struct job_key *step, int64_t now_ms))
 {
     char(*steps)[DB_ID_SIZE] = NULL;
+    int count = steps_collect(on, parent, &steps);
+    int r = count;
+
+    for (int i = 0; i < count && r >= 0; i++) {
+        struct job_key step;
+        r = job_key_find(on, steps[i], &step);
+        if (r >= 0)
+            r = each(on, &step, now_ms);
+    }
+    free(steps);
+    return r < 0 ? r : 0;
+}
+
+/* The job and, when it is a parent, all below it. What has ended, or a
+ * neighbour's fall took along, stays. */
+static int cancel(struct connection *on, const struct job_key *job, int64_t now_ms)
+{
+    int r = job_state_ended(job->state)
+                ? 0
+                : query_run(on, "UPDATE job SET cancel_wanted = 1 WHERE number = ?1", VALUES(V(job->number)));
+
+    if (r >= 0 && job->is_parent)
+        return steps_each(on, job->id, now_ms, cancel);
+    if (r >= 0 && !job_state_ended(job->state) && job->state != STATE_RUNNING)
+        r = job_move(on, job, STATE_CANCELLED, NULL, NULL, now_ms);
+    return r < 0 ? r : 0;
+}
+
+int db_job_cancel(struct db *db, const char *id, int64_t now_ms)
+{
     struct connection *on;
-    int count = 0;
+    struct job_key job;
     int r = writer_begin(db, &on);
 
     if (r < 0)
         return r;
-    r = cancel(on, id, now_ms);
+    r = job_key_find(on, id, &job);
+    if (r >= 0 && job_state_ended(job.state))
+        r = refuse(-ESTALE, "job %s is %s already", id, job_state_names[job.state]);
     if (r >= 0)
-        r = count = steps_collect(on, id, &steps);
-    for (int i = 0; i < count && r >= 0; i++) {
-        r = cancel(on, steps[i], now_ms);
-        if (r == -ESTALE) /* this step has ended, or a neighbour's fall took it along */
-            r = 0;
-    }
-    free(steps);
-    return writer_end(db, r < 0 ? r : 0);
+        r = cancel(on, &job, now_ms);
+    return writer_end(db, r);
 }
 
-static int retry(struct connection *on, const struct job_key *job, int64_t now_ms)
+/* A parent, and its parent, is wanted again, and starts anew if it had ended. */
+static int parents_wake(struct connection *on, const char *parent)
+{
+    struct job_key job;
+    int r = query_run(on,
+                      "UPDATE job SET cancel_wanted = 0, started_ms = CASE WHEN ended_ms > 0 THEN 0 ELSE started_ms END"
+                      " WHERE id = ?1",
+                      VALUES(V(parent)));
+
+    if (r >= 0)
+        r = job_key_find(on, parent, &job);
+    return r >= 0 && *job.parent ? parents_wake(on, job.parent) : r;
+}
+
+static int retry_one(struct connection *on, const struct job_key *job, int64_t now_ms)
 {
     struct job_needs needs = { 0 };
     int r = job_needs_count(on, job->number, &needs);
@@ -61,31 +88,20 @@ static int retry(struct connection *on, const struct job_key *job, int64_t now_m
         r = query_run(on,
                       "UPDATE job SET cancel_wanted = 0, started_ms = 0, crashes = 0, result = NULL WHERE number = ?1",
                       VALUES(V(job->number)));
-    if (r >= 0 && *job->parent) /* it is wanted again, and starts anew if it had ended */
-        r = query_run(on,
-                      "UPDATE job SET cancel_wanted = 0, started_ms = CASE WHEN ended_ms > 0 THEN 0 ELSE started_ms END"
-                      " WHERE id = ?1",
-                      VALUES(V((const char *)job->parent)));
+    if (r >= 0 && *job->parent)
+        r = parents_wake(on, job->parent);
     if (r >= 0)
         r = job_move(on, job, needs.open ? STATE_BLOCKED : STATE_QUEUED, NULL, NULL, now_ms);
     return r;
 }
 
-/* Steps in order: when a later one is looked at, those it needs wait again. */
-static int retry_steps(struct connection *on, const struct job_key *parent, int64_t now_ms)
+/* Steps in order: when a later one is looked at, those it needs wait again. A
+ * parent that goes on may have steps that don't. */
+static int retry(struct connection *on, const struct job_key *job, int64_t now_ms)
 {
-    char(*steps)[DB_ID_SIZE] = NULL;
-    int count = steps_collect(on, parent->id, &steps);
-    int r = count;
-
-    for (int i = 0; i < count && r >= 0; i++) {
-        struct job_key step;
-        r = job_key_find(on, steps[i], &step);
-        if (r >= 0 && (step.state == STATE_FAILED || step.state == STATE_CANCELLED))
-            r = retry(on, &step, now_ms);
-    }
-    free(steps);
-    return r < 0 ? r : 0;
+    if (job->is_parent)
+        return steps_each(on, job->id, now_ms, retry);
+    return job->state == STATE_FAILED || job->state == STATE_CANCELLED ? retry_one(on, job, now_ms) : 0;
 }
 
 int db_job_retry(struct db *db, const char *id, int64_t now_ms)
@@ -101,22 +117,42 @@ int db_job_retry(struct db *db, const char *id, int64_t now_ms)
         r = refuse(-ESTALE, "job %s is %s: only failed or cancelled jobs can be retried", id,
                    job_state_names[job.state]);
     if (r >= 0)
-        r = job.is_parent ? retry_steps(on, &job, now_ms) : retry(on, &job, now_ms);
+        r = retry(on, &job, now_ms);
     return writer_end(db, r);
 }
 
-/* 1 when a job of another family that hasn't ended needs this one or a step of it. */
+/* A job and all that is below it: itself, its steps and theirs. */
+#define TREE                                                                                                           \
+    "WITH RECURSIVE tree(number, id) AS (SELECT number, id FROM job WHERE number = ?1"                                 \
+    " UNION ALL SELECT job.number, job.id FROM tree JOIN job ON job.parent = tree.id) "
+
+/* 1 when a job that hasn't ended, and isn't below this one, needs this one or what is below it. */
 static int needed(struct connection *on, const struct job_key *job)
 {
     query_auto query = { 0 };
     int r = query_start(on, &query,
-                        "SELECT 1 FROM job AS self JOIN dependency ON dependency.needs = self.number"
-                        " JOIN job AS other ON other.number = dependency.job"
-                        " WHERE (self.number = ?1 OR self.parent = ?2)"
-                        " AND other.state IN ('blocked','queued','running') LIMIT 1",
-                        VALUES(V(job->number), V((const char *)job->id)));
+                        TREE "SELECT 1 FROM tree JOIN dependency ON dependency.needs = tree.number"
+                             " JOIN job AS other ON other.number = dependency.job"
+                             " WHERE other.state IN ('blocked','queued','running') LIMIT 1",
+                        VALUES(V(job->number)));
 
     return r < 0 ? r : query_next(&query);
+}
+
+int db_job_below(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE])
+{
+    struct connection *on;
+    struct job_key job;
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    r = job_key_find(on, id, &job);
+    if (r >= 0)
+        r = ids_collect(on, TREE "SELECT id FROM tree WHERE number <> ?1 ORDER BY number", VALUES(V(job.number)),
+                        ret_ids);
+    readers_give(db, on);
+    return r;
 }
 
 int db_job_delete(struct db *db, const char *id)

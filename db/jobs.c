@@ -3,19 +3,18 @@
  *                  .-------------------.  interrupted or crashed: goes on from
  *                  v                   |  its checkpoint
  *   blocked ---> queued ----------> running ---> succeeded
- *    |  |          |                 |  |
- *    |  '----------'--> cancelled <--'  |
- *    '----------------> failed <--------'
+ *    |             |                 |  |
+ *    '-------------'--> cancelled <--'  '--> failed
  *
  *   failed, cancelled ---retry---> queued, or blocked when it must wait again
  *
  * One table says which moves are allowed, one function (job_move) makes them, one
  * assert stands in it. A move also writes a `state` event and carries its
  * consequences, all in the same transaction: the last dependency's success
- * unblocks a job, a dependency's failure or cancellation fails or cancels it,
- * and a parent follows its steps.
+ * unblocks a job, a dependency's failure or cancellation cancels it (its error
+ * says which), and a parent follows its steps.
  *
- * A parent (kind rift) has no worker of its own:
+ * A parent (rift, sweep) has no worker of its own; a step may be a parent itself:
  *   a step is active: running if anything has happened yet, else queued
  *   none is active:   failed or cancelled if a step ended so, else succeeded
  *
@@ -27,7 +26,7 @@
 
 static const bool allowed[STATE_COUNT][STATE_COUNT] = {
     /* from               to */
-    [STATE_BLOCKED] = { [STATE_QUEUED] = true, [STATE_FAILED] = true, [STATE_CANCELLED] = true },
+    [STATE_BLOCKED] = { [STATE_QUEUED] = true, [STATE_CANCELLED] = true },
     [STATE_QUEUED] = { [STATE_RUNNING] = true, [STATE_CANCELLED] = true },
     [STATE_RUNNING] = { [STATE_QUEUED] = true,
                         [STATE_SUCCEEDED] = true,
@@ -68,7 +67,8 @@ int job_needs_count(struct connection *on, int64_t job, struct job_needs *ret)
                     "SELECT COUNT(*) FILTER (WHERE other.state IN ('blocked','queued','running')),"
                     " COUNT(*) FILTER (WHERE other.state = 'failed'),"
                     " COUNT(*) FILTER (WHERE other.state = 'cancelled'),"
-                    " MIN(other.id) FILTER (WHERE other.state IN ('failed','cancelled'))"
+                    " COALESCE(MIN(other.id) FILTER (WHERE other.state = 'failed'),"
+                    "          MIN(other.id) FILTER (WHERE other.state = 'cancelled'))"
                     " FROM dependency JOIN job AS other ON other.number = dependency.needs WHERE dependency.job = ?1",
                     VALUES(V(job)));
 
@@ -77,8 +77,8 @@ int job_needs_count(struct connection *on, int64_t job, struct job_needs *ret)
     if (r < 0)
         return r;
     *ret = (struct job_needs){ .open = query_int(&query, 0),
-                           .failed = query_int(&query, 1),
-                           .cancelled = query_int(&query, 2) };
+                               .failed = query_int(&query, 1),
+                               .cancelled = query_int(&query, 2) };
     query_copy(&query, 3, ret->culprit, sizeof(ret->culprit));
     return 0;
 }
@@ -95,7 +95,7 @@ int job_settle(struct connection *on, const struct job_key *job, int64_t now_ms)
     if (needs.failed || needs.cancelled) {
         snprintf(error, sizeof(error), "{\"code\":\"dependency_%s\",\"message\":\"job %s, which this one needs, %s\"}",
                  needs.failed ? "failed" : "cancelled", needs.culprit, needs.failed ? "failed" : "was cancelled");
-        return job_move(on, job, needs.failed ? STATE_FAILED : STATE_CANCELLED, NULL, error, now_ms);
+        return job_move(on, job, STATE_CANCELLED, NULL, error, now_ms); /* it never ran: nothing of it has failed */
     }
     return needs.open ? 0 : job_move(on, job, STATE_QUEUED, NULL, NULL, now_ms);
 }
@@ -142,7 +142,8 @@ static int dependents_settle(struct connection *on, int64_t job, int64_t now_ms)
     return r < 0 ? r : 0;
 }
 
-/* What a parent's steps say about it; error is its first failed step's, to free(). */
+/* What a parent's steps say about it; error is its first failed step's, or what
+ * the first cancelled one says, to free(). */
 static int parent_wanted(struct connection *on, const char *parent, enum job_state *ret, char **ret_error)
 {
     query_auto query = { 0 };
@@ -151,7 +152,8 @@ static int parent_wanted(struct connection *on, const char *parent, enum job_sta
                         "SELECT COUNT(*), COUNT(*) FILTER (WHERE state IN ('blocked','queued','running')),"
                         " COUNT(*) FILTER (WHERE state = 'running'), COUNT(*) FILTER (WHERE state = 'succeeded'),"
                         " COUNT(*) FILTER (WHERE state = 'failed'), COUNT(*) FILTER (WHERE state = 'cancelled'),"
-                        " (SELECT error FROM job WHERE parent = ?1 AND state = 'failed' ORDER BY step LIMIT 1)"
+                        " (SELECT error FROM job WHERE parent = ?1 AND error IS NOT NULL"
+                        "  ORDER BY state = 'failed' DESC, step LIMIT 1)"
                         " FROM job WHERE parent = ?1",
                         VALUES(V(parent)));
 
@@ -187,7 +189,7 @@ static int parent_follow(struct connection *on, const char *parent, int64_t now_
         enum job_state next = wanted;
         if (!allowed[job.state][wanted])
             next = job.state == STATE_QUEUED ? STATE_RUNNING : STATE_QUEUED;
-        r = job_move(on, &job, next, NULL, next == STATE_FAILED ? error : NULL, now_ms);
+        r = job_move(on, &job, next, NULL, job_state_ended(next) ? error : NULL, now_ms);
         job.state = next;
     }
     free(error);
@@ -249,7 +251,7 @@ static int claim(struct connection *on, const char *device, int64_t now_ms, stru
     snprintf(sql, sizeof(sql),
              "UPDATE job SET state = 'running', device = ?1,"
              " started_ms = CASE WHEN started_ms = 0 THEN ?2 ELSE started_ms END, pid = 0, pid_start = 0, boot_id = ''"
-             " WHERE number = (SELECT number FROM job WHERE state = 'queued' AND kind <> 'rift'"
+             " WHERE number = (SELECT number FROM job WHERE state = 'queued' AND " HAS_WORKER
              " AND wants IN ('auto', ?1, ?3, ?4) ORDER BY priority DESC, number LIMIT 1) RETURNING %s",
              job_columns);
     snprintf(family, sizeof(family), "%.*s", (int)strcspn(device, ":"), device);

@@ -6,7 +6,7 @@
  * a new need is a new step at the end.
  *
  *   job ---< dependency      job ---< event          job ---< outcome
- *    | parent (kind rift)    job ---< series ---< point
+ *    | parent (rift, sweep)  job ---< series ---< point
  *    `---< job               job ---< artifact       job ---< idempotency
  *
  * Inside, jobs are joined by their number; outside they are known by id. */
@@ -121,6 +121,10 @@ static const char *const steps[] = {
     "CREATE UNIQUE INDEX event_by_seq ON event(job, seq) WHERE seq > 0;"
     "CREATE TABLE ping(id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL) STRICT;"
     "INSERT INTO ping VALUES(1, 0);",
+
+    /* 3: sweeps, which are parents too */
+    "DROP INDEX job_runnable;"
+    "CREATE INDEX job_runnable ON job(priority DESC, number) WHERE state = 'queued' AND kind NOT IN ('rift','sweep');",
 };
 
 enum { VERSION = sizeof(steps) / sizeof(steps[0]) };

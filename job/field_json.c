@@ -20,6 +20,7 @@ static const char *const type_words[] = {
     [FIELD_STRING_LISTS] = "string-lists",
     [FIELD_WEIGHTS] = "weights",
     [FIELD_MODULES] = "modules",
+    [FIELD_CHOICE_LIST] = "modules-list",
     [FIELD_ATTACK] = "attack",
     [FIELD_ATTACK_LIST] = "attack-list",
     [FIELD_OBJECT] = "object",

@@ -18,13 +18,16 @@
 #define FINETUNE    (1u << JOB_FINETUNE)
 #define INTERPOLATE (1u << JOB_INTERPOLATE)
 #define EVALUATE    (1u << JOB_EVALUATE)
-#define RIFT        (1u << JOB_RIFT)
+#define RIFT        (1u << JOB_RIFT | 1u << JOB_SWEEP) /* a sweep has the fields of its rift jobs */
 #define CORRUPT     (1u << JOB_CORRUPT)
+#define SWEEP       (1u << JOB_SWEEP)
 #define ALL         ((1u << JOB_KIND_COUNT) - 1)
 #define NETWORK     (ALL & ~CORRUPT) /* kinds that have a model */
 
 #define INT_TOP    2147483647
 #define EPOCHS_TOP 100000
+
+#define TRAIN_METHODS "standard|pgd-at|trades|mart|awp|score"
 
 /* Rows read better as rows. */
 /* clang-format off */
@@ -45,8 +48,8 @@
       "Factor of one step." }
 
 const struct spec_field spec_fields[] = {
-    { "/kind", FIELD_ENUM, ALL, NULL, 0, 0, "train|mrc|finetune|interpolate|evaluate|rift|corrupt", false, "",
-      "What to do. rift is the whole method; it expands into one job of each kind before it." },
+    { "/kind", FIELD_ENUM, ALL, NULL, 0, 0, "train|mrc|finetune|interpolate|evaluate|rift|corrupt|sweep", false, "",
+      "What to do. rift is the whole method; it expands into one job of each kind before it. sweep becomes rift jobs." },
     { "/label", FIELD_STRING, ALL, "null", 1, LABEL_CHARACTERS_MAX, NULL, true, "characters",
       "A name for people, and for filtering lists." },
     { "/priority", FIELD_INT, ALL, "0", -100, 100, NULL, false, "",
@@ -56,7 +59,7 @@ const struct spec_field spec_fields[] = {
     { "/precision", FIELD_ENUM, NETWORK, "\"float32\"", 0, 0, "float32|bf16|tf32", false, "",
       "Number format of the computation; weights, statistics, sums and losses are float32 in each. What a device can do "
       "is in its list of precisions; it refuses the others." },
-    { "/seed", FIELD_INT, ALL, "0", 0, 9007199254740992.0, NULL, false, "",
+    { "/seed", FIELD_INT, ALL & ~SWEEP, "0", 0, 9007199254740992.0, NULL, false, "",
       "Every random number follows from it: initial weights, order, augmentation, attacks." },
     { "/batch_size", FIELD_INT, NETWORK, "128", 1, 65536, NULL, false, "images",
       "Images of one step; the last, smaller batch is kept." },
@@ -146,7 +149,7 @@ const struct spec_field spec_fields[] = {
       "Name of the measurement, without /. null: the type, and for pgd the number of steps: pgd-10." },
 
     { "/train/method", FIELD_ENUM, TRAIN | RIFT, "\"pgd-at\"", 0, 0,
-      "standard|pgd-at|trades|mart|awp|score", false, "",
+      TRAIN_METHODS, false, "",
       "standard: on the images as they are. pgd-at: on adversarial examples of them. trades, mart, score: on both at "
       "once. awp: on top of pgd-at or trades, at weights that are perturbed too. Sizes of the ball and of steps are "
       "those of attack for every method (8/255 and 2/255); trades and mart were published with 0.031 and 0.007." },
@@ -179,6 +182,8 @@ const struct spec_field spec_fields[] = {
       "score: as much may be missing from the true class before an example counts. null: 0.3 on trades, 0.4 on pgd-at." },
     { "/train/score/clip_clean", FIELD_BOOL, TRAIN | RIFT, "true", 0, 0, NULL, false, "",
       "score on trades: whether the clean part is clipped with the other, or counts in full." },
+    { "/train/weights", FIELD_WEIGHTS, RIFT, "null", 1, 4096, NULL, true, "",
+      "Weights that are trained already: nothing is trained then. null: train." },
     OPTIMIZER_ROWS("/optimizer", TRAIN | RIFT, "0.1"),
     OPTIMIZER_ROWS("/optimizer", FINETUNE, "0.001"),
 
@@ -207,6 +212,9 @@ const struct spec_field spec_fields[] = {
       "What is trained; lowest, highest and top go by the robust criticality found before." },
     { "/finetune/mrc_job", FIELD_WEIGHTS, FINETUNE, "null", 1, 4096, NULL, true, "",
       "The mrc job whose result is looked at: the path of its directory or {\"job\": ID}." },
+    { "/finetune/mrc_job", FIELD_WEIGHTS, RIFT, "null", 1, 4096, NULL, true, "",
+      "An mrc job of the weights of train.weights whose result is used: the path of its directory or {\"job\": ID}. "
+      "null: measure." },
     { "/finetune/epochs", FIELD_INT, FINETUNE | RIFT, "10", 1, EPOCHS_TOP, NULL, false, "epochs",
       "Length of the fine-tuning." },
     { "/finetune/evaluate_every", FIELD_INT, FINETUNE | RIFT, "1", 0, EPOCHS_TOP, NULL, false, "epochs",
@@ -244,6 +252,20 @@ const struct spec_field spec_fields[] = {
       "Files of a folder: jpeg of quality 85, as published, or png, which keeps every pixel." },
     { "/corrupt/contact_sheet", FIELD_INT, CORRUPT, "2", 0, 8, NULL, false, "images",
       "So many images in all corruptions and severities on one picture, contact-sheet.png. 0: none." },
+
+    { "/modules_expected", FIELD_STRING_LIST, TRAIN | MRC, "null", 1, 63, NULL, true, "",
+      "Modules that the model must have, because later jobs name them; a job that lacks one fails at its start. In rift "
+      "and sweep jobs it is filled in." },
+
+    { "/sweep/seeds", FIELD_INT_LIST, SWEEP, "[0,1,2]", 0, 9007199254740992.0, NULL, false, "",
+      "The seeds; each row of the table is a mean over them." },
+    { "/sweep/methods", FIELD_STRING_LIST, SWEEP, "null", 1, 63, TRAIN_METHODS, true, "",
+      "Values for train.method. null: the one that is there." },
+    { "/sweep/modules", FIELD_CHOICE_LIST, SWEEP, "null", 1, 63, NULL, true, "",
+      "Values for finetune.modules; a string that is no such value is the name of a module. Choices of one method and "
+      "seed share training and criticality. null: the one that is there." },
+    { "/sweep/limit", FIELD_INT, SWEEP, "100", 1, 1000, NULL, false, "rift jobs",
+      "More jobs than that are a mistake." },
 };
 /* clang-format on */
 

@@ -42,6 +42,7 @@ enum job_kind {
     JOB_EVALUATE,
     JOB_RIFT,
     JOB_CORRUPT,
+    JOB_SWEEP,
     JOB_KIND_COUNT,
 };
 
@@ -49,6 +50,7 @@ struct job_kind_info {
     const char *name;    /* "train" */
     const char *title;   /* one line for people: what it does */
     const char *weights; /* the artifact another job means by {"job": ID}, or NULL */
+    bool parent;         /* becomes other jobs, and is what they are */
 };
 extern const struct job_kind_info job_kinds[JOB_KIND_COUNT];
 
@@ -211,6 +213,8 @@ struct model_spec {
 struct job_spec {
     json_t *json; /* normalised, owned */
     enum job_kind kind;
+    const char **modules_expected; /* NULL: none; owned by the spec */
+    int modules_expected_count;
     const char *label;  /* for people and for filtering lists, or NULL */
     const char *device; /* auto | cpu | cuda | cuda:N */
     enum precision precision; /* of the computation; weights, sums and losses are float32 in each */
@@ -314,6 +318,9 @@ int spec_from_json(const json_t *json, struct job_spec *ret, struct spec_errors 
  * the job directory, so it makes sense to who made that directory; a spec that
  * is sent to riftd must name places that do not depend on where jobs are kept. */
 void spec_paths_check(const struct job_spec *spec, struct spec_errors *errors);
+/* Put `prefix` ("../../") before each relative path of a spec that moves to
+ * another directory. 0 or -ENOMEM. */
+int spec_paths_rebase(json_t *spec, const char *prefix);
 void spec_done(struct job_spec *spec);
 #define spec_auto __attribute__((cleanup(spec_done))) struct job_spec
 
@@ -349,6 +356,7 @@ enum field_type {
     FIELD_STRING_LISTS, /* list of lists of at least two names */
     FIELD_WEIGHTS,  /* path | {"job"} | {"model"} */
     FIELD_MODULES,  /* [names] | "lowest" | "highest" | "last" | "all" | {"top": k} | {"greedy": k} | {"containing": text} */
+    FIELD_CHOICE_LIST, /* a list of FIELD_MODULES; a name alone is a list of one */
     FIELD_ATTACK,   /* object of attack fields, or null */
     FIELD_ATTACK_LIST,
     FIELD_OBJECT,   /* object whose members have rows of their own, or null */
@@ -369,14 +377,18 @@ struct spec_field {
 extern const struct spec_field spec_fields[];
 extern const int spec_field_count;
 
+/* The word of "a|b|c" that is most like `word`; false when none is near. */
+bool word_nearest(const char *values, const char *word, char *ret, size_t size);
+
 /* A row for programs: {"pointer","type","kinds","required","default","min","max",
  * "values","nullable","unit","meaning"}. New reference; NULL: out of memory. */
 json_t *spec_field_json(const struct spec_field *field);
 
 /* A `rift` spec as the five specs of its steps, in order train, mrc, finetune,
- * interpolate, evaluate. Weights references name the steps by their index as
- * {"job": "step:0"} and so on; the caller puts the real ids in. Each is a
- * complete spec that spec_from_json accepts after that. New references. */
+ * interpolate, evaluate; NULL for train when /train/weights says what comes of
+ * it, and for mrc when /finetune/mrc_job does. Weights references name the steps
+ * by their index as {"job": "step:0"} and so on; the caller puts the real ids in.
+ * Each is a complete spec that spec_from_json accepts after that. New references. */
 #define RIFT_STEPS 5
 int rift_expand(const struct job_spec *rift, json_t *ret_steps[RIFT_STEPS]);
 
@@ -385,6 +397,50 @@ int rift_expand(const struct job_spec *rift, json_t *ret_steps[RIFT_STEPS]);
  * {"module", "alpha", "protocol", "before": {"clean_accuracy","robust_accuracy"},
  *  "after": {...}}; members whose step is missing are null. */
 json_t *rift_table(const json_t *const results[RIFT_STEPS], const char *protocol);
+
+/* A `sweep` spec as rift specs, one for each method, seed and module choice, in
+ * this order, the last one varying fastest. */
+struct sweep_run {
+    json_t *spec;    /* of the rift job, complete; its label says which one it is */
+    char name[80];   /* "03-trades-seed1-last", good for a directory */
+    int shares;      /* the run whose train and mrc step are this one's too, -1: its own */
+};
+int sweep_expand(const struct job_spec *sweep, struct sweep_run **ret, int *ret_count);
+void sweep_runs_free(struct sweep_run *runs, int count);
+/* Let a run that shares take its trained weights and its criticality from there,
+ * unless its spec says already where from. Steals both references. 0 or -ENOMEM. */
+int sweep_share(json_t *spec, json_t *weights, json_t *mrc_job);
+
+/* ---- averaged tables ------------------------------------------------------------
+ * Rows are training methods times module choices, columns accuracies before and
+ * after RiFT, cells means over seeds. */
+
+struct table_run {
+    const char *id;       /* names the job in messages */
+    const char *state;    /* or NULL: not told */
+    const json_t *spec;   /* of a rift job, normalised */
+    const json_t *result; /* rift_table's, NULL or null: nothing yet */
+};
+
+/* The table of these rift jobs:
+ * {"protocol" (null: of each row), "group_by": [names], "rows": [{"method","modules","group": {...},"protocol",
+ *  "attack","n","seeds","before","after","gain": {"clean_accuracy": {"mean","std","n"}, "robust_accuracy",
+ *  "corruption_accuracy" (where measured)}, "chosen": [{"job","seed","modules","alpha"}]}],
+ *  "missing": [{"job","method","modules","seed" [,"state"]}]}.
+ * Only like is averaged: runs of a row may differ in the seed, the device and
+ * where their weights come from, runs of the table also in training. group_by
+ * names more fields that tell rows apart, "protocol,model.arch"; NULL or "":
+ * none. -EINVAL with words that name jobs and field; -ENOENT: group_by names what is no field. */
+int table_make(const struct table_run *runs, int count, const char *group_by, json_t **ret, struct fault *why);
+
+enum table_format { TABLE_JSON, TABLE_CSV, TABLE_MARKDOWN, TABLE_LATEX, TABLE_TEXT, TABLE_FORMAT_COUNT };
+struct table_format_info {
+    const char *name, *artifact; /* "csv", "table.csv" (NULL: none) */
+    const char *type;            /* media type */
+};
+extern const struct table_format_info table_formats[TABLE_FORMAT_COUNT];
+/* The table in that format; free() it. NULL: out of memory. */
+char *table_text(const json_t *table, enum table_format format);
 
 /* ---- journal ---------------------------------------------------------------- */
 

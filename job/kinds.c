@@ -2,7 +2,8 @@
  *
  * The names are the contract with everybody outside; the weights column says
  * which artifact is meant when another job names this one as {"job": ID}. A
- * rift job has no directory of its own: its files are those of its steps. */
+ * parent has no worker of its own: over HTTP it becomes other jobs, and its files
+ * are theirs. */
 #include "job/job.h"
 
 #include <errno.h>
@@ -17,8 +18,10 @@ const struct job_kind_info job_kinds[JOB_KIND_COUNT] = {
                           "interpolated.safetensors" },
     [JOB_EVALUATE] = { "evaluate", "measure accuracy on clean and on attacked examples", NULL },
     [JOB_RIFT] = { "rift", "the whole method: train, mrc, finetune, interpolate and evaluate, one after the other",
-                   NULL },
+                   NULL, true },
     [JOB_CORRUPT] = { "corrupt", "write corrupted copies of a data set", NULL },
+    [JOB_SWEEP] = { "sweep", "rift jobs for several seeds, training methods and module choices, and their averaged table",
+                    NULL, true },
 };
 
 int job_kind_find(const char *name)

@@ -8,6 +8,9 @@
  *
  * A step's spec is what the rift spec says about fields that both have, and
  * then the few lines of `links`. The result is checked like any other spec.
+ * Weights that are trained already (/train/weights) stand in the place of step 0,
+ * an mrc job that was run (/finetune/mrc_job) in that of step 1; the others keep
+ * their numbers.
  *
  * Surprising: dataset.split is not handed on. What chooses module and alpha is
  * the protocol's business, and a rift spec with "split": "test" (what its last
@@ -19,11 +22,22 @@
 
 static const enum job_kind step_kinds[RIFT_STEPS] = { JOB_TRAIN, JOB_MRC, JOB_FINETUNE, JOB_INTERPOLATE, JOB_EVALUATE };
 
+/* What stands for a step where the rift spec names it. */
+static const char *const instead[RIFT_STEPS] = { "/train/weights", "/finetune/mrc_job" };
+
+/* The reference that makes a step unnecessary, or NULL. Borrowed. */
+static const json_t *step_given(const json_t *rift, int step)
+{
+    const json_t *given = instead[step] ? spec_at(rift, instead[step]) : NULL;
+
+    return json_is_null(given) ? NULL : given;
+}
+
 /* What a step has from another step, or from another place of the rift spec. */
 static const struct {
     int step;
     const char *pointer;
-    const char *job;  /* {"job": ...}, or NULL */
+    const char *job;  /* {"job": ...}, or what is given instead of that step; or NULL */
     const char *from; /* pointer in the rift spec */
 } links[] = {
     { 1, "/model/weights", "step:0", NULL },    { 2, "/model/weights", "step:0", NULL },
@@ -36,6 +50,46 @@ static const struct {
 static bool handed_on(const struct spec_field *field, unsigned kinds)
 {
     return (field->kinds & kinds) && !*field_owner(field) && strcmp(field->pointer, "/dataset/split") != 0;
+}
+
+/* {"job": "step:0"}, or what the rift spec gives instead. New reference. */
+static json_t *link_make(const json_t *rift, const char *job)
+{
+    const json_t *given = step_given(rift, job[strlen("step:")] - '0');
+
+    return given ? json_deep_copy(given) : json_pack("{s:s}", "job", job);
+}
+
+/* Put the names of a list, or of the lists in it, into `names`, each once. */
+static void names_add(json_t *names, json_t *seen, const json_t *list)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach((json_t *)list, i, item)
+    {
+        const char *name = json_string_value(item);
+
+        if (!name) {
+            names_add(names, seen, item);
+        } else if (!json_object_get(seen, name)) {
+            json_array_append(names, item);
+            json_object_set_new(seen, name, json_true());
+        }
+    }
+}
+
+/* The modules that the steps after training name, so that a wrong name is found
+ * before it: null when they name none. New reference. */
+static json_t *modules_expected(const json_t *rift)
+{
+    static const char *const places[] = { "/mrc/modules", "/mrc/joint", "/finetune/modules" };
+    json_auto_t *seen = json_object();
+    json_auto_t *names = json_array();
+
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        names_add(names, seen, spec_at(rift, places[i]));
+    return json_array_size(names) ? json_incref(names) : json_null();
 }
 
 /* The spec of one step before it is checked. New reference or NULL. */
@@ -54,10 +108,12 @@ static json_t *step_make(const json_t *rift, int step)
         if (links[i].step != step)
             continue;
         json_t *value =
-            links[i].job ? json_pack("{s:s}", "job", links[i].job) : json_deep_copy(spec_at(rift, links[i].from));
+            links[i].job ? link_make(rift, links[i].job) : json_deep_copy(spec_at(rift, links[i].from));
         if (spec_put(spec, links[i].pointer, value) < 0)
             return NULL;
     }
+    if (field_find("/modules_expected", mask) && spec_put(spec, "/modules_expected", modules_expected(rift)) < 0)
+        return NULL;
     if (!spec || spec_put(spec, "/kind", json_string(job_kinds[step_kinds[step]].name)) < 0)
         return NULL;
     return json_incref(spec);
@@ -69,6 +125,8 @@ int rift_expand(const struct job_spec *rift, json_t *ret_steps[RIFT_STEPS])
     int r = rift->kind == JOB_RIFT ? 0 : -EINVAL;
 
     for (int i = 0; i < RIFT_STEPS && r == 0; i++) {
+        if (step_given(rift->json, i))
+            continue;
         json_auto_t *made = step_make(rift->json, i);
         struct spec_errors errors;
         spec_auto spec = { 0 };

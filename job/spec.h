@@ -15,8 +15,6 @@ const char *field_owner(const struct spec_field *field);
 /* The member of the object at `pointer` whose name is most like `name`; false
  * when none is near. */
 bool field_nearest(const char *pointer, const char *name, unsigned kinds, char *ret, size_t size);
-/* The word of "a|b|c" that is most like `word`; false when none is near. */
-bool word_nearest(const char *values, const char *word, char *ret, size_t size);
 
 /* ---- spec.c ---- */
 
@@ -39,6 +37,11 @@ void value_show(const json_t *value, char *ret, size_t size);
 int value_pixel(const json_t *value, double *ret);
 /* Place of `text` in "a|b|c", or -ENOENT. */
 int value_enum(const char *values, const char *text);
+
+/* ---- sweep.c ---- */
+
+/* A module choice for people: "lowest", "top 3", "conv1, linear"; cut to size. */
+void choice_show(const json_t *choice, char *ret, size_t size);
 
 /* ---- spec_rules.c ---- */
 

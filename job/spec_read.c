@@ -313,6 +313,8 @@ int spec_read(json_t *spec, enum job_kind kind, struct job_spec *ret)
     if (r == 0)
         r = read_joint(spec_at(spec, "/mrc/joint"), &made);
     if (r == 0)
+        r = read_names(spec_at(spec, "/modules_expected"), &made.modules_expected, &made.modules_expected_count);
+    if (r == 0)
         r = read_choice(spec_at(spec, "/finetune/modules"), &made.finetune.modules);
     if (r == 0)
         r = read_alphas(spec_at(spec, "/interpolate/alphas"), &made);
@@ -335,6 +337,7 @@ void spec_done(struct job_spec *spec)
     if (!spec)
         return;
     free(spec->optimizer.milestones);
+    free(spec->modules_expected);
     free(spec->mrc.modules);
     for (int i = 0; i < spec->mrc.joint_count; i++)
         free(spec->mrc.joint[i].names);

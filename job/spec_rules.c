@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define MASK(kind) (1u << (kind))
+#define MASK_RIFT  (MASK(JOB_RIFT) | MASK(JOB_SWEEP)) /* a sweep is judged like the rift jobs it becomes */
 
 /* ---- filling ------------------------------------------------------------------- */
 
@@ -139,9 +140,9 @@ static const struct {
     const struct milestone *milestones;
     int count;
 } schedules[] = {
-    { MASK(JOB_TRAIN) | MASK(JOB_RIFT), "/optimizer/schedule", "/train/epochs", train_milestones, 2 },
+    { MASK(JOB_TRAIN) | MASK_RIFT, "/optimizer/schedule", "/train/epochs", train_milestones, 2 },
     { MASK(JOB_FINETUNE), "/optimizer/schedule", "/finetune/epochs", finetune_milestones, 1 },
-    { MASK(JOB_RIFT), "/finetune/optimizer/schedule", "/finetune/epochs", finetune_milestones, 1 },
+    { MASK_RIFT, "/finetune/optimizer/schedule", "/finetune/epochs", finetune_milestones, 1 },
 };
 
 /* Numbers of a method that depend on what it is built on, as published. */
@@ -222,6 +223,36 @@ static void rule_crafting(const json_t *spec, struct spec_errors *errors)
         spec_wrong(errors, "/attack", "must be an attack object when /train/method is %s, is null", method);
 }
 
+/* What was measured of other weights says nothing about these. */
+static void rule_given(const json_t *spec, struct spec_errors *errors)
+{
+    const json_t *weights = spec_at(spec, "/train/weights"), *mrc_job = spec_at(spec, "/finetune/mrc_job");
+    const json_t *methods = spec_at(spec, "/sweep/methods");
+
+    if (weights && mrc_job && json_is_null(weights) && !json_is_null(mrc_job))
+        spec_wrong(errors, "/finetune/mrc_job", "must be null unless /train/weights says which weights were measured");
+    if (weights && !json_is_null(weights) && json_is_array(methods))
+        spec_wrong(errors, "/sweep/methods", "must be null when /train/weights are given: nothing is trained");
+}
+
+/* Multiplied here, before anything of that size is made. */
+static void rule_sweep(const json_t *spec, struct spec_errors *errors)
+{
+    static const char *const lists[] = { "/sweep/seeds", "/sweep/methods", "/sweep/modules" };
+    json_int_t limit = json_integer_value(spec_at(spec, "/sweep/limit")), sizes[3];
+
+    for (int i = 0; i < 3; i++) {
+        const json_t *list = spec_at(spec, lists[i]);
+        sizes[i] = json_is_array(list) ? (json_int_t)json_array_size(list) : 1;
+    }
+    json_int_t count = sizes[0] * sizes[1] * sizes[2]; /* lists are bounded: no overflow */
+    if (limit && count > limit)
+        spec_wrong(errors, "/sweep",
+                   "would be %lld rift jobs (%lld seeds, %lld methods, %lld module choices), more than the %lld of "
+                   "/sweep/limit",
+                   (long long)count, (long long)sizes[0], (long long)sizes[1], (long long)sizes[2], (long long)limit);
+}
+
 /* Where f(x) and f(x') are equal their distance has no slope: no step would ever leave x. */
 static void rule_start(const json_t *spec, struct spec_errors *errors)
 {
@@ -236,6 +267,30 @@ static void rule_start(const json_t *spec, struct spec_errors *errors)
                    "must be true when training goes by the distance of adversarial from clean predictions (%s%s), "
                    "which has no slope at the image itself; is false",
                    method, built ? " on trades" : "");
+}
+
+/* What depends on the training method. A sweep may have several: the first that won't do is told. */
+static void rules_method(const json_t *spec, struct spec_errors *errors)
+{
+    const json_t *methods = spec_at(spec, "/sweep/methods");
+    int total = errors->total;
+    json_t *method;
+    size_t i;
+
+    if (!json_is_array(methods)) {
+        rule_crafting(spec, errors);
+        rule_start(spec, errors);
+        return;
+    }
+    json_array_foreach((json_t *)methods, i, method)
+    {
+        json_auto_t *one = errors->total == total ? json_deep_copy(spec) : NULL;
+
+        if (!one || spec_put(one, "/train/method", json_incref(method)) < 0 ||
+            spec_put(one, "/sweep/methods", json_null()) < 0)
+            return;
+        rules_method(one, errors);
+    }
 }
 
 /* Training and mrc make examples by PGD; the other attacks only measure. */
@@ -309,11 +364,12 @@ static const struct {
     { ~0u, rule_dataset },
     { ~0u, rule_normalize },
     { ~0u, rule_attacks_fit },
-    { MASK(JOB_TRAIN) | MASK(JOB_RIFT), rule_crafting },
-    { MASK(JOB_TRAIN) | MASK(JOB_RIFT), rule_start },
-    { MASK(JOB_TRAIN) | MASK(JOB_RIFT) | MASK(JOB_MRC), rule_attack_crafts },
+    { MASK(JOB_TRAIN) | MASK_RIFT | MASK(JOB_MRC), rule_attack_crafts },
+    { MASK(JOB_TRAIN) | MASK_RIFT, rules_method },
     { MASK(JOB_FINETUNE), rule_mrc_job },
-    { MASK(JOB_EVALUATE) | MASK(JOB_RIFT), rule_attack_names },
+    { MASK(JOB_EVALUATE) | MASK_RIFT, rule_attack_names },
+    { MASK_RIFT, rule_given },
+    { MASK(JOB_SWEEP), rule_sweep },
 };
 
 int rules_apply(json_t *spec, enum job_kind kind, struct spec_errors *errors)
@@ -358,4 +414,20 @@ void spec_paths_check(const struct job_spec *spec, struct spec_errors *errors)
         spec_wrong(errors, field->pointer,
                    "must be an absolute path: riftd's jobs run in directories of its own; is %s", given);
     }
+}
+
+int spec_paths_rebase(json_t *spec, const char *prefix)
+{
+    const char *name = json_string_value(json_object_get(spec, "kind"));
+    int kind = name ? job_kind_find(name) : -ENOENT;
+
+    for (int i = 0; i < spec_field_count && kind >= 0; i++) {
+        const struct spec_field *field = &spec_fields[i];
+        bool there = (field->kinds & MASK(kind)) && is_path(field);
+        const char *path = there ? json_string_value(spec_at(spec, field->pointer)) : NULL;
+
+        if (path && *path != '/' && spec_put(spec, field->pointer, json_sprintf("%s%s", prefix, path)) < 0)
+            return -ENOMEM;
+    }
+    return 0;
 }

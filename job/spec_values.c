@@ -76,6 +76,8 @@ static const char *const type_words[] = {
     [FIELD_WEIGHTS] = "a path, {\"job\": ID} or {\"model\": ID}",
     [FIELD_MODULES] = "a list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": NUMBER}, "
                       "{\"greedy\": 2 or 3} or {\"containing\": TEXT}",
+    [FIELD_CHOICE_LIST] = "a list of different choices: names, lists of names, \"lowest\", \"highest\", \"last\", \"all\", "
+                          "{\"top\": NUMBER}, {\"greedy\": 2 or 3} or {\"containing\": TEXT}",
     [FIELD_ATTACK] = "an attack object",
     [FIELD_ATTACK_LIST] = "a list of attack objects",
     [FIELD_OBJECT] = "an object",
@@ -364,6 +366,37 @@ static int take_modules(const struct spec_field *field, const json_t *value, jso
     return give(json_deep_copy(value), ret);
 }
 
+/* "linear" alone is short for ["linear"]. */
+static int take_choice(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    const char *word = json_string_value(value);
+
+    if (!word || value_enum("lowest|highest|last|all", word) >= 0)
+        return take_modules(field, value, ret);
+    json_auto_t *list = json_pack("[s]", word);
+    return list ? take_string_list(field, list, ret) : -ENOMEM;
+}
+
+static bool all_different(const json_t *list)
+{
+    for (size_t i = 1; i < json_array_size(list); i++)
+        for (size_t j = 0; j < i; j++)
+            if (json_equal(json_array_get(list, i), json_array_get(list, j)))
+                return false;
+    return json_array_size(list) > 0;
+}
+
+static int take_choice_list(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    json_t *taken = NULL;
+    int r = take_list(field, value, take_choice, &taken);
+
+    if (r == 0 && all_different(taken))
+        return give(taken, ret);
+    json_decref(taken);
+    return r < 0 ? r : -EINVAL;
+}
+
 static take_function *const takers[] = {
     [FIELD_BOOL] = take_bool,
     [FIELD_INT] = take_int,
@@ -377,6 +410,7 @@ static take_function *const takers[] = {
     [FIELD_STRING_LISTS] = take_string_lists,
     [FIELD_WEIGHTS] = take_weights,
     [FIELD_MODULES] = take_modules,
+    [FIELD_CHOICE_LIST] = take_choice_list,
 };
 
 /* ---- what single fields ask for beyond their type ------------------------------- */
@@ -441,6 +475,7 @@ static const struct {
     { "/finetune/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
     { "/interpolate/alphas", ascending_and_there, "an ascending list of at least one number from 0 to 1" },
     { "/corrupt/severities", ascending_and_there, "an ascending list of at least one severity from 1 to 5" },
+    { "/sweep/seeds", all_different, "a list of at least one whole number from 0, none twice" },
     { "/finetune/mrc_job", directory_or_job, "the path of an mrc job's directory, {\"job\": ID} or null" },
     { "/attack/name", attack_name_free, "text of 1 to 60 characters without / and other than \"clean\" or null" },
 };

@@ -67,10 +67,11 @@ int criticality_sets_count(const struct criticality_sets *sets)
 
 static int names_check(struct run *run, const char *field, const char *const *names, int count)
 {
-    for (int i = 0; i < count; i++)
-        if (model_module(run->model, names[i]) < 0)
-            return run_fail(run, FAILURE_BAD_SPEC, "%s: %s has no module \"%s\"", field, run->model->arch, names[i]);
-    return 0;
+    int r = 0;
+
+    for (int i = 0; i < count && r >= 0; i++)
+        r = run_module(run, field, names[i]);
+    return r < 0 ? r : 0;
 }
 
 static bool named(const struct model *model, const struct name_list *list, int m)

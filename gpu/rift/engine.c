@@ -24,7 +24,7 @@ enum { SPEC_LIMIT = 1 << 20 };
 static int (*const kinds[JOB_KIND_COUNT])(struct run *run, json_t **ret_result) = {
     [JOB_TRAIN] = adversarial_training, [JOB_MRC] = module_robust_criticality, [JOB_FINETUNE] = finetune,
     [JOB_INTERPOLATE] = interpolation,  [JOB_EVALUATE] = evaluation,           [JOB_RIFT] = pipeline,
-    [JOB_CORRUPT] = corruption,
+    [JOB_CORRUPT] = corruption,         [JOB_SWEEP] = sweep,
 };
 
 /* failed.code, and what the process says to its parent. */
@@ -129,6 +129,16 @@ static int folders_make(struct run *run)
     return 0;
 }
 
+/* A name that a later job will stumble over is said now, not after the training. */
+static int modules_check(struct run *run)
+{
+    int r = 0;
+
+    for (int i = 0; i < run->spec.modules_expected_count && r >= 0; i++)
+        r = run_module(run, "modules_expected", run->spec.modules_expected[i]);
+    return r < 0 ? r : 0;
+}
+
 /* Open what the kind needs and hand over to it. */
 static int job_do(struct run *run, json_t **ret_result)
 {
@@ -136,8 +146,10 @@ static int job_do(struct run *run, json_t **ret_result)
 
     if (r < 0)
         return run_blame(run, FAILURE_BAD_DATA, r);
-    /* The pipeline has no model of its own, its steps have; and images are corrupted without one. */
-    r = run->spec.kind == JOB_RIFT || run->spec.kind == JOB_CORRUPT ? 0 : run_open(run);
+    /* A parent has no model of its own, its steps have; and images are corrupted without one. */
+    r = job_kinds[run->spec.kind].parent || run->spec.kind == JOB_CORRUPT ? 0 : run_open(run);
+    if (r == 0 && run->model)
+        r = modules_check(run);
     return r < 0 ? r : kinds[run->spec.kind](run, ret_result);
 }
 

@@ -79,11 +79,10 @@ static int mrc_rows(struct run *run, const char *list, json_t **ret)
 
 static int choose_name(struct finetuning *f, const char *name)
 {
-    int m = model_module(f->run->model, name);
+    int m = run_module(f->run, "finetune.modules", name);
 
     if (m < 0)
-        return run_fail(f->run, FAILURE_BAD_SPEC, "finetune.modules: %s has no module \"%s\"", f->run->model->arch,
-                        name);
+        return m;
     f->chosen[m] = true;
     return 0;
 }

@@ -15,6 +15,14 @@ int interpolation(struct run *run, json_t **ret_result);
 int evaluation(struct run *run, json_t **ret_result);
 int corruption(struct run *run, json_t **ret_result);
 int pipeline(struct run *run, json_t **ret_result);
+int sweep(struct run *run, json_t **ret_result);
+
+/* The last words of a job's journal; NULL: it hasn't said it. (pipeline.c) */
+struct ending {
+    json_t *result, *failed;
+};
+int ending_read(struct run *run, const char *dir, struct ending *ret);
+void ending_done(struct ending *ending);
 
 /* engine_check of a spec that lies nowhere, with paths seen from DIR. (engine.c) */
 int spec_check(const char *dir, const json_t *spec, struct fault *why);

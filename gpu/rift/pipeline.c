@@ -2,7 +2,8 @@
  *
  *   DIR/steps/0-train  1-mrc  2-finetune  3-interpolate  4-evaluate
  *
- * Each step is an ordinary job directory, run by the same engine; this file
+ * (0 and 1 only where the spec doesn't give their results: /train/weights,
+ * /finetune/mrc_job.) Each step is an ordinary job directory, run by the same engine; this file
  * only puts paths where the expanded specs name each other, and makes the
  * before/after table of the five results. A pipeline needs no checkpoint of its
  * own: finished steps say so in their journals, and the one that was interrupted
@@ -47,15 +48,6 @@ static int reference_resolve(const struct spec_ref *ref, void *user)
     return json_object_set_new(ref->parent, ref->key, path);
 }
 
-/* Paths of the rift spec are seen from DIR; the step lies two folders below. */
-static void path_rebase(json_t *object, const char *key)
-{
-    const char *path = json_string_value(json_object_get(object, key));
-
-    if (path && path[0] != '/')
-        json_object_set_new(object, key, json_sprintf("../../%s", path));
-}
-
 static int step_prepare(struct step *step, char **ret_dir)
 {
     struct run *run = step->run;
@@ -63,10 +55,9 @@ static int step_prepare(struct step *step, char **ret_dir)
     char *dir = NULL;
     int r;
 
-    path_rebase(json_object_get(spec, "dataset"), "path");
-    path_rebase(json_object_get(spec, "dataset"), "test_path");
-    path_rebase(json_object_get(spec, "model"), "weights");
-    r = spec_refs(spec, reference_resolve, step);
+    r = spec_paths_rebase(spec, "../../"); /* paths are seen from DIR; the step lies two folders below */
+    if (r == 0)
+        r = spec_refs(spec, reference_resolve, step);
     if (r < 0)
         return r;
     if (asprintf(&dir, "%s/steps/%d-%s", run->dir, step->number, step_kind(spec)) < 0)
@@ -78,11 +69,6 @@ static int step_prepare(struct step *step, char **ret_dir)
         *ret_dir = dir;
     return r;
 }
-
-/* The last word of a step's journal. */
-struct ending {
-    json_t *result, *failed;
-};
 
 static int ending_seen(json_t *event, int64_t end_offset, void *user)
 {
@@ -100,7 +86,7 @@ static int ending_seen(json_t *event, int64_t end_offset, void *user)
     return 0;
 }
 
-static int ending_read(struct run *run, const char *dir, struct ending *ret)
+int ending_read(struct run *run, const char *dir, struct ending *ret)
 {
     char *path;
     int64_t offset = 0;
@@ -110,6 +96,13 @@ static int ending_read(struct run *run, const char *dir, struct ending *ret)
     int r = journal_read(path, &offset, ending_seen, ret, &run->why);
     free(path);
     return r < 0 ? r : 0;
+}
+
+void ending_done(struct ending *ending)
+{
+    json_decref(ending->result);
+    json_decref(ending->failed);
+    *ending = (struct ending){ 0 };
 }
 
 /* A step has failed: its words are ours. */
@@ -144,8 +137,7 @@ static int step_run(struct step *step, json_t **ret_result)
         if (r == 0)
             *ret_result = json_incref(ending.result);
     }
-    json_decref(ending.result);
-    json_decref(ending.failed);
+    ending_done(&ending);
     free(dir);
     return r;
 }
@@ -155,8 +147,12 @@ static int step_run(struct step *step, json_t **ret_result)
 static int first_step_check(struct step *step)
 {
     struct run *run = step->run;
-    int r = spec_refs(step->specs[0], reference_resolve, step);
-    int code = r < 0 ? WORKER_FINISHED : spec_check(run->dir, step->specs[0], &run->why);
+    int first = 0;
+
+    while (!step->specs[first])
+        first++;
+    int r = spec_refs(step->specs[first], reference_resolve, step);
+    int code = r < 0 ? WORKER_FINISHED : spec_check(run->dir, step->specs[first], &run->why);
 
     if (code != WORKER_FINISHED) {
         run->failure = code == WORKER_BAD_INPUT ? FAILURE_BAD_DATA : FAILURE_INTERNAL;
@@ -191,7 +187,7 @@ int pipeline(struct run *run, json_t **ret_result)
                       json_pack("{s:s, s:s, s:I, s:s}", "version", RIFT_VERSION, "spec_sha256", run->spec_sha256,
                                 "seed", (json_int_t)run->spec.seed, "device", run->spec.device));
     for (step.number = 0; step.number < RIFT_STEPS && r == 0; step.number++)
-        r = step_run(&step, &results[step.number]);
+        r = step.specs[step.number] ? step_run(&step, &results[step.number]) : 0;
     if (r == 0) {
         const json_t *known[RIFT_STEPS];
 

@@ -203,6 +203,31 @@ int run_weights(struct run *run, const struct weights_ref *ref, const char *fiel
     return run_blame(run, FAILURE_BAD_DATA, r);
 }
 
+int run_module(struct run *run, const char *field, const char *name)
+{
+    const struct model *model = run->model;
+    int m = model_module(model, name);
+    char *names = NULL, near[64];
+    size_t size;
+
+    if (m >= 0)
+        return m;
+    FILE *list = open_memstream(&names, &size);
+    for (int i = 0; list && i < model->module_count; i++)
+        fprintf(list, "%s%s", i ? "|" : "", model->modules[i].name);
+    if (!list || fclose(list) != 0)
+        return run_blame(run, FAILURE_INTERNAL, fault_set(&run->why, -ENOMEM, "no memory"));
+    if (word_nearest(names, name, near, sizeof(near)))
+        run_fail(run, FAILURE_BAD_SPEC, "%s: %s has no module \"%s\"; did you mean \"%s\"?", field, model->arch, name,
+                 near);
+    else
+        run_fail(run, FAILURE_BAD_SPEC, "%s: %s has no module \"%s\"; it has %d, from \"%s\" to \"%s\"", field,
+                 model->arch, name, model->module_count, model->modules[0].name,
+                 model->modules[model->module_count - 1].name);
+    free(names);
+    return -EINVAL;
+}
+
 /* The spec of the data with paths as seen from here; release both. */
 static int dataset_find(struct run *run, struct dataset_spec *ret, char **ret_path, char **ret_test_path)
 {

@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 
-KINDS = ("train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt")
+KINDS = ("train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt", "sweep")
 SIMPLE = {"bool": "boolean", "int": "integer", "real": "number", "string": "string", "enum": "string"}
 LISTS = {"int-list": "integer", "real-list": "number", "string-list": "string"}
 REFS = {"weights": "WeightsRef", "modules": "ModuleChoice"}
@@ -31,6 +31,11 @@ def value_schema(field):
     kind = field["type"]
     if kind in REFS:
         return {"$ref": f"#/components/schemas/{REFS[kind]}"}
+    if kind == "modules-list":
+        name = {"type": "string", **limits(field, "minLength", "maxLength")}
+        top = {"type": "object", "additionalProperties": False, "required": ["top"],
+               "properties": {"top": {"type": "integer", "minimum": 1}}}
+        return {"type": "array", "minItems": 1, "items": {"oneOf": [name, {"type": "array", "items": name}, top]}}
     if kind == "attack":
         return {"$ref": "#/components/schemas/Attack"}
     if kind == "attack-list":

@@ -105,11 +105,13 @@ class Jobs(server.Case):
 
     def test_a_path_that_depends_on_where_jobs_are_kept_is_refused_at_its_pointer(self):
         specs = {kind: {"kind": kind, "dataset": {**DATASET, "test_path": "/t"}} for kind in
-                 ("train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt")}
+                 ("train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt", "sweep")}
         weights = "/w.safetensors"
-        for kind in ("train", "mrc", "finetune", "evaluate", "rift"):
+        for kind in ("train", "mrc", "finetune", "evaluate", "rift", "sweep"):
             specs[kind]["model"] = {"weights": weights}
         specs["finetune"]["finetune"] = {"modules": "lowest", "mrc_job": "/mrc"}
+        for kind in ("rift", "sweep"):
+            specs[kind].update(train={"weights": weights}, finetune={})
         specs["interpolate"]["interpolate"] = {"from": weights, "to": weights}
         specs["evaluate"]["evaluate"] = {"baseline": weights}
         tried = set()
@@ -131,8 +133,8 @@ class Jobs(server.Case):
                         self.assertEqual([one["pointer"] for one in answer.json["errors"]], [pointer])
                         self.assertIn("absolute", answer.json["errors"][0]["message"])
                         tried.add(pointer)
-        self.assertEqual(tried, {"/dataset/path", "/dataset/test_path", "/model/weights", "/finetune/mrc_job",
-                                 "/interpolate/from", "/interpolate/to", "/evaluate/baseline"})
+        self.assertEqual(tried, {"/dataset/path", "/dataset/test_path", "/model/weights", "/train/weights",
+                                 "/finetune/mrc_job", "/interpolate/from", "/interpolate/to", "/evaluate/baseline"})
 
     def test_a_rift_job_becomes_five_jobs_that_wait_for_each_other(self):
         job = self.expect(self.server.ask("POST", "/v1/jobs", {**RIFT, "label": "all"}), 201).json
@@ -374,7 +376,7 @@ class Service(server.Case):
     def test_tables_and_versions_are_served(self):
         fields = self.server.get("/v1/fields").json
         self.assertEqual([one["name"] for one in fields["kinds"]],
-                         ["train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt"])
+                         ["train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt", "sweep"])
         self.assertIn("/mrc/epsilon", [one["pointer"] for one in fields["fields"]])
         self.assertEqual(self.server.get("/v1/version").json["name"], "riftd")
         self.assertEqual(self.server.get("/v1/devices").json, {"devices": [{"name": "cpu"}]})

@@ -10,11 +10,10 @@
 static const struct {
     enum job_state from, to;
 } drawn[] = {
-    { STATE_BLOCKED, STATE_QUEUED },    { STATE_BLOCKED, STATE_CANCELLED }, { STATE_BLOCKED, STATE_FAILED },
-    { STATE_QUEUED, STATE_RUNNING },    { STATE_QUEUED, STATE_CANCELLED },  { STATE_RUNNING, STATE_SUCCEEDED },
-    { STATE_RUNNING, STATE_FAILED },    { STATE_RUNNING, STATE_CANCELLED }, { STATE_RUNNING, STATE_QUEUED },
-    { STATE_FAILED, STATE_QUEUED },     { STATE_FAILED, STATE_BLOCKED },    { STATE_CANCELLED, STATE_QUEUED },
-    { STATE_CANCELLED, STATE_BLOCKED },
+    { STATE_BLOCKED, STATE_QUEUED },    { STATE_BLOCKED, STATE_CANCELLED }, { STATE_QUEUED, STATE_RUNNING },
+    { STATE_QUEUED, STATE_CANCELLED },  { STATE_RUNNING, STATE_SUCCEEDED }, { STATE_RUNNING, STATE_FAILED },
+    { STATE_RUNNING, STATE_CANCELLED }, { STATE_RUNNING, STATE_QUEUED },    { STATE_FAILED, STATE_QUEUED },
+    { STATE_FAILED, STATE_BLOCKED },    { STATE_CANCELLED, STATE_QUEUED },  { STATE_CANCELLED, STATE_BLOCKED },
 };
 
 static void every_pair_of_states(void)
@@ -104,13 +103,18 @@ static void failure_falls_through(void)
     add_job("c", "finetune", 0, "b", NULL, -1);
     force("UPDATE job SET state = 'running' WHERE id = 'a'");
     db_job_move(fixture, "a", STATE_FAILED, NULL, "{\"code\":\"x\",\"message\":\"y\"}", 2000);
-    CHECK_STRING(state_of("b"), "failed");
-    CHECK_STRING(state_of("c"), "failed");
-    CHECK_INT(db_job_get(fixture, "c", &job), 0);
+    CHECK_STRING(state_of("b"), "cancelled"); /* it never ran, so it can't have failed */
+    CHECK_STRING(state_of("c"), "cancelled");
+    CHECK_INT(db_job_get(fixture, "b", &job), 0);
     CHECK_HOLDS(job.error, "\"dependency_failed\"");
+    CHECK_HOLDS(job.error, "job a");
+    CHECK_INT(job.started_ms, 0);
+    db_job_done(&job);
+    CHECK_INT(db_job_get(fixture, "c", &job), 0);
+    CHECK_HOLDS(job.error, "\"dependency_cancelled\"");
     CHECK_HOLDS(job.error, "job b");
     CHECK_INT(add_job("d", "mrc", 0, "a", NULL, -1), 0);
-    CHECK_STRING(state_of("d"), "failed"); /* it can never run */
+    CHECK_STRING(state_of("d"), "cancelled"); /* it can never run */
     CHECK_INT(db_job_retry(fixture, "c", 3000), -ESTALE);
     CHECK_HOLDS(db_errmsg(fixture), "retry that one first");
     CHECK_INT(db_job_retry(fixture, "a", 3000), 0);
@@ -210,7 +214,7 @@ static void parent_fails_and_retries(void)
     db_job_claim(fixture, "cpu", 2200, &job);
     CHECK_STRING(job.id, "s1");
     db_job_move(fixture, "s1", STATE_FAILED, NULL, "{\"code\":\"nan\",\"message\":\"m\"}", 2300);
-    CHECK_STRING(state_of("s4"), "failed");
+    CHECK_STRING(state_of("s4"), "cancelled");
     CHECK_STRING(state_of("p"), "failed");
     db_job_get(fixture, "p", &parent);
     CHECK_STRING(parent.error, "{\"code\":\"nan\",\"message\":\"m\"}");

@@ -20,9 +20,9 @@ static const struct {
     { TRAIN ",\"checkpoint_every_s\":1e999}", "", "isn't JSON" },
     { TRAIN ",\"label\":\"\xFF\"}", "", "isn't JSON" },
     /* kind */
-    { "{}", "/kind", "is required: train, mrc, finetune, interpolate, evaluate, rift or corrupt" },
+    { "{}", "/kind", "is required: train, mrc, finetune, interpolate, evaluate, rift, corrupt or sweep" },
     { "{\"kind\":\"trian\"}", "/kind", "is \"trian\"; did you mean \"train\"?" },
-    { "{\"kind\":5}", "/kind", "must be train, mrc, finetune, interpolate, evaluate, rift or corrupt, is 5" },
+    { "{\"kind\":5}", "/kind", "must be train, mrc, finetune, interpolate, evaluate, rift, corrupt or sweep, is 5" },
     { "{\"kind\":null}", "/kind", "is null" },
     /* members that aren't fields */
     { TRAIN ",\"batchsize\":5}", "/batchsize", "isn't a known field; did you mean \"batch_size\"?" },
