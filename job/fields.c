@@ -368,9 +368,9 @@ bool word_nearest(const char *values, const char *word, char *ret, size_t size)
     if (strlen(word) > NAME_TOP)
         return false;
     for (const char *at = values; *at; at += strcspn(at, "|"), at += *at == '|') {
-        char name[NAME_TOP + 1];
+        char name[NAME_TOP + 1] = "";
 
-        snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, "|"), at);
+        strncat(name, at, strcspn(at, "|") < NAME_TOP ? strcspn(at, "|") : NAME_TOP);
         int far = distance(word, name);
         if (far < nearest) {
             nearest = far;
