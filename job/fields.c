@@ -71,8 +71,14 @@ const struct spec_field spec_fields[] = {
       "What chooses epoch, module and alpha. validation: a held-out part of the training data. paper: nothing is held "
       "out and the test data choose, as published." },
 
-    { "/model/arch", FIELD_ENUM, NETWORK, "\"resnet18\"", 0, 0, "resnet18|resnet34", false, "", "Architecture." },
-    { "/model/width", FIELD_INT, NETWORK, "64", 1, 1024, NULL, false, "channels", "Channels of the first stage." },
+    { "/model/arch", FIELD_ENUM, NETWORK, "\"resnet18\"", 0, 0, "resnet18|resnet34|preactresnet18|wideresnet", false, "",
+      "Architecture. The resnets are as wide as width says, a wideresnet is as deep as depth and as wide as widen_factor." },
+    { "/model/width", FIELD_INT, NETWORK, "64", 1, 1024, NULL, false, "channels",
+      "Channels of the first stage of a resnet; each later one has twice as many." },
+    { "/model/depth", FIELD_INT, NETWORK, "34", 10, 1000, NULL, false, "convolutions",
+      "Depth of a wideresnet, 4 more than a multiple of 6: three groups of (depth - 4)/6 blocks." },
+    { "/model/widen_factor", FIELD_INT, NETWORK, "10", 1, 64, NULL, false, "",
+      "A wideresnet's groups have 16, 32 and 64 times as many channels." },
     { "/model/num_classes", FIELD_INT, NETWORK, "10", 2, 10000, NULL, false, "classes", "Classes to tell apart." },
     { "/model/input", FIELD_INT_LIST, NETWORK, "[3,32,32]", 1, 64, NULL, false, "channels, rows, columns",
       "Shape of one image; smaller images are padded with zeros." },

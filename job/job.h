@@ -198,8 +198,9 @@ struct dataset_spec {
 };
 
 struct model_spec {
-    const char *arch; /* "resnet18", "resnet34" */
-    int width;        /* channels of the first stage */
+    const char *arch; /* "resnet18", "wideresnet", ... */
+    int width;        /* of a resnet: channels of the first stage */
+    int depth, widen_factor; /* of a wideresnet */
     int num_classes;
     int input[3];     /* C, H, W */
     double mean[4], std[4]; /* of the first input[0] channels; 0 and 1 mean: not normalised */

@@ -64,6 +64,8 @@ static const struct {
     { "/protocol", AS_ENUM, PLACE(protocol) },
     { "/model/arch", AS_TEXT, PLACE(model.arch) },
     { "/model/width", AS_INT, PLACE(model.width) },
+    { "/model/depth", AS_INT, PLACE(model.depth) },
+    { "/model/widen_factor", AS_INT, PLACE(model.widen_factor) },
     { "/model/num_classes", AS_INT, PLACE(model.num_classes) },
     { "/model/weights", AS_WEIGHTS, PLACE(model.weights) },
     { "/dataset/name", AS_TEXT, PLACE(dataset.name) },

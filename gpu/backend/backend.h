@@ -167,6 +167,16 @@ struct backend {
      *   dw = scale[o]*dwf.  dgamma, dbeta may be NULL (then dbf may be NULL too). */
     int (*bn_unfold)(struct device *dev, int o, int per_o, const float *w, const float *gamma, const float *mean,
                      const float *var, float eps, float *dw, const float *dbf, float *dgamma, float *dbeta);
+    /* Frozen statistics with no convolution before them to fold into; scale and shift as bn_fold makes them:
+     * z = relu?( scale[c]*y + shift[c] ); z may be y. */
+    int (*affine_forward)(struct device *dev, struct shape s, const void *y, const float *scale, const float *shift,
+                          bool relu, void *z);
+    /* With g = (da + db?) * (z > 0)?   (db, z may be NULL):
+     * dy = scale*g;  dbeta = sum g;  dgamma = sum g*(y-mean)/sqrt(var+eps).
+     * dy may be da, or NULL: not wanted. dgamma and dbeta may both be NULL, then y, mean and var may be too. */
+    int (*affine_backward)(struct device *dev, struct shape s, const void *da, const void *db, const void *z,
+                           const void *y, const float *scale, const float *mean, const float *var, float eps, void *dy,
+                           float *dgamma, float *dbeta);
     /* g = (a + b?) * (y > 0)?; g may be a. */
     int (*relu_backward)(struct device *dev, struct shape s, const void *a, const void *b, const void *y, void *g);
     /* sum[c] = sum over n,h,w of g, plain. */

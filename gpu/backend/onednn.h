@@ -149,6 +149,13 @@ int onednn_bn_unfold(struct device *dev, int o, int per_o, const float *w, const
 int onednn_relu_backward(struct device *dev, struct shape s, const void *a, const void *b, const void *y, void *g);
 int onednn_channel_sum(struct device *dev, struct shape s, const void *g, float *sum);
 
+/* onednn_affine.c: frozen batch norm on its own */
+int onednn_affine_forward(struct device *dev, struct shape s, const void *y, const float *scale, const float *shift,
+                       bool relu, void *z);
+int onednn_affine_backward(struct device *dev, struct shape s, const void *da, const void *db, const void *z,
+                        const void *y, const float *scale, const float *mean, const float *var, float eps, void *dy,
+                        float *dgamma, float *dbeta);
+
 /* onednn_head.c: pooling, linear layer, cross-entropy */
 int onednn_pool_forward(struct device *dev, struct shape s, int k, const void *x, float *f);
 int onednn_pool_backward(struct device *dev, struct shape s, int k, const float *df, void *dx);

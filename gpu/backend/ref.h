@@ -47,6 +47,13 @@ int ref_bn_unfold(struct device *dev, int o, int per_o, const float *w, const fl
 int ref_relu_backward(struct device *dev, struct shape s, const void *a, const void *b, const void *y, void *g);
 int ref_channel_sum(struct device *dev, struct shape s, const void *g, float *sum);
 
+/* ref_affine.c: frozen batch norm on its own */
+int ref_affine_forward(struct device *dev, struct shape s, const void *y, const float *scale, const float *shift,
+                       bool relu, void *z);
+int ref_affine_backward(struct device *dev, struct shape s, const void *da, const void *db, const void *z,
+                        const void *y, const float *scale, const float *mean, const float *var, float eps, void *dy,
+                        float *dgamma, float *dbeta);
+
 /* ref_head.c */
 int ref_pool_forward(struct device *dev, struct shape s, int k, const void *x, float *f);
 int ref_pool_backward(struct device *dev, struct shape s, int k, const float *df, void *dx);

@@ -6,6 +6,9 @@
  * block's shortcut is declared last, as PyTorch has it, but runs before the
  * second convolution, so that its result is ready to be added there.
  *
+ * While `dead` is set, layers are declared whose tensors are part of the state
+ * dict and that no operation ever uses.
+ *
  * Running out of memory sets `failed` once and makes every later call
  * harmless; whoever builds looks once, at the end. */
 #ifndef RIFT_GPU_NN_BUILDER_H
@@ -17,6 +20,7 @@ struct builder {
     struct model *model;
     int op_room, value_room, tensor_room, module_room;
     bool failed;
+    bool dead; /* layers that are declared now have no operation */
 };
 
 /* What an operation needs to know of a declared layer. */
@@ -42,11 +46,15 @@ int builder_add(struct builder *b, int left, int right);
 int builder_pool(struct builder *b, int value, int window);
 int builder_linear(struct builder *b, int value, struct layer layer);
 
-/* A family member: `build` reads the spec and `stages`. */
+/* One row of the table of architectures. */
 struct architecture {
     const char *name;
     void (*build)(struct builder *b, const struct model_spec *spec, const struct architecture *self);
-    int stages[4]; /* blocks in each */
+    /* Can it be built? Fields of the spec that only some architectures read are looked at here. */
+    int (*check)(const struct model_spec *spec, struct fault *why);
+    enum initialisation initialisation;
+    int stages[4];      /* blocks in each; 0: the spec says */
+    bool preactivation; /* batch norm and ReLU before each convolution */
 };
 
 /* NULL when there is none of that name. */

@@ -6,7 +6,7 @@
  * Surprising: tensors stand in state-dict order (batch norm's running values
  * right after its weights), but their offsets don't follow it: all parameters
  * come first, then all buffers, so that one SGD call covers exactly the
- * parameters and one interpolation covers everything. */
+ * parameters and one interpolation covers everything; dead tensors come last. */
 #include "gpu/nn/builder.h"
 
 #include <assert.h>
@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH_MAX = 4096, CLASSES_MAX = 1 << 20 };
+enum { CLASSES_MAX = 1 << 20 };
 
 /* ---- tables that grow ------------------------------------------------------ */
 
@@ -55,7 +55,8 @@ static int tensor_add(struct builder *b, const char *layer, const char *suffix, 
     int length = snprintf(info->name, sizeof(info->name), "%s.%s", layer, suffix);
     assert(length > 0 && (size_t)length < sizeof(info->name));
     info->role = role;
-    info->parameter = role != TENSOR_BN_MEAN && role != TENSOR_BN_VAR;
+    info->dead = b->dead;
+    info->parameter = !b->dead && role != TENSOR_BN_MEAN && role != TENSOR_BN_VAR;
     info->rank = rank;
     info->count = 1;
     for (int i = 0; i < rank; i++) {
@@ -69,6 +70,9 @@ static int module_add(struct builder *b, const char *name, int weight)
 {
     struct model *m = b->model;
     void *table = m->modules;
+
+    if (b->dead)
+        return -1; /* nothing to perturb */
     int i = row_add(b, &table, &m->module_count, &b->module_room, sizeof(*m->modules));
 
     m->modules = table;
@@ -248,30 +252,31 @@ static int spec_check(const struct model_spec *spec, struct fault *why)
     if (spec->input[1] != spec->input[2] || (spec->input[1] != 32 && spec->input[1] != 64))
         return fault_set(why, -EINVAL, "model.input: images of %dx%d; %s takes 32x32 or 64x64", spec->input[1],
                          spec->input[2], spec->arch);
-    if (spec->width < 1 || spec->width > WIDTH_MAX)
-        return fault_set(why, -EINVAL, "model.width: %d is not in 1..%d", spec->width, WIDTH_MAX);
     if (spec->num_classes < 1 || spec->num_classes > CLASSES_MAX)
         return fault_set(why, -EINVAL, "model.num_classes: %d is not in 1..%d", spec->num_classes, CLASSES_MAX);
     for (int c = 0; c < spec->input[0]; c++)
         if (!isfinite(spec->mean[c]) || !isfinite(spec->std[c]) || spec->std[c] <= 0)
             return fault_set(why, -EINVAL, "model.normalize: channel %d has mean %g and std %g; std must be above 0", c,
                              spec->mean[c], spec->std[c]);
-    return 0;
+    return architecture_find(spec->arch)->check(spec, why);
 }
 
-/* Parameters first, then buffers, each in state-dict order. */
+/* Parameters first, then buffers, then what is dead, each in state-dict order. */
 static void offsets_assign(struct model *m)
 {
+    enum { PARAMETERS, BUFFERS, DEAD, SECTIONS };
     int64_t offset = 0;
 
-    for (int parameters = 1; parameters >= 0; parameters--) {
+    for (int section = PARAMETERS; section < SECTIONS; section++) {
         for (int t = 0; t < m->tensor_count; t++) {
-            if (m->tensors[t].parameter != (bool)parameters)
+            struct tensor_info *info = &m->tensors[t];
+
+            if (section != (info->dead ? DEAD : info->parameter ? PARAMETERS : BUFFERS))
                 continue;
-            m->tensors[t].offset = offset;
-            offset += m->tensors[t].count;
+            info->offset = offset;
+            offset += info->count;
         }
-        if (parameters)
+        if (section == PARAMETERS)
             m->parameter_count = offset;
     }
     m->total_count = offset;
@@ -288,6 +293,7 @@ int model_open(const struct model_spec *spec, struct model **ret, struct fault *
     if (!m)
         return fault_set(why, -ENOMEM, "no memory for a model description");
     m->arch = architecture->name;
+    m->initialisation = architecture->initialisation;
     m->num_classes = spec->num_classes;
     memcpy(m->input, spec->input, sizeof(m->input));
     memcpy(m->mean, spec->mean, sizeof(m->mean));

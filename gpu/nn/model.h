@@ -7,7 +7,8 @@
  *   values   0 is the normalised image; every operation makes one new value
  *   ops      in an order that can be run as it stands
  *   tensors  state-dict order; parameters and buffers live in one flat vector,
- *            parameters first, so that SGD and interpolation are one call
+ *            parameters first, so that SGD and interpolation are one call; dead
+ *            tensors, which a published model has and never uses, come last
  *   modules  what MRC walks: the convolutions and the linear layer, in
  *            named_parameters order (METHODS: paper section 3, "module = one layer") */
 #ifndef RIFT_GPU_NN_MODEL_H
@@ -28,10 +29,17 @@ struct op {
 
 enum tensor_role { TENSOR_WEIGHT, TENSOR_BIAS, TENSOR_BN_GAMMA, TENSOR_BN_BETA, TENSOR_BN_MEAN, TENSOR_BN_VAR };
 
+/* How weights begin (METHODS 1.3). */
+enum initialisation {
+    INIT_UNIFORM, /* PyTorch's default: all weights and biases U(-1/sqrt(fan_in), 1/sqrt(fan_in)) */
+    INIT_FAN_OUT  /* convolutions N(0, 2/(k*k*O)), the linear layer's bias 0, its weight as above */
+};
+
 struct tensor_info {
     char name[64]; /* "layer2.1.conv2.weight" */
     enum tensor_role role;
-    bool parameter; /* false: a buffer, no gradient */
+    bool parameter; /* false: a buffer, no gradient; or dead */
+    bool dead;      /* kept in files and never used: no gradient, no step, no walk from one end to another */
     int rank;
     int shape[4]; /* OIHW, or [K,F], or [C] */
     int64_t count;
@@ -46,6 +54,7 @@ struct module_info {
 
 struct model {
     const char *arch;
+    enum initialisation initialisation;
     int num_classes;
     int input[3];
     double mean[4], std[4];
@@ -58,7 +67,7 @@ struct model {
     struct module_info *modules;
     int module_count;
     int64_t parameter_count; /* floats: the first part of the flat vector */
-    int64_t total_count;     /* parameters and buffers */
+    int64_t total_count;     /* parameters, buffers and dead tensors */
 };
 
 /* Build the description. -EINVAL names the field: unknown arch, or an input

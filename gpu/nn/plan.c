@@ -176,7 +176,7 @@ const void *plan_value(const struct plan *plan, int value)
 static uint64_t newest(const struct plan *plan, const struct unit *u)
 {
     const uint64_t *version = plan->weights->version;
-    uint64_t clock = version[u->weight];
+    uint64_t clock = u->weight >= 0 ? version[u->weight] : 0;
 
     for (int i = 0; i < 4; i++)
         if (u->bn[i] >= 0 && version[u->bn[i]] > clock)
@@ -202,20 +202,21 @@ static int pack(struct plan *plan, struct unit *u)
         if (r < 0)
             return r;
     }
-    int r = dev->ops->conv_pack(u->conv, tensor(plan, u->weight), u->scale, u->shift, u->packed,
-                                at(plan, plan->scratch));
+    int r = u->conv ? dev->ops->conv_pack(u->conv, tensor(plan, u->weight), u->scale, u->shift, u->packed,
+                                          at(plan, plan->scratch))
+                    : 0;
     if (r == 0)
         u->packed_clock = clock;
     return r;
 }
 
-/* Every convolution's weights as they are now. */
+/* Every convolution's weights and every affine unit's numbers as they are now. */
 static int pack_all(struct plan *plan)
 {
     int r = 0;
 
     for (int i = 0; r == 0 && i < plan->unit_count; i++)
-        if (plan->units[i].type == UNIT_CONV)
+        if (plan->units[i].type == UNIT_CONV || plan->units[i].type == UNIT_AFFINE)
             r = pack(plan, &plan->units[i]);
     return r;
 }
@@ -247,6 +248,14 @@ static void statistics_touch(struct plan *plan)
         }
 }
 
+static int forward_affine(struct plan *plan, struct unit *u)
+{
+    struct device *dev = plan->ws->dev;
+
+    return dev->ops->affine_forward(dev, plan_shape(plan, u->y), value_at(plan, u->x), u->scale, u->shift, u->relu,
+                                    at(plan, plan->value_buffer[u->y]));
+}
+
 static int forward_head(struct plan *plan, struct unit *u)
 {
     struct device *dev = plan->ws->dev;
@@ -274,6 +283,8 @@ int plan_forward(struct plan *plan, float momentum)
             r = forward_conv(plan, u);
         else if (u->type == UNIT_BN)
             r = forward_bn(plan, u, momentum);
+        else if (u->type == UNIT_AFFINE)
+            r = forward_affine(plan, u);
         else
             r = forward_head(plan, u);
     }
@@ -411,6 +422,18 @@ static int backward_bn(struct plan *plan, struct unit *u, const struct outputs *
                                  dgamma, dbeta);
 }
 
+static int backward_affine(struct plan *plan, struct unit *u, const struct outputs *out)
+{
+    struct device *dev = plan->ws->dev;
+    float *dgamma = is_wanted(plan, u->bn[0]) ? gradient_at(plan, out, u->bn[0]) : at(plan, u->dgamma);
+    float *dbeta = is_wanted(plan, u->bn[1]) ? gradient_at(plan, out, u->bn[1]) : at(plan, u->dbeta);
+
+    return dev->ops->affine_backward(dev, plan_shape(plan, u->y), at(plan, u->a), at(plan, u->b),
+                                     u->relu ? value_at(plan, u->y) : NULL, u->want_bn ? value_at(plan, u->x) : NULL,
+                                     u->scale, tensor(plan, u->bn[2]), tensor(plan, u->bn[3]), BN_EPS,
+                                     at(plan, u->dx), dgamma, dbeta);
+}
+
 static int backward_head(struct plan *plan, struct unit *u, const struct outputs *out)
 {
     struct device *dev = plan->ws->dev;
@@ -444,6 +467,8 @@ int plan_backward(struct plan *plan, float *gradient, float *input_gradient)
             r = backward_conv(plan, u, &out);
         else if (u->type == UNIT_BN)
             r = backward_bn(plan, u, &out);
+        else if (u->type == UNIT_AFFINE)
+            r = backward_affine(plan, u, &out);
         else
             r = backward_head(plan, u, &out);
     }

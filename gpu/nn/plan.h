@@ -5,7 +5,8 @@
  * ReLU and residual (train), every buffer's place in one workspace decided
  * from lifetimes before the first run. Running allocates nothing.
  *
- *   eval    y = relu?( conv(x, w') + b' + residual? ), BN folded into w', b'
+ *   eval    y = relu?( conv(x, w') + b' + residual? ), BN folded into w', b';
+ *           where BN comes before the convolution, y = relu( scale*x + shift )
  *   train   y = conv(x, w);  z = relu?( bn(y) + residual? ) on batch statistics
  *
  * A plan may cover only ops [first, last): then it reads the frontier of

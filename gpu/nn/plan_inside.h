@@ -17,12 +17,13 @@ struct buffer {
 
 enum { PLAN_RECORDINGS = 4 };
 
-enum unit_type { UNIT_CONV, UNIT_BN, UNIT_POOL, UNIT_LINEAR };
+enum unit_type { UNIT_CONV, UNIT_BN, UNIT_AFFINE, UNIT_POOL, UNIT_LINEAR };
 
 /* One fused step, forward and backward.
  *
  *   CONV    y = relu?( conv(x) [folded BN] + residual? )
  *   BN      y = relu?( bn(x) + residual? )       on batch statistics
+ *   AFFINE  y = relu?( scale*x + shift )         frozen BN that no convolution can take in
  *   POOL, LINEAR
  *
  * Backward, with the gradients a and b (b may be missing) of y:
@@ -36,7 +37,7 @@ struct unit {
     int bn[4];        /* gamma, beta, mean, var; -1 none */
     struct conv *conv;
     float *packed, *scale, *shift; /* device: packed weights, folded scale and bias */
-    uint64_t packed_clock;         /* newest version that is in them */
+    uint64_t packed_clock;         /* newest version that is in them; AFFINE: in scale and shift */
 
     bool backward; /* its backward step does something */
     bool want_weight, want_bias, want_bn, want_x, want_residual;

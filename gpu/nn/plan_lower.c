@@ -1,7 +1,7 @@
 /* How does a list of operations become a plan?
  *
  *   1 units     neighbours are fused: conv + folded BN + residual + ReLU (eval),
- *               BN + residual + ReLU (train)
+ *               BN + residual + ReLU (train), what is left of BN + ReLU (eval)
  *   2 wishes    from wanted gradients upwards: which unit has a backward step
  *   3 buffers   every value and gradient gets a birth and a death on one time line,
  *               forward units 0..U-1, loss U, backward unit u at 2U-u
@@ -113,16 +113,14 @@ static int find_units(struct plan *plan, bool *made, bool *done, struct fault *w
             unit->bias = op->tensor[1];
             break;
         case OP_BN:
-            unit->type = UNIT_BN;
+            unit->type = plan->spec.mode == PLAN_EVAL ? UNIT_AFFINE : UNIT_BN;
             memcpy(unit->bn, op->tensor, sizeof(unit->bn));
             fuse_tail(plan, unit, made, done);
             break;
         default:
             return fault_set(why, -ENOTSUP, "%s: operation %d has nothing it can be fused with", model->arch, i);
         }
-        if (op->type == OP_BN && plan->spec.mode == PLAN_EVAL)
-            return fault_set(why, -ENOTSUP, "%s: operation %d: frozen BN needs a convolution to fold into", model->arch,
-                             i);
+        assert(unit->type != UNIT_AFFINE || unit->residual < 0); /* no network adds to what it just normalised alone */
         made[unit->y] = true;
     }
     return 0;
@@ -293,6 +291,21 @@ static void backward_bn(struct plan *plan, struct unit *u, int time)
         gradient_arrives(plan, u->x, u->dx);
 }
 
+static void backward_affine(struct plan *plan, struct unit *u, int time)
+{
+    if (u->relu)
+        keep_value(plan, u->y, time);
+    if (u->want_bn) {
+        keep_value(plan, u->x, time);
+        u->dgamma = buffer_of_tensor(plan, u->bn[0], time);
+        u->dbeta = buffer_of_tensor(plan, u->bn[1], time);
+    }
+    if (u->want_x) {
+        u->dx = u->a; /* in place */
+        gradient_arrives(plan, u->x, u->dx);
+    }
+}
+
 static void buffers_backward(struct plan *plan)
 {
     int loss_time = plan->unit_count;
@@ -310,6 +323,8 @@ static void buffers_backward(struct plan *plan)
             backward_conv(plan, u, time);
         else if (u->type == UNIT_BN)
             backward_bn(plan, u, time);
+        else if (u->type == UNIT_AFFINE)
+            backward_affine(plan, u, time);
         else {
             if (u->want_weight || u->want_bias)
                 keep_value(plan, u->x, time);
@@ -454,15 +469,15 @@ static int lower_packing(struct plan *plan, struct fault *why)
         float *at = plan->packed;
         for (int i = 0; i < plan->unit_count; i++) {
             struct unit *u = &plan->units[i];
-            if (!u->conv)
+            if (!u->conv && u->type != UNIT_AFFINE)
                 continue;
-            size_t packed = align16(dev->ops->conv_packed_bytes(u->conv) / sizeof(float));
+            size_t packed = u->conv ? align16(dev->ops->conv_packed_bytes(u->conv) / sizeof(float)) : 0;
             size_t channels = u->bn[0] >= 0 ? align16((size_t)plan_shape(plan, u->y).c) : 0;
             if (pass == 0) {
                 floats += packed + 2 * channels;
                 continue;
             }
-            u->packed = at;
+            u->packed = u->conv ? at : NULL;
             u->scale = channels ? at + packed : NULL;
             u->shift = channels ? at + packed + channels : NULL;
             at += packed + 2 * channels;

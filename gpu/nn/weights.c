@@ -9,7 +9,9 @@
  *
  * Surprising: PyTorch also has an int64 `num_batches_tracked` for every batch
  * norm. We have no use for it, ignore it when reading and write a zero, so
- * that load_state_dict in strict mode is content. */
+ * that load_state_dict in strict mode is content. Tensors that a model never
+ * uses (the wide ResNet's sub_block1) are kept where a file has them, so that
+ * they leave as they came; a file without them, or with others, is as good. */
 #include "gpu/nn/weights.h"
 
 #include "gpu/backend/philox.h"
@@ -120,22 +122,42 @@ static void uniform_fill(const struct model *model, int t, int64_t seed, float *
     }
 }
 
+/* N(0, 2/fan_out), fan_out = k*k*O (He et al. 2015, backward). */
+static void normal_fill(const struct model *model, int t, int64_t seed, float *to)
+{
+    const struct tensor_info *info = &model->tensors[t];
+    double deviation = sqrt(2.0 / ((double)info->shape[0] * info->shape[2] * info->shape[3]));
+
+    for (int64_t i = 0; i < info->count; i++) {
+        struct philox four = philox((uint64_t)seed, RANDOM_INIT, (uint32_t)t, (uint64_t)i / 4, 0);
+
+        to[i] = (float)(deviation * philox_normal(four, (int)(i % 4)));
+    }
+}
+
+/* Tensor t as it begins: drawn, or what leaves batch norm (and a bias) out. */
+static void initial_fill(const struct model *model, int t, int64_t seed, float *to)
+{
+    const struct tensor_info *info = &model->tensors[t];
+    bool fan_out = model->initialisation == INIT_FAN_OUT;
+
+    if (info->role == TENSOR_WEIGHT && fan_out && info->rank == 4)
+        normal_fill(model, t, seed, to);
+    else if (info->role == TENSOR_WEIGHT || (info->role == TENSOR_BIAS && !fan_out))
+        uniform_fill(model, t, seed, to);
+    else
+        for (int64_t i = 0; i < info->count; i++)
+            to[i] = info->role == TENSOR_BN_GAMMA || info->role == TENSOR_BN_VAR ? 1.0f : 0.0f;
+}
+
 int weights_init(struct weights *w, int64_t seed)
 {
     floats_auto *host = vector_alloc(w, NULL);
 
     if (!host)
         return -ENOMEM;
-    for (int t = 0; t < w->model->tensor_count; t++) {
-        const struct tensor_info *info = &w->model->tensors[t];
-        float *to = host + info->offset;
-
-        if (info->role == TENSOR_WEIGHT || info->role == TENSOR_BIAS)
-            uniform_fill(w->model, t, seed, to);
-        else
-            for (int64_t i = 0; i < info->count; i++)
-                to[i] = info->role == TENSOR_BN_GAMMA || info->role == TENSOR_BN_VAR ? 1.0f : 0.0f;
-    }
+    for (int t = 0; t < w->model->tensor_count; t++)
+        initial_fill(w->model, t, seed, host + w->model->tensors[t].offset);
     return weights_set(w, host);
 }
 
@@ -204,7 +226,8 @@ static int tensor_take(const struct tensor_info *info, const struct safetensor *
     return 0;
 }
 
-/* Every tensor of the file to where it belongs; seen[t] says which came. */
+/* Every tensor of the file to where it belongs; seen[t] says which came. Of dead
+ * ones that don't come, or don't fit, the first weights of seed 0 are there. */
 static int file_take(const struct model *model, const struct safetensors *file, const char *path, float *host,
                      bool *seen, struct fault *why)
 {
@@ -212,21 +235,24 @@ static int file_take(const struct model *model, const struct safetensors *file, 
         const struct safetensor *st = safetensors_at(file, i);
         const char *name = strncmp(st->name, "module.", 7) == 0 ? st->name + 7 : st->name;
 
-        if (ignored(name))
-            continue;
         int t = model_tensor(model, name);
+        if (t < 0 && ignored(name))
+            continue;
         if (t < 0)
             return fault_set(why, -EINVAL, "%s: tensor \"%s\" is not part of %s", path, st->name, model->arch);
         if (seen[t])
             return fault_set(why, -EINVAL, "%s: tensor \"%s\" is there twice, with and without \"module.\"", path,
                              name);
-        int r = tensor_take(&model->tensors[t], st, path, host + model->tensors[t].offset, why);
-        if (r < 0)
+        bool dead = model->tensors[t].dead;
+        int r = tensor_take(&model->tensors[t], st, path, host + model->tensors[t].offset, dead ? NULL : why);
+        if (r < 0 && !dead)
             return r;
-        seen[t] = true;
+        seen[t] = r == 0;
     }
     for (int t = 0; t < model->tensor_count; t++)
-        if (!seen[t])
+        if (!seen[t] && model->tensors[t].dead)
+            initial_fill(model, t, 0, host + model->tensors[t].offset);
+        else if (!seen[t])
             return fault_set(why, -EINVAL, "%s: tensor \"%s\" is missing", path, model->tensors[t].name);
     return 0;
 }

@@ -31,14 +31,13 @@ static inline float *weights_at(const struct weights *w, int tensor)
 void weights_touch(struct weights *weights, int tensor);
 void weights_touch_all(struct weights *weights);
 
-/* PyTorch's default initialisation from (seed, RANDOM_INIT): convolution and
- * linear weights and the linear bias U(-1/sqrt(fan_in), 1/sqrt(fan_in)),
- * BN 1, 0, 0, 1. */
+/* First weights from (seed, RANDOM_INIT), by the model's rule (enum
+ * initialisation): weights and the linear bias drawn or 0; BN 1, 0, 0, 1. */
 int weights_init(struct weights *weights, int64_t seed);
 
 /* All tensors from a safetensors file with the model's names and shapes,
- * float32. A "module." prefix is stripped; num_batches_tracked and names with
- * "sub_block1" are ignored; a missing, misshapen, unknown or non-finite tensor
+ * float32. A "module." prefix is stripped; num_batches_tracked is ignored, and
+ * so are names with "sub_block1" that the model lacks or that don't fit; a missing, misshapen, unknown or non-finite tensor
  * is -EINVAL and named. Nothing changes on failure. */
 int weights_load(struct weights *weights, const char *path, struct fault *why);
 

@@ -82,13 +82,14 @@ static int end_load(struct interpolating *in, const struct weights_ref *ref, con
     return r < 0 ? r : run_device(run, weights_get(run->weights, *host));
 }
 
-/* Which tensors walk, and the first operation that sees one of them. */
+/* Which tensors walk, and the first operation that sees one of them. Dead ones never walk: theta(alpha)
+ * has those of `from`. */
 static int ends_compare(const struct model *model, const float *from, const float *to, bool *differs)
 {
     for (int t = 0; t < model->tensor_count; t++) {
         const struct tensor_info *info = &model->tensors[t];
 
-        differs[t] = memcmp(from + info->offset, to + info->offset, (size_t)info->count * sizeof(float)) != 0;
+        differs[t] = !info->dead && memcmp(from + info->offset, to + info->offset, (size_t)info->count * sizeof(float)) != 0;
     }
     for (int i = 0; i < model->op_count; i++) {
         static const int tensors_of[] = {

@@ -45,7 +45,7 @@ static void check_statistics(struct bench *b)
         char name[96];
 
         snprintf(name, sizeof(name), "train.stat.%s", model->tensors[t].name);
-        if (!model->tensors[t].parameter)
+        if (!model->tensors[t].parameter && !model->tensors[t].dead)
             check_tensor(b, name, weights_at(b->run.weights, t), model->tensors[t].count, GRADIENTS);
     }
 }
@@ -147,6 +147,7 @@ static void pgd_reference(void)
     pgd(0, "ref", 1);
     pgd(0, "ref", 10);
     pgd(GOLDEN_64, "ref", 10);
+    pgd(GOLDEN_WIDE, "ref", 10);
 }
 
 static const struct check_case cases[] = {

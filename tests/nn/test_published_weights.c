@@ -28,11 +28,12 @@ static char *golden_directory(void)
 static char *golden;
 
 static const struct {
-    const char *folder;
+    const char *folder, *arch;
     int channels, side, classes;
-} models[] = { { "resnet18w8-s1", 3, 32, 10 },
-               { "resnet18w8-gray-s3", 1, 32, 10 },
-               { "resnet18w8-64-s4", 3, 64, 200 } };
+} models[] = { { "resnet18w8-s1", "resnet18", 3, 32, 10 },
+               { "resnet18w8-gray-s3", "resnet18", 1, 32, 10 },
+               { "resnet18w8-64-s4", "resnet18", 3, 64, 200 },
+               { "wrn10w2-s2", "wideresnet", 3, 32, 10 } };
 static const char *const files[] = { "model", "after_sgd", "finetuned_train", "finetuned_frozen" };
 
 /* Load, save, and find every tensor of the first file in the second, bit by bit. */
@@ -69,8 +70,10 @@ static void test_round_trip(void)
 
     CHECK_INT(device_open("ref", PRECISION_FLOAT32, 1, &dev, NULL), 0);
     for (size_t m = 0; m < sizeof(models) / sizeof(models[0]); m++) {
-        struct model_spec spec = { .arch = "resnet18",
+        struct model_spec spec = { .arch = models[m].arch,
                                    .width = 8,
+                                   .depth = 10,
+                                   .widen_factor = 2,
                                    .num_classes = models[m].classes,
                                    .std = { 1, 1, 1, 1 },
                                    .input = { models[m].channels, models[m].side, models[m].side } };

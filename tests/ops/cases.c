@@ -40,6 +40,8 @@ const struct op_case op_cases[] = {
     { GROUP_POOL, { 2, 16, 4, 4 }, 4 },
     { GROUP_POOL, { 3, 10, 8, 8 }, 4 },
     { GROUP_POOL, { 1, 24, 6, 7 }, 2 },
+    { GROUP_POOL, { 2, 20, 8, 8 }, 8 },
+    { GROUP_POOL, { 1, 5, 16, 16 }, 8 },
     { GROUP_POOL, { 5, 3, 9, 4 }, 4 },
     { GROUP_LINEAR, { 1, 10, 1, 1 }, 3, .second = true },
     { GROUP_LINEAR, { 5, 64, 1, 1 }, 10, .bias = true, .second = true },

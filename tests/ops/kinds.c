@@ -165,6 +165,46 @@ static int bn_unfold_call(struct run *r)
                              r->mem[2], r->mem[3], EPS, r->mem[4], r->mem[5], r->mem[6], r->mem[7]);
 }
 
+static void affine_forward_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = activation(WAY_IN, c->in, FILL_SIGNED);
+    io[1] = vector(WAY_IN, c->in.c, FILL_SIGNED);
+    io[2] = vector(WAY_IN, c->in.c, FILL_SIGNED);
+    io[3] = activation(WAY_OUT, c->in, FILL_SIGNED);
+}
+
+static int affine_forward_call(struct run *r)
+{
+    return OPS(r)->affine_forward(r->dev, r->c->in, r->mem[0], r->mem[1], r->mem[2], r->c->relu, r->mem[3]);
+}
+
+/* `residual` says that the gradients of gamma and beta are wanted; the input's is, unless only they are. */
+static void affine_backward_ios(const struct op_case *c, struct io io[IO_MAX])
+{
+    io[0] = activation(WAY_IN, c->in, FILL_SIGNED);
+    if (c->second)
+        io[1] = activation(WAY_IN, c->in, FILL_SIGNED);
+    if (c->relu)
+        io[2] = activation(WAY_IN, c->in, FILL_RELU);
+    io[4] = vector(WAY_IN, c->in.c, FILL_SIGNED);
+    io[7] = activation(WAY_OUT, c->in, FILL_SIGNED);
+    if (!c->residual)
+        return;
+    io[3] = activation(WAY_IN, c->in, FILL_SIGNED);
+    io[5] = vector(WAY_IN, c->in.c, FILL_SIGNED);
+    io[6] = vector(WAY_IN, c->in.c, FILL_POSITIVE);
+    io[8] = vector(WAY_OUT, c->in.c, FILL_SIGNED);
+    io[9] = vector(WAY_OUT, c->in.c, FILL_SIGNED);
+    if (c->in.c == 1) /* parameters alone */
+        io[7] = (struct io){ 0 };
+}
+
+static int affine_backward_call(struct run *r)
+{
+    return OPS(r)->affine_backward(r->dev, r->c->in, r->mem[0], r->mem[1], r->mem[2], r->mem[3], r->mem[4], r->mem[5],
+                                   r->mem[6], EPS, r->mem[7], r->mem[8], r->mem[9]);
+}
+
 static void relu_backward_ios(const struct op_case *c, struct io io[IO_MAX])
 {
     io[0] = activation(WAY_IN, c->in, FILL_SIGNED);
@@ -455,6 +495,8 @@ const struct op_kind op_kinds[] = {
     { "bn_forward", GROUP_ACTIVATION, bn_forward_ios, bn_forward_call, { { 4, 0 } }, 1e-5, SUMS, BF16_ONE },
     { "bn_backward", GROUP_ACTIVATION, bn_backward_ios, bn_backward_call, { { 6, 0 }, { 7, 1 } }, 1e-5, SUMS, BF16_TWO },
     { "bn_fold", GROUP_ACTIVATION, bn_fold_ios, bn_fold_call, { { 0 } }, 1e-6, ROUNDED },
+    { "affine_forward", GROUP_ACTIVATION, affine_forward_ios, affine_forward_call, { { 3, 0 } }, 1e-6, ROUNDED, BF16_ONE },
+    { "affine_backward", GROUP_ACTIVATION, affine_backward_ios, affine_backward_call, { { 7, 0 } }, 1e-5, SUMS, BF16_ONE },
     { "relu_backward", GROUP_ACTIVATION, relu_backward_ios, relu_backward_call, { { 3, 0 } }, 1e-6, ROUNDED, BF16_ONE },
     { "channel_sum", GROUP_ACTIVATION, channel_sum_ios, channel_sum_call, { { 0 } }, 1e-6, SUMS },
     { "pool_forward", GROUP_POOL, pool_forward_ios, pool_forward_call, { { 0 } }, 1e-6, ROUNDED },

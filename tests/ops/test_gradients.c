@@ -145,10 +145,10 @@ static int64_t folded_count(const struct op_case *c, int i)
     return i == 2 || i == 3 ? c->out_c : i == 4 ? (c->residual ? conv_count(c, -1) : 0) : conv_count(c, i);
 }
 
-/* Frozen statistics of channel o. */
-static void frozen(const struct op_case *c, float *mean, float *var)
+/* Frozen statistics of so many channels. */
+static void frozen(int channels, float *mean, float *var)
 {
-    for (int o = 0; o < c->out_c; o++) {
+    for (int o = 0; o < channels; o++) {
         mean[o] = noise(90, o);
         var[o] = 1 + 0.5f * noise(91, o);
     }
@@ -178,7 +178,7 @@ static struct folded folded_open(struct device *dev, const struct op_case *c, fl
         .mean = floats(c->out_c), .var = floats(c->out_c), .scale = floats(c->out_c), .bias = floats(c->out_c)
     };
 
-    frozen(c, f.mean, f.var);
+    frozen(c->out_c, f.mean, f.var);
     must(dev->ops->bn_fold(dev, c->out_c, in[2], in[3], f.mean, f.var, EPS, f.scale, f.bias));
     f.conv = conv_prepared(dev, c, true, in[1], f.scale, &f.packed);
     return f;
@@ -255,22 +255,86 @@ static void bn_forward(struct device *dev, const struct op_case *c, float *const
     free(invstd);
 }
 
-/* `second`: the gradient comes in two parts, as where a block's paths meet. */
-static void bn_backward(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX], float *out,
-                        float *dout, float *din[INPUT_MAX])
+/* `second`: the gradient comes in two parts, as where a block's paths meet. Returns the other part (malloc'd). */
+static float *part_take(const struct op_case *c, float *dout)
 {
-    float *mean = floats(c->in.c), *invstd = floats(c->in.c), *part = floats(shape_count(c->in));
+    float *part = floats(shape_count(c->in));
 
-    bn_run(dev, c, in, out, mean, invstd);
     for (int64_t i = 0; c->second && i < shape_count(c->in); i++) {
         part[i] = 0.75f * dout[i];
         dout[i] -= part[i];
     }
+    return part;
+}
+
+static void bn_backward(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX], float *out,
+                        float *dout, float *din[INPUT_MAX])
+{
+    float *mean = floats(c->in.c), *invstd = floats(c->in.c), *part = part_take(c, dout);
+
+    bn_run(dev, c, in, out, mean, invstd);
     must(dev->ops->bn_backward(dev, c->in, dout, c->second ? part : NULL, c->relu ? out : NULL, in[0], in[1], mean,
                                invstd, din[0], din[3], din[1], din[2]));
     free(mean);
     free(invstd);
     free(part);
+}
+
+/* ---- batch norm on frozen statistics, on its own: y, gamma, beta ------------------- */
+
+static int64_t affine_count(const struct op_case *c, int i)
+{
+    return i == -1 || i == 0 ? shape_count(c->in) : i == 1 || i == 2 ? c->in.c : 0;
+}
+
+struct affine {
+    float *mean, *var, *scale, *shift; /* [C] */
+};
+
+static struct affine affine_open(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX])
+{
+    struct affine a = { floats(c->in.c), floats(c->in.c), floats(c->in.c), floats(c->in.c) };
+
+    frozen(c->in.c, a.mean, a.var);
+    must(dev->ops->bn_fold(dev, c->in.c, in[1], in[2], a.mean, a.var, EPS, a.scale, a.shift));
+    return a;
+}
+
+static void affine_close(struct affine *a)
+{
+    free(a->mean);
+    free(a->var);
+    free(a->scale);
+    free(a->shift);
+}
+
+static void affine_prepare(const struct op_case *c, float *in[INPUT_MAX])
+{
+    for (int64_t i = 0; i < c->in.c; i++) {
+        in[1][i] = 1 + 0.5f * in[1][i];
+        if (c->relu)
+            in[2][i] += i % 3 == 0 ? -8 : 8;
+    }
+}
+
+static void affine_forward(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX], float *out)
+{
+    struct affine a = affine_open(dev, c, in);
+
+    must(dev->ops->affine_forward(dev, c->in, in[0], a.scale, a.shift, c->relu, out));
+    affine_close(&a);
+}
+
+static void affine_backward(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX], float *out,
+                            float *dout, float *din[INPUT_MAX])
+{
+    struct affine a = affine_open(dev, c, in);
+    float *part = part_take(c, dout);
+
+    must(dev->ops->affine_backward(dev, c->in, dout, c->second ? part : NULL, c->relu ? out : NULL, in[0], a.scale,
+                                   a.mean, a.var, EPS, din[0], din[1], din[2]));
+    free(part);
+    affine_close(&a);
 }
 
 /* ---- head ------------------------------------------------------------------------- */
@@ -373,6 +437,8 @@ static const struct graph graphs[] = {
     { "convolution with folded batch norm", GROUP_CONV, 2e-4, LINEAR, folded_count, folded_prepare, folded_forward,
       folded_backward },
     { "batch norm", GROUP_ACTIVATION, 2e-3, CURVED, bn_count, bn_prepare, bn_forward, bn_backward },
+    { "frozen batch norm", GROUP_ACTIVATION, 2e-4, LINEAR, affine_count, affine_prepare, affine_forward,
+      affine_backward },
     { "average pool", GROUP_POOL, 2e-4, LINEAR, pool_count, NULL, pool_forward, pool_backward },
     { "linear layer", GROUP_LINEAR, 2e-4, LINEAR, linear_count, NULL, linear_forward, linear_backward },
     { "cross-entropy", GROUP_LINEAR, 2e-3, CURVED, loss_count, NULL, loss_forward, loss_backward, .mean = true },

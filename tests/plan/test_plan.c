@@ -28,10 +28,13 @@ struct net {
     float *host;              /* the pixels */
 };
 
+/* `width` of a wideresnet is how much it is widened; its depth is 10. */
 static struct net net_open(const char *device, const char *arch, int width, int channels, int size, int batch)
 {
     struct model_spec spec = { .arch = arch,
                                .width = width,
+                               .depth = 10,
+                               .widen_factor = width,
                                .num_classes = 7,
                                .input = { channels, size, size },
                                .mean = { 0.3, 0.4, 0.5 },
@@ -146,8 +149,12 @@ static const struct {
     const char *arch;
     int width, channels, size, batch;
 } nets[] = {
-    { "resnet18", 4, 3, 32, 3 }, { "resnet18", 16, 1, 32, 2 }, { "resnet34", 5, 3, 32, 2 }, { "resnet18", 3, 3, 64, 2 }
+    { "resnet18", 4, 3, 32, 3 }, { "resnet18", 16, 1, 32, 2 }, { "resnet34", 5, 3, 32, 2 }, { "resnet18", 3, 3, 64, 2 },
+    { "preactresnet18", 5, 3, 32, 2 }, { "wideresnet", 1, 3, 32, 2 }, { "wideresnet", 1, 1, 64, 1 }
 };
+/* One of each way to lower. */
+static const char *const archs[] = { "resnet18", "preactresnet18", "wideresnet" };
+enum { ARCHS = 3 };
 
 static void backends_agree(void)
 {
@@ -219,8 +226,9 @@ static void check_slope(struct net *net, struct plan *plan, int tensor)
 
 static void gradients_match_differences(void)
 {
-    for (int mode = PLAN_EVAL; mode <= PLAN_TRAIN; mode++) {
-        struct net net = net_open("cpu", "resnet18", 4, 3, 32, 8);
+    for (int k = 0; k < 2 * ARCHS; k++) {
+        int mode = k % 2 ? PLAN_TRAIN : PLAN_EVAL;
+        struct net net = net_open("cpu", archs[k / 2], k < 4 ? 4 : 1, 3, 32, 8);
         bool *all = every_parameter(net.model);
         warm_up(&net);
         struct plan *plan = get(&net, (struct plan_spec){ .mode = mode, .wanted = all });
@@ -236,9 +244,9 @@ static void gradients_match_differences(void)
 
 /* Run ops [0,op) once, keep the frontier, run [op,end): logits and the
  * module's gradient must be those of the whole run, bit for bit. */
-static void a_run_may_start_at_any_module(void)
+static void starts_at_any_module(const char *arch, int width)
 {
-    struct net net = net_open("cpu", "resnet18", 16, 3, 32, 4);
+    struct net net = net_open("cpu", arch, width, 3, 32, 4);
     int64_t scores = (int64_t)net.shape.n * net.model->num_classes;
 
     warm_up(&net);
@@ -288,10 +296,18 @@ static void a_run_may_start_at_any_module(void)
     net_close(&net);
 }
 
+static void a_run_may_start_at_any_module(void)
+{
+    starts_at_any_module("resnet18", 16);
+    starts_at_any_module("preactresnet18", 16);
+    starts_at_any_module("wideresnet", 2);
+}
+
 static void some_gradients_are_those_of_all(void)
 {
-    for (int mode = PLAN_EVAL; mode <= PLAN_TRAIN; mode++) {
-        struct net net = net_open("cpu", "resnet18", 8, 3, 32, 4);
+    for (int k = 0; k < 2 * ARCHS; k++) {
+        int mode = k % 2 ? PLAN_TRAIN : PLAN_EVAL;
+        struct net net = net_open("cpu", archs[k / 2], k < 4 ? 8 : 1, 3, 32, 4);
         bool *all = every_parameter(net.model);
         warm_up(&net);
         struct plan *plan = get(&net, (struct plan_spec){ .mode = mode, .wanted = all });
