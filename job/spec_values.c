@@ -477,7 +477,7 @@ static const struct {
 } extras[] = {
     { "/device", device_valid, "auto, cpu, ref, cuda or cuda:N" },
     { "/model/input", input_valid, "[channels, rows, columns] with 1 or 3 channels and 32x32 or 64x64 pixels" },
-    { "/model/depth", wide_depth, "10, 16, 22, 28, 34, 40 or another integer of the form 6n + 4 up to 1000" },
+    { "/model/depth", wide_depth, "10, 16, 22, 28, 34, 40 or another whole number of the form 6n + 4 up to 1000" },
     { "/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
     { "/finetune/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
     { "/interpolate/alphas", ascending_and_there, "an ascending list of at least one number from 0 to 1" },

@@ -112,6 +112,8 @@ static void defaults_of_train(void)
     CHECK_INT(spec.protocol, PROTOCOL_VALIDATION);
     CHECK_STRING(spec.model.arch, "resnet18");
     CHECK_INT(spec.model.width, 64);
+    CHECK_INT(spec.model.depth, 34);
+    CHECK_INT(spec.model.widen_factor, 10);
     CHECK_INT(spec.model.num_classes, 10);
     CHECK(spec.model.input[0] == 3 && spec.model.input[1] == 32 && spec.model.input[2] == 32);
     for (int i = 0; i < 4; i++)
@@ -193,7 +195,7 @@ static void given_values(void)
         "\"seed\":12,\"batch_size\":"
         "1e2,"
         "\"threads\":2,\"checkpoint_every_s\":0,\"protocol\":\"paper\",\"shuffle\":false,"
-        "\"model\":{\"arch\":\"resnet34\",\"width\":8,\"num_classes\":100,\"input\":[1,64,64],"
+        "\"model\":{\"arch\":\"wideresnet\",\"width\":8,\"depth\":16,\"widen_factor\":2,\"num_classes\":100,\"input\":[1,64,64],"
         "\"normalize\":{\"mean\":[0.25],\"std\":[0.5]},\"weights\":{\"job\":\"" UUID
         "\",\"artifact\":\"last.safetensors\"}},"
         "\"dataset\":{\"format\":\"tensors\",\"path\":\"x\",\"test_path\":\"y\",\"train_limit\":5,\"test_limit\":6,"
@@ -214,7 +216,8 @@ static void given_values(void)
     CHECK_NEAR(spec.checkpoint_every_s, 0, 0);
     CHECK_INT(spec.protocol, PROTOCOL_PAPER);
     CHECK(!spec.shuffle);
-    CHECK_STRING(spec.model.arch, "resnet34");
+    CHECK_STRING(spec.model.arch, "wideresnet");
+    CHECK(spec.model.depth == 16 && spec.model.widen_factor == 2);
     CHECK(spec.model.input[0] == 1 && spec.model.input[1] == 64);
     CHECK_NEAR(spec.model.mean[0], 0.25, 0);
     CHECK_NEAR(spec.model.std[0], 0.5, 0);

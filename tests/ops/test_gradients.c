@@ -287,25 +287,15 @@ static int64_t affine_count(const struct op_case *c, int i)
     return i == -1 || i == 0 ? shape_count(c->in) : i == 1 || i == 2 ? c->in.c : 0;
 }
 
-struct affine {
-    float *mean, *var, *scale, *shift; /* [C] */
-};
-
-static struct affine affine_open(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX])
+/* [4][C]: mean, variance, scale and shift of frozen statistics (malloc'd). */
+static float *affine_open(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX])
 {
-    struct affine a = { floats(c->in.c), floats(c->in.c), floats(c->in.c), floats(c->in.c) };
+    int count = c->in.c;
+    float *a = floats(4 * count);
 
-    frozen(c->in.c, a.mean, a.var);
-    must(dev->ops->bn_fold(dev, c->in.c, in[1], in[2], a.mean, a.var, EPS, a.scale, a.shift));
+    frozen(count, a, a + count);
+    must(dev->ops->bn_fold(dev, count, in[1], in[2], a, a + count, EPS, a + 2 * count, a + 3 * count));
     return a;
-}
-
-static void affine_close(struct affine *a)
-{
-    free(a->mean);
-    free(a->var);
-    free(a->scale);
-    free(a->shift);
 }
 
 static void affine_prepare(const struct op_case *c, float *in[INPUT_MAX])
@@ -319,22 +309,21 @@ static void affine_prepare(const struct op_case *c, float *in[INPUT_MAX])
 
 static void affine_forward(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX], float *out)
 {
-    struct affine a = affine_open(dev, c, in);
+    float *a = affine_open(dev, c, in);
 
-    must(dev->ops->affine_forward(dev, c->in, in[0], a.scale, a.shift, c->relu, out));
-    affine_close(&a);
+    must(dev->ops->affine_forward(dev, c->in, in[0], a + 2 * c->in.c, a + 3 * c->in.c, c->relu, out));
+    free(a);
 }
 
 static void affine_backward(struct device *dev, const struct op_case *c, float *const in[INPUT_MAX], float *out,
                             float *dout, float *din[INPUT_MAX])
 {
-    struct affine a = affine_open(dev, c, in);
-    float *part = part_take(c, dout);
+    float *a = affine_open(dev, c, in), *part = part_take(c, dout);
 
-    must(dev->ops->affine_backward(dev, c->in, dout, c->second ? part : NULL, c->relu ? out : NULL, in[0], a.scale,
-                                   a.mean, a.var, EPS, din[0], din[1], din[2]));
+    must(dev->ops->affine_backward(dev, c->in, dout, c->second ? part : NULL, c->relu ? out : NULL, in[0],
+                                   a + 2 * c->in.c, a, a + c->in.c, EPS, din[0], din[1], din[2]));
     free(part);
-    affine_close(&a);
+    free(a);
 }
 
 /* ---- head ------------------------------------------------------------------------- */
