@@ -19,9 +19,9 @@ static struct examples pictures(int count, int channels, int side)
         ret.id[i] = 3 * i + 1;
         for (size_t e = 0; e < image; e++) {
             int c = (int)(e / (side * side)), y = (int)(e / side % side), x = (int)(e % side);
-            bool block = abs(32 * x / side - 8 - i % 16) < 5 && abs(32 * y / side - 14) < 7;
+            bool block = abs(32 * x / side - 5 - i * 7 % 23) < 3 + i % 4 && abs(32 * y / side - 9 - i * 5 % 11) < 4 + i % 5;
             int sky = 90 + 40 * c + 64 * y / side;
-            int ground = 60 + 50 * (c == 1) + (int)(20 * sin(0.7 * x + i) * cos(0.5 * y - 0.2 * x));
+            int ground = 60 + 50 * (c == 1) + (int)(20 * sin((0.5 + 0.02 * i) * x + i) * cos((0.3 + 0.03 * i) * y - 0.2 * x));
 
             ret.u8[i * image + e] = (uint8_t)(block ? 215 - 70 * c : 32 * y < (18 + sin(i + 9.0 * x / side)) * side ? sky : ground);
         }
