@@ -75,7 +75,7 @@ static void corruptions_choose(const struct job_spec *spec, struct plan_of_copie
 /* Formats that are folders on disk get folders. */
 static bool lies_in_folders(enum dataset_format format)
 {
-    return format == DATASET_IMAGE_FOLDER;
+    return format == DATASET_IMAGE_FOLDER || format == DATASET_TINY_IMAGENET;
 }
 
 static void plan_fill(const struct job_spec *spec, struct plan_of_copies *plan)
