@@ -142,7 +142,7 @@ static void stopped_and_killed_jobs_go_on(void)
 
 static void what_is_whole_is_kept(void)
 {
-    char *dir = lab_job("kept", JOB("")), *path = path_of(dir, "contrast.npy"), *torn = path_of(dir, ".fog.npy.part");
+    char *dir = lab_job("kept", JOB("")), *path, *torn;
     struct stat before, after;
 
     json_decref(lab_result(dir));
@@ -150,14 +150,12 @@ static void what_is_whole_is_kept(void)
     size_t at = 0, i;
     json_t *event;
     json_array_foreach(all, i, event) /* the announcement of the first array */
-        if (strcmp(lab_word(event, "name"), "contrast.npy") == 0)
+        if (strcmp(lab_word(event, "name"), "gaussian_noise.npy") == 0)
             at = i + 1;
     free(dir);
-    free(path);
-    free(torn);
 
     dir = lab_job("kept-2", JOB(""));
-    path = path_of(dir, "contrast.npy");
+    path = path_of(dir, "gaussian_noise.npy");
     torn = path_of(dir, ".fog.npy.part");
     CHECK_INT(lab_run(dir, "kill", (long)at), -SIGKILL);
     CHECK_INT(stat(path, &before), 0);
