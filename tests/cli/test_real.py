@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 from client import Case, program, DEADLINE_S
-from real import Daemon, rift_spec, skip_unless_built, wait_for
+from real import Daemon, IMAGES, SIDE, rift_spec, skip_unless_built, wait_for
 
 LONG = {"train": {"epochs": 100000}, "checkpoint_every_s": 1}
 
@@ -134,6 +134,23 @@ class Real(Case):
         job = self.submit(spec=self.train_spec(dataset={"name": "tiny"}, train={"epochs": 1}))
         self.assertIn(job, self.ctl(0, "show", job[:-1]))
         self.ctl(0, "watch", job)
+
+
+    def test_9_a_data_set_gets_its_corrupted_copy(self):
+        self.assertIn("tiny", self.ctl(0, "dataset", "ls"))
+        out = self.ctl(0, "dataset", "corrupt", "tiny", "--names", "fog,frost", "--severities", "1,5", "--watch")
+        job = out.splitlines()[0]
+        result = json.loads(self.ctl(0, "show", job, "--json"))["result"]
+        self.assertIn(f"2 corruptions in 2 severities of {IMAGES} images (npy) lie in\n  {result['path']}\n", out)
+        self.assertIn("not comparable", out)
+        self.assertEqual(sorted(os.listdir(result["path"])),
+                         ["contact-sheet.png", "corruptions.json", "fog.npy", "frost.npy", "labels.npy"])
+        with tempfile.TemporaryDirectory() as directory:
+            self.ctl(0, "fetch", job, "--dir", directory)
+            with open(os.path.join(directory, "fog.npy"), "rb") as file:
+                self.assertIn(f"'shape': ({2 * IMAGES}, {SIDE}, {SIDE}, 1)".encode(), file.read(128))
+        _, err = self.run_ctl(6, "--state", self.riftd.state, "dataset", "corrupt", "tiny", "--names", "snwo")
+        self.assertIn('did you mean "snow"?', err)
 
 
 if __name__ == "__main__":
