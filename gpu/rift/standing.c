@@ -61,10 +61,9 @@ int standing_open(struct run *run, int count, struct standing **ret)
     s->run = run;
     s->most = most;
     s->one = (struct shape){ 1, input[0], input[1], input[2] };
-    float **device[] = { &s->old, &s->best, &s->best_gradient, &s->found };
     int r = host_open(s);
-    for (int i = 0; i < 4 && r == 0; i++)
-        r = (*device[i] = run_alloc(run, row_bytes(s) * (size_t)most, "an attack")) ? 0 : -ENOMEM;
+    for (int i = 0; i < STANDING_OWN && r == 0; i++)
+        r = (s->own[i] = run_alloc(run, row_bytes(s) * (size_t)most, "an attack")) ? 0 : -ENOMEM;
     if (r == 0)
         r = (s->targets = run_alloc(run, (size_t)most * sizeof(int32_t), "an attack")) ? 0 : -ENOMEM;
     if (r < 0) {
@@ -79,9 +78,8 @@ void standing_free(struct standing *s)
 {
     if (!s)
         return;
-    float *device[] = { s->old, s->best, s->best_gradient, s->found };
-    for (int i = 0; i < 4; i++)
-        run_free(s->run, device[i], row_bytes(s) * (size_t)s->most);
+    for (int i = 0; i < STANDING_OWN; i++)
+        run_free(s->run, s->own[i], row_bytes(s) * (size_t)s->most);
     run_free(s->run, s->targets, (size_t)s->most * sizeof(int32_t));
     free(s->points);
     free(s->id);
@@ -127,6 +125,10 @@ void standing_begin(struct standing *s, struct batch *b, const struct attack_spe
     s->labels = b->own_labels;
     s->now = b->x_adv;
     s->gradient = b->gradient;
+    s->old = s->own[0];
+    s->best = s->own[1];
+    s->best_gradient = s->own[2];
+    s->found = s->own[3];
     s->zero_gradients = 0;
     void *memory[STANDING_ROWS] = { b->own_x, b->x_adv,         b->gradient,   s->old,
                                     s->best,  s->best_gradient, b->own_labels, s->targets };

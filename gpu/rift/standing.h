@@ -32,7 +32,7 @@ struct point {
     float distance;                         /* FAB: of the nearest wrong point so far */
 };
 
-enum { STANDING_SIZES = 3, STANDING_ROWS = 8 };
+enum { STANDING_SIZES = 3, STANDING_ROWS = 8, STANDING_OWN = 4 };
 
 struct standing {
     struct run *run;
@@ -45,7 +45,9 @@ struct standing {
     struct plan *plan;    /* of the last pass */
     int zero_gradients;   /* points whose first gradient was 0 everywhere */
 
-    /* Device, one row a point: the batch's own, and others. */
+    /* Device, one row a point: the batch's own, and others. Attacks may swap them, so what was
+     * allocated is kept apart. */
+    float *own[STANDING_OWN];
     const float *x;
     const int32_t *labels;
     float *now, *gradient;

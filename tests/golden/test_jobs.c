@@ -216,6 +216,26 @@ static void evaluate(const struct golden *g, const char *device, const char *nam
     json_decref(result);
 }
 
+/* Attacks of another kind than the golden one: what is known is that together they find more. */
+static void autoattack(const struct golden *g, const char *device, const char *name)
+{
+    const json_t *pgd = json_object_get(g->expected, "pgd10");
+    json_t *spec = json_pack("{s:s, s:O, s:{s:[{s:s, s:O, s:i, s:i}]}}", "kind", "evaluate", "batch_size",
+                             json_object_get(g->expected, "batch"), "evaluate", "attacks", "type", "autoattack",
+                             "epsilon", json_object_get(pgd, "eps"), "targets", 2, "queries", 100);
+    json_t *result = job(name, spec_make(g, device, "data.safetensors", spec));
+    const json_t *row = json_array_get(json_object_get(result, "attacks"), 0), *stages = json_object_get(row, "stages");
+
+    CHECK_INT(json_array_size(stages), 5);
+    CHECK_NEAR(golden_number(json_array_get(stages, 0), "accuracy", NULL),
+               golden_number(g->expected, "eval", "accuracy"), 1e-9);
+    for (size_t i = 1; i < json_array_size(stages); i++)
+        CHECK(golden_number(json_array_get(stages, i), "accuracy", NULL) <=
+              golden_number(pgd, "accuracy", NULL) + 1e-9);
+    CHECK(golden_number(row, "accuracy", NULL) <= golden_number(pgd, "accuracy", NULL) + 1e-9);
+    json_decref(result);
+}
+
 /* ---- the cases -------------------------------------------------------------------------------- */
 
 static void every_case(void (*section)(const struct golden *, const char *, const char *), const char *label)
@@ -247,6 +267,15 @@ static void evaluate_fast(void)
     every_case(evaluate, "evaluate");
 }
 
+/* The CIFAR one; one case is enough of an attack that has no golden values. */
+static void autoattack_fast(void)
+{
+    struct golden g = golden_open(0);
+
+    autoattack(&g, "cpu", "autoattack");
+    golden_close(&g);
+}
+
 /* MRC and interpolation take minutes there; the plans they use are compared elsewhere. */
 static void sgd_reference(void)
 {
@@ -261,6 +290,7 @@ static const struct check_case cases[] = {
     { "MRC of every module is the golden one", mrc_fast },
     { "fine-tuning and interpolation end at the golden weights and losses", finetune_fast },
     { "clean and PGD-10 accuracy are the golden ones", evaluate_fast },
+    { "AutoAttack and each of its stages leave no more than PGD-10", autoattack_fast },
     { "SGD on the reference device ends there too", sgd_reference },
 };
 

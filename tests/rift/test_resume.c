@@ -34,6 +34,10 @@ static const struct lab_kind {
       "{'kind':'evaluate','checkpoint_every_s':0.000001,"
       " 'model':{'weights':'../finetune/artifacts/best.safetensors'},"
       " 'evaluate':{'attacks':[{'steps':2,'restarts':3}],'baseline':'../theta/artifacts/best.safetensors'}}" },
+    { "autoattack", "{'kind':'evaluate','checkpoint_every_s':0.000001,"
+                    " 'model':{'weights':'../theta/artifacts/best.safetensors'},"
+                    " 'evaluate':{'attacks':[{'type':'autoattack','epsilon':'2/255','steps':4,'targets':2,'queries':6},"
+                    "             {'type':'square','epsilon':'2/255','queries':4,'restarts':2}]}}" },
 };
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
 
