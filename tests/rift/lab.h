@@ -284,4 +284,20 @@ static inline const char *lab_theta(void)
     return "../theta/artifacts/best.safetensors";
 }
 
+/* HOME/robust/artifacts/last.safetensors, adversarially trained, so that an attack doesn't make all
+ * points fall at once; made once, its path seen from HOME. */
+static inline const char *lab_robust(void)
+{
+    static bool made;
+
+    if (!made) {
+        char *dir = lab_job("robust", "{'kind':'train','train':{'epochs':8,'evaluate_every':0},'optimizer':{'lr':0.05},"
+                                      " 'augment':'none','attack':{'steps':2,'epsilon':'2/255','step_size':'1/255'}}");
+        json_decref(lab_result(dir));
+        free(dir);
+        made = true;
+    }
+    return "robust/artifacts/last.safetensors";
+}
+
 #endif
