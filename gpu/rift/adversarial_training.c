@@ -84,11 +84,6 @@ static int floats_open(struct run *run, bool wanted, int64_t count, float **ret)
     return *ret ? 0 : -ENOMEM;
 }
 
-static int64_t statistics_count(const struct model *model)
-{
-    return model->total_count - model->parameter_count;
-}
-
 int descent_open(struct descent *d, int count)
 {
     struct run *run = d->run;

@@ -64,6 +64,8 @@ struct pair {
 /* Which forward passes the published code makes in train mode, and in which order. */
 enum pair_order { PAIR_X_ADV_X, PAIR_X_ADV, PAIR_ADV_X };
 int pair_forward(struct descent *d, enum pair_order order, float momentum, struct pair *ret);
+/* Floats of the running statistics, which lie together behind the parameters. */
+int64_t statistics_count(const struct model *model);
 /* optimizer.gradient from both logits' gradients. */
 int pair_backward(struct descent *d, const struct pair *pair);
 

@@ -15,10 +15,25 @@
  * the running statistics are, and the rest is that formula. */
 #include "gpu/rift/methods.h"
 
+static bool is_statistic(const struct tensor_info *tensor)
+{
+    return !tensor->parameter && !tensor->dead;
+}
+
+int64_t statistics_count(const struct model *model)
+{
+    int64_t count = 0;
+
+    for (int t = 0; t < model->tensor_count; t++)
+        if (is_statistic(&model->tensors[t]))
+            count += model->tensors[t].count;
+    return count;
+}
+
 static void statistics_touch(struct weights *w)
 {
     for (int t = 0; t < w->model->tensor_count; t++)
-        if (!w->model->tensors[t].parameter)
+        if (is_statistic(&w->model->tensors[t]))
             weights_touch(w, t);
 }
 
@@ -27,7 +42,7 @@ static int forward_kept(struct descent *d, struct plan *clean, float momentum)
 {
     const struct run *run = d->run;
     const struct model *model = run->model;
-    int64_t count = model->total_count - model->parameter_count;
+    int64_t count = statistics_count(model);
     float *running = run->weights->theta + model->parameter_count;
     size_t bytes = (size_t)count * sizeof(float);
     int r = run->ops->copy(run->dev, d->statistics[0], running, bytes);
@@ -45,8 +60,7 @@ static int statistics_again(struct descent *d, float momentum)
     const struct run *run = d->run;
     const struct model *model = run->model;
     float *running = run->weights->theta + model->parameter_count;
-    int r = run->ops->interpolate(run->dev, model->total_count - model->parameter_count, running, d->statistics[1],
-                                  momentum, running);
+    int r = run->ops->interpolate(run->dev, statistics_count(model), running, d->statistics[1], momentum, running);
 
     statistics_touch(run->weights);
     return r;

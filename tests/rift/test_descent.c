@@ -69,14 +69,14 @@ static float *floats_read(struct lesson *l, const float *device, int64_t count)
     return host;
 }
 
-static int64_t statistics_count(const struct lesson *l)
+static int64_t statistics_floats(const struct lesson *l)
 {
-    return l->run.model->total_count - l->run.model->parameter_count;
+    return statistics_count(l->run.model);
 }
 
 static float *statistics_read(struct lesson *l)
 {
-    return floats_read(l, l->run.weights->theta + l->run.model->parameter_count, statistics_count(l));
+    return floats_read(l, l->run.weights->theta + l->run.model->parameter_count, statistics_floats(l));
 }
 
 /* Everything as run_weights made it. */
@@ -164,7 +164,7 @@ static void statistics_of(const char *train, const char *passes, double toleranc
     start_again(&l);
     CHECK_INT(l.descent.method->gradient(&l.descent, BATCH_NORM_MOMENTUM), 0);
     float *is = statistics_read(&l);
-    for (int64_t i = 0; i < statistics_count(&l); i++)
+    for (int64_t i = 0; i < statistics_floats(&l); i++)
         if (!(fabsf(is[i] - want[i]) <= tolerance * fabsf(want[i]) + tolerance * 1e-3)) {
             CHECK_FAIL("%s: statistic %lld is %.9g, after passes %s it is %.9g", train, (long long)i, is[i], passes,
                        want[i]);
@@ -174,8 +174,8 @@ static void statistics_of(const char *train, const char *passes, double toleranc
     float *untouched = statistics_read(&l);
     CHECK_INT(l.descent.method->gradient(&l.descent, 0), 0);
     float *still = statistics_read(&l);
-    CHECK(memcmp(untouched, still, (size_t)statistics_count(&l) * sizeof(float)) == 0);
-    CHECK(memcmp(untouched, is, (size_t)statistics_count(&l) * sizeof(float)) != 0);
+    CHECK(memcmp(untouched, still, (size_t)statistics_floats(&l) * sizeof(float)) == 0);
+    CHECK(memcmp(untouched, is, (size_t)statistics_floats(&l) * sizeof(float)) != 0);
     free(want);
     free(is);
     free(untouched);
@@ -237,7 +237,7 @@ static void awp_moves_by_gamma(void)
         weights_touch_all(l.run.weights);
         CHECK_INT(l.descent.method->gradient(&l.descent, BATCH_NORM_MOMENTUM), 0);
         float *want = statistics_read(&l);
-        CHECK(memcmp(is, want, (size_t)statistics_count(&l) * sizeof(float)) == 0);
+        CHECK(memcmp(is, want, (size_t)statistics_floats(&l) * sizeof(float)) == 0);
         free(before);
         free(kept);
         free(is);
@@ -303,7 +303,7 @@ static void craft(const char *train, bool statistics_move)
         CHECK_FAIL("%s: climbed from %.6g to %.6g", train, heights[0], heights[1]);
     in_the_ball(&l, train, l.run.spec.attack.epsilon);
     float *after = statistics_read(&l);
-    bool moved = memcmp(before, after, (size_t)statistics_count(&l) * sizeof(float)) != 0;
+    bool moved = memcmp(before, after, (size_t)statistics_floats(&l) * sizeof(float)) != 0;
     if (moved != statistics_move)
         CHECK_FAIL("%s: crafting has %s the running statistics", train, moved ? "moved" : "not moved");
     free(before);

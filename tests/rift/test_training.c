@@ -126,6 +126,42 @@ static void awp_comes_back(void)
     check_same("'method':'awp','awp':{'base':'trades','gamma':0.3}", "'method':'standard'", still, false);
 }
 
+/* The branch that WideResNet has and never uses: no method may touch it, not even by a rounding. */
+static void dead_branch_stays(void)
+{
+    static const char *const trains[] = { "'method':'standard'", "'method':'trades'",
+                                          "'method':'awp','awp':{'base':'trades'}" };
+    struct safetensors *file[3];
+    int dead = 0;
+
+    for (int i = 0; i < 3; i++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "dead-%d", i);
+        char *dir = train_job(name, trains[i],
+                              ",'attack':{'steps':1},'model':{'arch':'wideresnet','depth':10,'widen_factor':1}");
+        json_decref(lab_result(dir));
+        file[i] = weights_of(dir);
+        free(dir);
+    }
+    for (int t = 0; t < safetensors_count(file[0]); t++) {
+        const struct safetensor *a = safetensors_at(file[0], t);
+
+        if (!strstr(a->name, "sub_block1"))
+            continue;
+        dead++;
+        for (int i = 1; i < 3; i++) {
+            const struct safetensor *b = safetensors_find(file[i], a->name);
+
+            if (!b || b->size != a->size || memcmp(a->data, b->data, a->size) != 0)
+                CHECK_FAIL("%s has moved under %s", a->name, trains[i]);
+        }
+    }
+    CHECK(dead > 5);
+    for (int i = 0; i < 3; i++)
+        safetensors_close(file[i]);
+}
+
 /* ---- words ---------------------------------------------------------------------------------- */
 
 static void results_say_how(void)
@@ -266,6 +302,7 @@ static const struct check_case cases[] = {
     { "a job of any method, killed or stopped, goes on to the same bits", killed_anywhere },
     { "where formulas of two methods agree, so do the weights", limits_of_the_formulas },
     { "AWP comes back to theta to the bit", awp_comes_back },
+    { "the dead branch of a WideResNet stays as it is, to the bit", dead_branch_stays },
     { "a result says method, base and protocol", results_say_how },
     { "a loss that isn't finite names its step, whatever the method", divergence_names_its_step },
     { "the loop of the largest method allocates nothing", loop_allocates_nothing },
