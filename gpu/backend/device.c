@@ -1,10 +1,11 @@
-/* Which devices does this build have, and how is one opened by name?
+/* Which devices are there, and how is one opened by name?
  *
- * A table of names. "auto" is the first backend of the list; the oracle `ref`
- * is only ever opened by its own name, because nobody wants to train on it.
- * A name that this build can't serve is -ENODEV with words, never a silent
- * fall-back: a job that asked for a GPU must not spend a week on a CPU. */
+ * A table of names. "auto" is a graphics card where there is one, else the CPU;
+ * the oracle `ref` is only ever opened by its own name, because nobody wants to
+ * train on it. A name that can't be served here is -ENODEV with words, never a
+ * silent fall-back: a job that asked for a GPU must not spend a week on a CPU. */
 #include "gpu/backend/backend.h"
+#include "gpu/backend/cuda_module.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,19 +13,54 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#ifdef RIFT_WITHOUT_ONEDNN
+const struct backend *const backends[] = { &backend_ref, NULL };
+
+static const struct backend *find_cpu(struct fault *why)
+{
+    fault_set(why, -ENODEV, "this build has no fast CPU code; use \"ref\" or a graphics card");
+    return NULL;
+}
+#else
 const struct backend *const backends[] = { &backend_onednn, &backend_ref, NULL };
+
+static const struct backend *find_cpu(struct fault *why)
+{
+    (void)why;
+    return &backend_onednn;
+}
+#endif
+
+static const struct backend *find_ref(struct fault *why)
+{
+    (void)why;
+    return &backend_ref;
+}
+
+static const struct backend *find_cuda(struct fault *why)
+{
+    const struct cuda_module *module = cuda_module(why);
+
+    return module && module->count(why) > 0 ? module->backend : NULL;
+}
+
+static const struct backend *find_auto(struct fault *why)
+{
+    const struct backend *card = find_cuda(NULL);
+
+    return card ? card : find_cpu(why);
+}
 
 static const struct device_name {
     const char *name;
-    const struct backend *backend; /* NULL: known, but not in this build */
-    bool numbered;                 /* "name:0" is meant too */
-    bool listed;
-    const char *absent; /* words when backend is NULL */
+    const struct backend *(*find)(struct fault *why); /* NULL with words: there is none here */
+    bool numbered;                                    /* "name:0" is meant too */
+    bool listed;                                      /* in device_list, by opening it */
 } device_names[] = {
-    { "auto", &backend_onednn },
-    { "cpu", &backend_onednn, .listed = true },
-    { "ref", &backend_ref },
-    { "cuda", NULL, .numbered = true, .absent = "this build has no CUDA device; use \"cpu\" or \"auto\"" },
+    { "auto", find_auto },
+    { "cpu", find_cpu, .listed = true },
+    { "ref", find_ref },
+    { "cuda", find_cuda, .numbered = true },
 };
 enum { DEVICE_NAME_COUNT = sizeof(device_names) / sizeof(device_names[0]) };
 
@@ -48,11 +84,13 @@ int device_open(const char *name, enum precision precision, int threads, struct 
 
         if (!name_matches(row, name))
             continue;
-        if (!row->backend)
-            return fault_set(why, -ENODEV, "device \"%s\": %s", name, row->absent);
-        int r = row->backend->precision_check(name, precision, why);
+        struct fault missing = { 0 };
+        const struct backend *backend = row->find(&missing);
+        if (!backend)
+            return fault_set(why, -ENODEV, "device \"%s\": %s", name, missing.message);
+        int r = backend->precision_check(name, precision, why);
         if (r == 0)
-            r = row->backend->device_open(name, precision, threads, ret, why);
+            r = backend->device_open(name, precision, threads, ret, why);
         if (r == 0)
             (*ret)->deterministic = true;
         return r;
@@ -106,12 +144,12 @@ const char *device_errmsg(const struct device *dev)
 }
 
 /* ["float32", ...]: the formats that a backend's device can compute in; new reference. */
-static json_t *precision_list(const struct device_name *row)
+static json_t *precision_list(const struct backend *backend, const char *name)
 {
     json_t *list = json_array();
 
     for (int i = 0; list && i < PRECISION_COUNT; i++)
-        if (row->backend->precision_check(row->name, (enum precision)i, NULL) == 0 &&
+        if (backend->precision_check(name, (enum precision)i, NULL) == 0 &&
             json_array_append_new(list, json_string(job_precisions[i])) < 0) {
             json_decref(list);
             return NULL;
@@ -119,25 +157,52 @@ static json_t *precision_list(const struct device_name *row)
     return list;
 }
 
+/* What a device says of itself, as one of a list: 0, or -ENOMEM. */
+static int list_add(json_t *list, const struct backend *backend, const char *id, json_t *about)
+{
+    json_object_del(about, "precision");
+    if (!about || json_object_set_new(about, "precisions", precision_list(backend, id)) < 0 ||
+        json_object_set_new(about, "id", json_string(id)) < 0 || json_array_append_new(list, json_incref(about)) < 0) {
+        json_decref(about);
+        return -ENOMEM;
+    }
+    json_decref(about);
+    return 0;
+}
+
+/* Cards aren't opened for it: that takes seconds, and memory that a job has. */
+static int list_cards(json_t *list)
+{
+    const struct cuda_module *module = cuda_module(NULL);
+    int count = module ? module->count(NULL) : 0, r = 0;
+
+    for (int i = 0; i < count && r == 0; i++) {
+        char id[24];
+
+        snprintf(id, sizeof(id), "cuda:%d", i);
+        r = list_add(list, module->backend, id, module->about(i));
+    }
+    return r;
+}
+
 json_t *device_list(void)
 {
     json_t *list = json_array();
+    int r = list ? 0 : -ENOMEM;
 
-    for (int i = 0; list && i < DEVICE_NAME_COUNT; i++) {
+    for (int i = 0; r == 0 && i < DEVICE_NAME_COUNT; i++) {
         const struct device_name *row = &device_names[i];
         struct device *dev;
 
         if (!row->listed || device_open(row->name, PRECISION_FLOAT32, 0, &dev, NULL) < 0)
             continue; /* a device that doesn't open is not usable */
-        json_t *description = row->backend->describe(dev);
+        r = list_add(list, dev->ops, row->name, dev->ops->describe(dev));
         device_close(dev);
-        if (!description || json_object_del(description, "precision") < 0 ||
-            json_object_set_new(description, "precisions", precision_list(row)) < 0 ||
-            json_object_set_new(description, "id", json_string(row->name)) < 0 ||
-            json_array_append_new(list, description) < 0) {
-            json_decref(list);
-            return NULL;
-        }
     }
-    return list;
+    if (r == 0)
+        r = list_cards(list);
+    if (r == 0)
+        return list;
+    json_decref(list);
+    return NULL;
 }

@@ -1,0 +1,63 @@
+/* Which thread works on which pixels and channels of an activation?
+ *
+ * Eights of channels lie along x: a row of threads reads neighbouring memory.
+ * What a tile of channels leaves over of the block goes to pixels, along y.
+ * Chunks of pixels are as many as fill the card twice, but never so many that a
+ * thread has less than a run, or that the block sums outgrow their memory. */
+#ifndef RIFT_GPU_BACKEND_CUDA_TILING_H
+#define RIFT_GPU_BACKEND_CUDA_TILING_H
+
+#include "gpu/backend/cuda/elements.h"
+
+#include <stddef.h>
+
+enum {
+    TILING_THREADS = 256,
+    TILING_VECS = 32, /* widest tile: 256 channels */
+    TILING_RUN = 16,  /* pixels that are added in float */
+    TILING_FILL = 2,  /* blocks a multiprocessor */
+};
+
+struct tiling {
+    int64_t pixels;
+    int channels, vecs; /* real channels; eights with padding */
+    int width, height;  /* threads of a block */
+    int tiles, chunks;  /* blocks */
+};
+
+static inline struct tiling tiling_of(int64_t pixels, int channels, int sums, int processors, size_t sums_count)
+{
+    struct tiling t;
+
+    t.pixels = pixels;
+    t.channels = channels;
+    t.vecs = channels_padded(channels) / CHANNEL_STEP;
+    t.tiles = (t.vecs + TILING_VECS - 1) / TILING_VECS;
+    t.width = (t.vecs + t.tiles - 1) / t.tiles;
+    t.height = TILING_THREADS / t.width;
+    int64_t most = (processors * TILING_FILL + t.tiles - 1) / t.tiles;
+    int64_t runs = (pixels + (int64_t)t.height * TILING_RUN - 1) / ((int64_t)t.height * TILING_RUN);
+    int64_t room = (int64_t)(sums_count / ((size_t)sums * (size_t)t.vecs * CHANNEL_STEP));
+    int64_t chunks = runs < most ? runs : most;
+    chunks = chunks < room ? chunks : room;
+    t.chunks = (int)(chunks < 1 ? 1 : chunks);
+    return t;
+}
+
+HD int tiling_vec(const struct tiling *t, int tile, int x)
+{
+    return tile * t->width + x;
+}
+
+HD int64_t tiling_first(const struct tiling *t, int chunk, int y)
+{
+    return (int64_t)chunk * t->height + y;
+}
+
+/* From one pixel of a thread to its next. */
+HD int64_t tiling_step(const struct tiling *t)
+{
+    return (int64_t)t->chunks * t->height;
+}
+
+#endif
