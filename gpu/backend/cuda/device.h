@@ -97,6 +97,11 @@ int cuda_bn_fold(struct device *dev, int c, const float *gamma, const float *bet
                  float eps, float *scale, float *bias);
 int cuda_bn_unfold(struct device *dev, int o, int per_o, const float *w, const float *gamma, const float *mean,
                    const float *var, float eps, float *dw, const float *dbf, float *dgamma, float *dbeta);
+int cuda_affine_forward(struct device *dev, struct shape s, const void *y, const float *scale, const float *shift,
+                        bool relu, void *z);
+int cuda_affine_backward(struct device *dev, struct shape s, const void *da, const void *db, const void *z,
+                         const void *y, const float *scale, const float *mean, const float *var, float eps, void *dy,
+                         float *dgamma, float *dbeta);
 int cuda_relu_backward(struct device *dev, struct shape s, const void *a, const void *b, const void *y, void *g);
 int cuda_channel_sum(struct device *dev, struct shape s, const void *g, float *sum);
 int cuda_pool_forward(struct device *dev, struct shape s, int k, const void *x, float *f);

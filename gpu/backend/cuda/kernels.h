@@ -79,6 +79,19 @@ cudaError_t kernel_bn_unfold(cudaStream_t stream, int o, int per_o, const float 
                              const float *mean, const float *var, float eps, float *dw, const float *dbf, float *dgamma,
                              float *dbeta);
 
+/* -- affine.cu -- */
+cudaError_t kernel_affine_forward(cudaStream_t stream, const struct collector *to, bool bf16, struct extent s,
+                                  const void *y, const float *scale, const float *shift, bool relu, void *z);
+struct affine_gradients { /* dy, or dgamma and dbeta, may be NULL */
+    const void *da, *db, *z, *y;
+    const float *scale, *mean, *var;
+    float eps;
+    void *dy;
+    float *dgamma, *dbeta;
+};
+cudaError_t kernel_affine_backward(cudaStream_t stream, const struct collector *to, bool bf16, struct extent s,
+                                   const struct affine_gradients *g);
+
 /* -- head.cu -- */
 cudaError_t kernel_pool_forward(cudaStream_t stream, bool bf16, struct extent s, int k, const void *x, float *f);
 cudaError_t kernel_pool_backward(cudaStream_t stream, bool bf16, struct extent s, int k, const float *df, void *dx);

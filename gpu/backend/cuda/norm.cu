@@ -5,15 +5,7 @@
  * with residual and ReLU. Outputs may be inputs: a thread reads all it needs of
  * its eight channels before it writes them. Padded channels are written as zero
  * by the same arithmetic: their gamma, beta and invstd count as zero. */
-#include "gpu/backend/cuda/reduce.cuh"
-
-/* Value of a plain [C] vector for eight channels, `rest` beyond the last. */
-__device__ __forceinline__ void load_channels(const float *from, int first, int c, float rest, float v[8])
-{
-#pragma unroll
-    for (int k = 0; k < 8; k++)
-        v[k] = first + k < c ? from[first + k] : rest;
-}
+#include "gpu/backend/cuda/channels.cuh"
 
 /* ---- forward --------------------------------------------------------------------------- */
 
@@ -96,14 +88,6 @@ __global__ void __launch_bounds__(TILING_THREADS)
     }
 }
 
-/* Blocks of a pass over an activation: enough to fill the card, few enough that loading [C] vectors is little. */
-static struct tiling apply_tiling(struct extent s, int processors)
-{
-    struct tiling t = tiling_of(extent_pixels(s), s.c, 1, processors * 4, SIZE_MAX);
-
-    return t;
-}
-
 template <class T>
 static cudaError_t bn_forward(cudaStream_t stream, const struct collector *to, struct extent s, const void *y,
                               const void *residual, bool relu, void *z, const struct bn_parameters *p)
@@ -115,28 +99,11 @@ static cudaError_t bn_forward(cudaStream_t stream, const struct collector *to, s
 
     if (r != cudaSuccess)
         return r;
-    bn_apply<T><<<dim3((unsigned)t.tiles, (unsigned)t.chunks), dim3((unsigned)t.width, (unsigned)t.height), 0, stream>>>(
-        t, (const T *)y, (const T *)residual, relu, (T *)z, *p);
+    OVER_CHANNELS(bn_apply<T>, t, stream, (const T *)y, (const T *)residual, relu, (T *)z, *p);
     return cudaGetLastError();
 }
 
 /* ---- backward ------------------------------------------------------------------------------ */
-
-/* g = (da + db?) * (z > 0)? of eight channels. */
-template <class T>
-__device__ __forceinline__ void load_gradient(const T *da, const T *db, const T *z, int64_t at, float g[8])
-{
-    float b[8] = {}, v[8] = { 1, 1, 1, 1, 1, 1, 1, 1 };
-
-    load8(da + at, g);
-    if (db)
-        load8(db + at, b);
-    if (z)
-        load8(z + at, v);
-#pragma unroll
-    for (int i = 0; i < 8; i++)
-        g[i] = masked(g[i], b[i], v[i] > 0);
-}
 
 /* Sums of g and of g*xhat. */
 template <class T> struct gradient_body {
@@ -228,8 +195,7 @@ static cudaError_t bn_backward(cudaStream_t stream, const struct collector *to, 
 
     if (r != cudaSuccess)
         return r;
-    bn_back<T><<<dim3((unsigned)t.tiles, (unsigned)t.chunks), dim3((unsigned)t.width, (unsigned)t.height), 0, stream>>>(
-        t, *g);
+    OVER_CHANNELS(bn_back<T>, t, stream, *g);
     return cudaGetLastError();
 }
 

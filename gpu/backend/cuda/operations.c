@@ -56,6 +56,28 @@ int cuda_bn_unfold(struct device *dev, int o, int per_o, const float *w, const f
         d, kernel_bn_unfold(d->stream, o, per_o, w, gamma, mean, var, eps, dw, dbf, dgamma, dbeta), "bn_unfold");
 }
 
+int cuda_affine_forward(struct device *dev, struct shape s, const void *y, const float *scale, const float *shift,
+                        bool relu, void *z)
+{
+    struct cuda_device *d = cuda(dev);
+
+    return cuda_result(
+        d, kernel_affine_forward(d->stream, &d->collector, d->bf16, extent_of(s), y, scale, shift, relu, z),
+        "affine_forward");
+}
+
+int cuda_affine_backward(struct device *dev, struct shape s, const void *da, const void *db, const void *z,
+                         const void *y, const float *scale, const float *mean, const float *var, float eps, void *dy,
+                         float *dgamma, float *dbeta)
+{
+    struct cuda_device *d = cuda(dev);
+    struct affine_gradients g = { da, db, z, y, scale, mean, var, eps, dy, dgamma, dbeta };
+
+    assert(!dgamma == !dbeta);
+    return cuda_result(d, kernel_affine_backward(d->stream, &d->collector, d->bf16, extent_of(s), &g),
+                       "affine_backward");
+}
+
 int cuda_relu_backward(struct device *dev, struct shape s, const void *a, const void *b, const void *y, void *g)
 {
     struct cuda_device *d = cuda(dev);

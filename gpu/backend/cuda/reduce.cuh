@@ -92,7 +92,7 @@ template <int SUMS, class Body, class Finish>
 static cudaError_t start_reduce(cudaStream_t stream, const struct collector *to, struct extent s, Body body,
                                 Finish finish)
 {
-    struct tiling t = tiling_of(extent_pixels(s), s.c, SUMS, to->processors, to->sums_count);
+    struct tiling t = tiling_of(extent_pixels(s), s.c, to->processors * 2, SUMS, to->sums_count);
 
     if (t.tiles > to->arrived_count)
         return cudaErrorInvalidValue;

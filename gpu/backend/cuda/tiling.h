@@ -2,8 +2,8 @@
  *
  * Eights of channels lie along x: a row of threads reads neighbouring memory.
  * What a tile of channels leaves over of the block goes to pixels, along y.
- * Chunks of pixels are as many as fill the card twice, but never so many that a
- * thread has less than a run, or that the block sums outgrow their memory. */
+ * Chunks of pixels are as many as fill the card, but never so many that a thread
+ * has only a few, or that the block sums outgrow their memory. */
 #ifndef RIFT_GPU_BACKEND_CUDA_TILING_H
 #define RIFT_GPU_BACKEND_CUDA_TILING_H
 
@@ -15,7 +15,7 @@ enum {
     TILING_THREADS = 256,
     TILING_VECS = 32, /* widest tile: 256 channels */
     TILING_RUN = 16,  /* pixels that are added in float */
-    TILING_FILL = 2,  /* blocks a multiprocessor */
+    TILING_LEAST = 4, /* pixels a thread */
 };
 
 struct tiling {
@@ -25,7 +25,8 @@ struct tiling {
     int tiles, chunks;  /* blocks */
 };
 
-static inline struct tiling tiling_of(int64_t pixels, int channels, int sums, int processors, size_t sums_count)
+/* About `blocks` blocks; each leaves `sums` doubles a channel (0: none) in room for sums_count. */
+static inline struct tiling tiling_of(int64_t pixels, int channels, int blocks, int sums, size_t sums_count)
 {
     struct tiling t;
 
@@ -35,10 +36,10 @@ static inline struct tiling tiling_of(int64_t pixels, int channels, int sums, in
     t.tiles = (t.vecs + TILING_VECS - 1) / TILING_VECS;
     t.width = (t.vecs + t.tiles - 1) / t.tiles;
     t.height = TILING_THREADS / t.width;
-    int64_t most = (processors * TILING_FILL + t.tiles - 1) / t.tiles;
-    int64_t runs = (pixels + (int64_t)t.height * TILING_RUN - 1) / ((int64_t)t.height * TILING_RUN);
-    int64_t room = (int64_t)(sums_count / ((size_t)sums * (size_t)t.vecs * CHANNEL_STEP));
-    int64_t chunks = runs < most ? runs : most;
+    int64_t most = (blocks + t.tiles - 1) / t.tiles;
+    int64_t useful = (pixels + (int64_t)t.height * TILING_LEAST - 1) / ((int64_t)t.height * TILING_LEAST);
+    int64_t room = sums ? (int64_t)(sums_count / ((size_t)sums * (size_t)t.vecs * CHANNEL_STEP)) : most;
+    int64_t chunks = useful < most ? useful : most;
     chunks = chunks < room ? chunks : room;
     t.chunks = (int)(chunks < 1 ? 1 : chunks);
     return t;
