@@ -61,11 +61,14 @@ static int needs_add(struct needs *needs, const char *id)
 static int ref_point(struct resolver *resolver, const struct spec_ref *ref, const char *id, const char *artifact)
 {
     json_t *object = json_object_get(ref->parent, ref->key);
-    int r = json_object_set_new(object, "job", json_string(id));
+    int r = needs_add(&resolver->needs, id); /* first: id may lie in the object */
 
+    if (r < 0)
+        return r;
+    r = json_object_set_new(object, "job", json_string(id));
     if (!r && artifact)
         r = json_object_set_new(object, "artifact", json_string(artifact));
-    return r < 0 ? -ENOMEM : needs_add(&resolver->needs, id);
+    return r < 0 ? -ENOMEM : 0;
 }
 
 /* A reference to a rift job is one to the step that has what is wanted. */
@@ -245,6 +248,7 @@ static int spec_read(const struct request *request, struct answer *answer, struc
 struct draft {
     char id[DB_ID_SIZE];
     char *spec;
+    json_t *words; /* label and device lie in it */
     struct needs needs;
     const char *after[AFTER_MAX]; /* into needs */
 };
@@ -256,8 +260,10 @@ struct drafts {
 
 static void drafts_done(struct drafts *drafts)
 {
-    for (int i = 0; i < drafts->count; i++)
+    for (int i = 0; i < drafts->count; i++) {
         free(drafts->list[i].spec);
+        json_decref(drafts->list[i].words);
+    }
     free(drafts->list);
     free(drafts->jobs);
 }
@@ -287,6 +293,7 @@ static int draft_add(struct drafts *drafts, const struct job_spec *spec, const j
 
     assert(kind >= 0);
     strcpy(draft->id, id);
+    draft->words = json_incref(spec->json);
     draft->spec = json_dumps(json, JSON_COMPACT);
     if (!draft->spec)
         return -ENOMEM;

@@ -159,6 +159,9 @@ static enum worker_exit job_end(struct run *run, int r, json_t *result)
     enum worker_exit code = WORKER_FINISHED;
 
     if (r == 0) {
+        if (!json_object_get(result, "protocol")) /* what chose, beside what was chosen */
+            json_object_set_new(result, "protocol",
+                                json_string(run->spec.protocol == PROTOCOL_PAPER ? "paper" : "validation"));
         r = run_event(run, "finished", json_pack("{s:o}", "result", result));
     } else if (r == -EINTR) {
         r = run_event(run, "interrupted", NULL);

@@ -142,7 +142,8 @@ class Running(Case):
         body = riftd.wait(job, "succeeded")
         self.assertEqual(body["result"]["module"], "layer1.0.conv1")
         self.assertEqual(body["result"]["alpha"], 0.5)
-        self.assertEqual(body["result"]["after"], {"clean_accuracy": 0.75, "robust_accuracy": 0.5})
+        self.assertEqual({name: body["result"]["after"][name] for name in ("clean_accuracy", "robust_accuracy")},
+                         {"clean_accuracy": 0.75, "robust_accuracy": 0.5})
         steps = [(step["id"], step["kind"]) for step in body["steps"]]
         self.assertEqual([kind for _, kind in steps], ["train", "mrc", "finetune", "interpolate", "evaluate"])
         order = [id for id, in riftd.rows("SELECT id FROM job WHERE kind <> 'rift' ORDER BY started_ms, number")]

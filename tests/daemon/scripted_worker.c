@@ -13,6 +13,7 @@
  *   fail:CODE   say `failed` and exit
  *   finish      say `finished` and exit
  *   2:WORD      the word, only in the second attempt
+ *   @1:WORD     the word, only in a job whose seed is 1
  *
  * Like the real one it goes on from its checkpoint (the file checkpoint/step),
  * says `interrupted` after SIGTERM and does nothing after `finished`. */
@@ -30,7 +31,7 @@
 
 static volatile sig_atomic_t terminated;
 static struct journal *journal;
-static int step, slow_ms;
+static int step, slow_ms, seed;
 
 static void on_term(int signal_number)
 {
@@ -155,9 +156,12 @@ static void word_finish(const char *argument)
     json_t *clean = json_pack("{s:f, s:f}", "loss", 0.5, "accuracy", 0.75);
     json_t *attack = json_pack("{s:s, s:f, s:f}", "name", "pgd-10", "loss", 0.9, "accuracy", 0.5);
 
+    json_t *baseline = json_pack("{s:{s:f}, s:[{s:f}]}", "clean", "accuracy", 0.625, "attacks", "accuracy", 0.5);
+
     (void)argument;
-    say("finished", json_pack("{s:{s:i, s:i, s:[s], s:f, s:o, s:[o]}}", "result", "epochs", 1, "steps", step, "modules",
-                              "layer1.0.conv1", "chosen_alpha", 0.5, "clean", clean, "attacks", attack));
+    say("finished",
+        json_pack("{s:{s:i, s:i, s:[s], s:f, s:o, s:[o], s:o}}", "result", "epochs", 1, "steps", step, "modules",
+                  "layer1.0.conv1", "chosen_alpha", 0.5, "clean", clean, "attacks", attack, "baseline", baseline));
     exit(WORKER_FINISHED);
 }
 
@@ -172,6 +176,11 @@ static const struct {
 
 static void word_run(char *word, int attempt)
 {
+    if (*word == '@') {
+        if (atoi(word + 1) != seed)
+            return;
+        word = strchr(word, ':') + 1;
+    }
     if (*word >= '0' && *word <= '9') {
         if (atoi(word) != attempt)
             return;
@@ -206,6 +215,7 @@ static int run(const char *dir)
         return WORKER_BAD_INPUT;
     json_auto_t *spec = json_load_file(JOBDIR_SPEC, 0, NULL);
     char *script = strdup(json_string_value(json_object_get(spec, "label")));
+    seed = (int)json_integer_value(json_object_get(spec, "seed"));
     if (journal_open(JOBDIR_JOURNAL, &journal, &why) < 0) {
         fprintf(stderr, "%s\n", why.message);
         return WORKER_INTERNAL;

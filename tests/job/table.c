@@ -1,0 +1,255 @@
+/* Are means and deviations right, and is what isn't alike refused? */
+#include "job/job.h"
+#include "tests/check.h"
+
+#include <errno.h>
+#include <math.h>
+
+/* A lab of rift jobs: spec and result from a few words. */
+enum { RUNS = 8 };
+static struct table_run runs[RUNS];
+static char ids[RUNS][16];
+static int count;
+
+static void clear(void)
+{
+    for (int i = 0; i < count; i++) {
+        json_decref((json_t *)runs[i].spec);
+        json_decref((json_t *)runs[i].result);
+    }
+    count = 0;
+}
+
+static json_t *accuracies(double clean, double robust, double corrupted)
+{
+    json_t *row = json_pack("{s:f, s:f}", "clean_accuracy", clean, "robust_accuracy", robust);
+
+    if (!isnan(corrupted))
+        json_object_set_new(row, "corruption_accuracy", json_real(corrupted));
+    return row;
+}
+
+/* `members` over a rift spec of that seed; before 0: no result yet. */
+static void add(const char *members, int seed, double before, double after, double corrupted)
+{
+    char text[512];
+    struct spec_errors errors;
+    struct job_spec spec = { 0 };
+
+    snprintf(text, sizeof(text), "{\"kind\":\"rift\",\"seed\":%d%s%s%s}", seed, *members ? "," : "", members,
+             strstr(members, "dataset") ? "" : ",\"dataset\":{\"name\":\"x\"}");
+    if (spec_parse(text, strlen(text), &spec, &errors) < 0) {
+        CHECK_FAIL("%s: %s %s", text, errors.list[0].pointer, errors.list[0].message);
+        return;
+    }
+    snprintf(ids[count], sizeof(ids[count]), "job-%d", count);
+    runs[count] = (struct table_run){ .id = ids[count], .state = "running", .spec = json_incref(spec.json) };
+    if (before > 0)
+        runs[count].result =
+            json_pack("{s:[s], s:f, s:s, s:o, s:o}", "modules", seed % 2 ? "conv1" : "linear", "alpha", 0.5, "attack",
+                      "pgd-10", "before", accuracies(before, before / 2, corrupted - 0.1), "after",
+                      accuracies(after, after / 2, corrupted));
+    count++;
+    spec_done(&spec);
+}
+
+static json_t *make(const char *group_by)
+{
+    struct fault why = { 0 };
+    json_t *table = NULL;
+
+    if (table_make(runs, count, group_by, &table, &why) < 0)
+        CHECK_FAIL("%s", why.message);
+    return table;
+}
+
+static void refused(const char *group_by, int code, const char *words, const char *more)
+{
+    struct fault why = { 0 };
+    json_t *table = NULL;
+
+    CHECK_INT(table_make(runs, count, group_by, &table, &why), code);
+    CHECK(!table);
+    json_decref(table);
+    CHECK_HOLDS(why.message, words);
+    CHECK_HOLDS(why.message, more);
+}
+
+static const json_t *row(const json_t *table, int number)
+{
+    return json_array_get(json_object_get(table, "rows"), (size_t)number);
+}
+
+static double number(const json_t *of, const char *side, const char *column, const char *what)
+{
+    const json_t *value = json_object_get(json_object_get(json_object_get(of, side), column), what);
+
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static void means(void)
+{
+    add("", 0, 0.80, 0.82, NAN);
+    add("", 1, 0.82, 0.85, NAN);
+    add("", 2, 0.84, 0.82, NAN);
+    json_auto_t *table = make(NULL);
+    CHECK_INT(json_array_size(json_object_get(table, "rows")), 1);
+    CHECK_INT(json_array_size(json_object_get(table, "missing")), 0);
+    CHECK_NEAR(number(row(table, 0), "before", "clean_accuracy", "mean"), 0.82, 1e-12);
+    CHECK_NEAR(number(row(table, 0), "before", "clean_accuracy", "std"), 0.02, 1e-12); /* n - 1, not n */
+    CHECK_NEAR(number(row(table, 0), "before", "robust_accuracy", "mean"), 0.41, 1e-12);
+    CHECK_NEAR(number(row(table, 0), "after", "clean_accuracy", "mean"), 0.83, 1e-12);
+    CHECK_NEAR(number(row(table, 0), "after", "clean_accuracy", "std"), sqrt(0.0003), 1e-12);
+    /* Gains are of each seed: +2, +3, -2. */
+    CHECK_NEAR(number(row(table, 0), "gain", "clean_accuracy", "mean"), 0.01, 1e-12);
+    CHECK_NEAR(number(row(table, 0), "gain", "clean_accuracy", "std"), sqrt(0.0007), 1e-12);
+    CHECK_INT((int)number(row(table, 0), "gain", "clean_accuracy", "n"), 3);
+    CHECK(!json_object_get(json_object_get(row(table, 0), "before"), "corruption_accuracy"));
+    CHECK_STRING(json_string_value(json_object_get(table, "protocol")), "validation");
+    CHECK_STRING(json_string_value(json_object_get(row(table, 0), "protocol")), "validation");
+    CHECK_INT(json_array_size(json_object_get(row(table, 0), "chosen")), 3);
+    clear();
+}
+
+static void one_and_none(void)
+{
+    add("", 4, 0.5, 0.6, NAN);
+    add("\"train\":{\"method\":\"trades\"}", 4, 0, 0, NAN);
+    json_auto_t *table = make("");
+    CHECK_NEAR(number(row(table, 0), "before", "clean_accuracy", "mean"), 0.5, 1e-12);
+    CHECK(isnan(number(row(table, 0), "before", "clean_accuracy", "std"))); /* one has no deviation, not 0 */
+    CHECK_INT(json_integer_value(json_object_get(row(table, 1), "n")), 0);
+    CHECK(isnan(number(row(table, 1), "before", "clean_accuracy", "mean")));
+    const json_t *missing = json_array_get(json_object_get(table, "missing"), 0);
+    CHECK_STRING(json_string_value(json_object_get(missing, "job")), "job-1");
+    CHECK_STRING(json_string_value(json_object_get(missing, "method")), "trades");
+    CHECK_STRING(json_string_value(json_object_get(missing, "state")), "running");
+    char *text = table_text(table, TABLE_TEXT);
+    CHECK_HOLDS(text, "missing: TRADES, seed 4, lowest: running (job job-1)");
+    free(text);
+    clear();
+}
+
+static void corruptions_where_measured(void)
+{
+    add("", 0, 0.8, 0.8, 0.7);
+    add("", 1, 0.8, 0.8, NAN);
+    json_auto_t *table = make(NULL);
+    CHECK_NEAR(number(row(table, 0), "after", "corruption_accuracy", "mean"), 0.7, 1e-12);
+    CHECK_INT((int)number(row(table, 0), "after", "corruption_accuracy", "n"), 1);
+    char *text = table_text(table, TABLE_CSV);
+    CHECK_HOLDS(text, "clean_mean,clean_std,ood_mean,ood_std,robust_mean,robust_std");
+    free(text);
+    clear();
+}
+
+static void rows_apart(void)
+{
+    add("", 0, 0.8, 0.8, NAN);
+    add("\"finetune\":{\"modules\":\"last\"}", 0, 0.8, 0.8, NAN);
+    add("\"train\":{\"method\":\"mart\"}", 0, 0.8, 0.8, NAN);
+    add("\"train\":{\"method\":\"mart\",\"mart\":{\"beta\":5}},\"device\":\"cpu\",\"label\":\"l\",\"threads\":3", 1,
+        0.8, 0.8, NAN);
+    json_auto_t *table = make(NULL);
+    CHECK_INT(json_array_size(json_object_get(table, "rows")), 3);
+    CHECK_INT(json_integer_value(json_object_get(row(table, 2), "n")), 2);
+    clear();
+}
+
+static void mixtures(void)
+{
+    add("", 0, 0.8, 0.8, NAN);
+    add("\"protocol\":\"paper\"", 1, 0.8, 0.8, NAN);
+    refused(NULL, -EINVAL, "jobs job-0 and job-1 can't stand in one table: protocol is \"validation\"",
+            "\"paper\" in the second");
+    json_auto_t *table = make("protocol");
+    CHECK_INT(json_array_size(json_object_get(table, "rows")), 2);
+    CHECK(json_is_null(json_object_get(table, "protocol")));
+    CHECK_STRING(json_string_value(json_object_get(row(table, 1), "protocol")), "paper");
+    clear();
+
+    /* Not in another row either. */
+    add("", 0, 0.8, 0.8, NAN);
+    add("\"protocol\":\"paper\",\"train\":{\"method\":\"mart\"}", 0, 0.8, 0.8, NAN);
+    refused(NULL, -EINVAL, "job-0 and job-1", "protocol");
+    clear();
+    add("", 0, 0.8, 0.8, NAN);
+    add("\"dataset\":{\"name\":\"y\"},\"train\":{\"method\":\"mart\"}", 0, 0.8, 0.8, NAN);
+    refused(NULL, -EINVAL, "job-0 and job-1", "dataset.name");
+    clear();
+    add("", 0, 0.8, 0.8, NAN);
+    add("\"model\":{\"arch\":\"resnet34\"}", 1, 0.8, 0.8, NAN);
+    refused(NULL, -EINVAL, "job-0 and job-1", "model.arch is \"resnet18\" in the first and \"resnet34\"");
+    json_decref(make("model.arch"));
+    clear();
+    /* Whatever decides the numbers of a row. */
+    add("", 0, 0.8, 0.8, NAN);
+    add("\"train\":{\"epochs\":3}", 1, 0.8, 0.8, NAN);
+    refused("protocol", -EINVAL, "train.epochs", "110");
+    clear();
+    add("", 0, 0.8, 0.8, NAN);
+    add("\"attack\":{\"epsilon\":\"4/255\"}", 1, 0.8, 0.8, NAN);
+    refused(NULL, -EINVAL, "attack", "4/255");
+    clear();
+}
+
+static void twice(void)
+{
+    add("", 0, 0.8, 0.8, NAN);
+    add("\"label\":\"again\"", 0, 0.8, 0.8, NAN);
+    refused(NULL, -EINVAL, "jobs job-0 and job-1 are the same run", "count twice");
+    runs[1].id = runs[0].id;
+    refused(NULL, -EINVAL, "job job-0 is named twice", "");
+    clear();
+}
+
+static void group_names(void)
+{
+    add("", 0, 0.8, 0.8, NAN);
+    refused("protocl", -ENOENT, "no field \"protocl\"", "did you mean \"protocol\"?");
+    refused("model.ach", -ENOENT, "\"model.ach\"", "did you mean \"model.arch\"?");
+    refused(",", -ENOENT, "no field", "");
+    clear();
+}
+
+static void on_paper(void)
+{
+    add("", 0, 0.80, 0.82, NAN);
+    add("", 1, 0.82, 0.85, NAN);
+    json_auto_t *table = make(NULL);
+    char *text = table_text(table, TABLE_MARKDOWN);
+    CHECK_HOLDS(text, "| PGD-AT | 81.00 ± 1.41 | 40.50 ± 0.71 | 2 |  |  |\n"
+                      "| PGD-AT+RiFT | 83.50 ± 2.12 | 41.75 ± 1.06 | 2 | linear, conv1 | 0.5, 0.5 |\n"
+                      "| gain | +2.50 ± 0.71 | +1.25 ± 0.35 |");
+    CHECK_HOLDS(text, "protocol validation");
+    free(text);
+    text = table_text(table, TABLE_LATEX);
+    CHECK_HOLDS(text, "\\begin{tabular}{lcccll}");
+    CHECK_HOLDS(text, "PGD-AT+RiFT & $83.50 \\pm 2.12$ & $41.75 \\pm 1.06$ & 2 & linear, conv1 & 0.5, 0.5 \\\\");
+    free(text);
+    text = table_text(table, TABLE_CSV);
+    CHECK_HOLDS(text, "method,modules,protocol,attack,weights,n,seeds,clean_mean,clean_std,robust_mean,robust_std,"
+                      "chosen_modules,alphas\r\npgd-at,lowest,validation,pgd-10,before,2,0 1,0.81,0.01414213562,");
+    CHECK_HOLDS(text, "\"linear, conv1\",0.5 0.5\r\n");
+    free(text);
+    text = table_text(table, TABLE_TEXT);
+    CHECK_HOLDS(text, "PGD-AT+RiFT  83.50 ± 2.12  41.75 ± 1.06  2  linear, conv1  0.5, 0.5\n");
+    free(text);
+    text = table_text(table, TABLE_JSON);
+    json_auto_t *back = json_loads(text, 0, NULL);
+    CHECK(json_equal(back, table));
+    free(text);
+    clear();
+}
+
+static const struct check_case cases[] = {
+    { "a cell is the mean and sample standard deviation over seeds, a gain that of the differences", means },
+    { "one run has no deviation, and a run without a result is listed as missing", one_and_none },
+    { "accuracy on corrupted images is there where it was measured", corruptions_where_measured },
+    { "methods and module choices are rows, devices and labels aren't", rows_apart },
+    { "what isn't alike is refused with jobs and field, unless a group keeps it apart", mixtures },
+    { "no run counts twice", twice },
+    { "a field to group by that isn't there is told with the nearest one", group_names },
+    { "Markdown, LaTeX, CSV, text and JSON say the same", on_paper },
+};
+CHECK_MAIN(cases)
