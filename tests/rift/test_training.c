@@ -29,9 +29,10 @@ static char *train_job(const char *name, const char *train, const char *more)
 
 /* ---- going on ----------------------------------------------------------------------- */
 
+/* The first two are stopped and killed at many more places in test_resume. */
 static void killed_anywhere(void)
 {
-    for (int m = 0; m < METHOD_COUNT; m++) {
+    for (int m = 2; m < METHOD_COUNT; m++) {
         static const char often[] = ",'checkpoint_every_s':0.000001";
         char name[64];
         char *dir = train_job(methods[m].name, methods[m].train, often);
@@ -283,10 +284,11 @@ static void real_pictures(void)
 
         snprintf(name, sizeof(name), "real-%s", methods[m].name);
         snprintf(train, sizeof(train), "%s,'evaluate_every':2", methods[m].train);
-        char *dir = train_job(name, train,
-                              ",'augment':'none','batch_size':12,'attack':{'steps':2,'epsilon':'4/255'},"
-                              "'model':{'arch':'resnet18','width':8,'num_classes':10,'input':[1,32,32]},"
-                              "'dataset':{'format':'idx','path':'" FASHION "','train_limit':240,'test_limit':200}");
+        char *dir =
+            train_job(name, train,
+                      ",'augment':'none','batch_size':12,'attack':{'steps':1,'epsilon':'4/255','step_size':'4/255'},"
+                      "'model':{'arch':'resnet18','width':8,'num_classes':10,'input':[1,32,32]},"
+                      "'dataset':{'format':'idx','path':'" FASHION "','train_limit':240,'test_limit':200}");
         json_t *result = lab_result(dir);
         double clean = lab_number(result, "clean_accuracy"), robust = lab_number(result, "robust_accuracy");
         printf("        %-14s clean %.3f, robust %.3f\n", methods[m].name, clean, robust);
