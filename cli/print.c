@@ -167,13 +167,31 @@ void print_interpolation(const json_t *points, const json_t *chosen)
     }
 }
 
-static void print_measurement(const char *name, const json_t *row)
+static void print_measurement(const char *indent, const char *name, const json_t *row)
 {
-    char accuracy[16], loss[32];
+    const json_t *worst = json_object_get(row, "worst_case_accuracy");
+    char accuracy[16], loss[32], worst_case[16] = "";
 
     print_percent(accuracy, json_object_get(row, "accuracy"));
     print_number(loss, json_object_get(row, "loss"));
-    printf("%-24s %10s  %11s\n", name, accuracy, loss);
+    if (json_is_number(worst))
+        print_percent(worst_case, worst);
+    printf("%s%-*s %10s  %11s  %11s\n", indent, 24 - (int)strlen(indent), name, accuracy, worst_case, loss);
+}
+
+/* An attack with stages: what stood after each. */
+static void print_attack(const json_t *attack)
+{
+    const json_t *stage, *warning;
+    size_t i;
+
+    print_measurement("", text_at(attack, "name", "attack"), attack);
+    json_array_foreach(json_object_get(attack, "stages"), i,
+                       stage) if (json_array_size(json_object_get(attack, "stages")) >
+                                  2) /* clean and the attack itself are told already */
+        print_measurement("  ", text_at(stage, "name", "-"), stage);
+    json_array_foreach(json_object_get(attack, "warnings"), i, warning)
+        printf("  warning: %s\n", json_string_value(warning));
 }
 
 void print_evaluation(const json_t *result)
@@ -181,10 +199,9 @@ void print_evaluation(const json_t *result)
     const json_t *attack;
     size_t i;
 
-    printf("%-24s %10s  %11s\n", "examples", "accuracy", "loss");
-    print_measurement("clean", json_object_get(result, "clean"));
-    json_array_foreach(json_object_get(result, "attacks"), i, attack)
-        print_measurement(text_at(attack, "name", "attack"), attack);
+    printf("%-24s %10s  %11s  %11s\n", "examples", "accuracy", "worst case", "loss");
+    print_measurement("", "clean", json_object_get(result, "clean"));
+    json_array_foreach(json_object_get(result, "attacks"), i, attack) print_attack(attack);
 }
 
 /* ---- before and after ---- */
@@ -199,6 +216,10 @@ static void attack_name(const json_t *job, char ret[64])
         attack = json_object_get(spec, "attack");
     if (!json_is_object(attack)) {
         strcpy(ret, "robust");
+        return;
+    }
+    if (strcmp(text_at(attack, "type", "pgd"), "pgd") != 0) {
+        snprintf(ret, 64, "%.60s", text_at(attack, "name", "robust"));
         return;
     }
     json_int_t restarts = json_integer_value(json_object_get(attack, "restarts"));

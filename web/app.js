@@ -139,6 +139,7 @@ async function showEvaluations(job) {
     ["Name", (row) => row.name, ""],
     ["Loss", (row) => digits(row.loss), "number"],
     ["Accuracy", (row) => percent(row.accuracy), "number"],
+    ["Worst case", (row) => percent(row.worst_case_accuracy), "number"],
   ], found.evaluations)));
 }
 

@@ -257,8 +257,8 @@ static int round_attack(struct attacking *a, enum attack_type type)
         if (r < 0)
             break;
         a->done += n;
-        if (a->done < a->points)
-            r = checkpoint_breathe(run);
+        if (a->done < a->points) /* a batch that was attacked is worth keeping, whatever the time */
+            r = type == CLEAN ? checkpoint_breathe(run) : checkpoint_end(run);
     }
     for (int i = 0; i < a->count && r == 0; i++)
         a->fell[i] = a->fell[i] == STANDS ? STANDS : FELL;
@@ -353,7 +353,7 @@ static int stages_attack(struct attacking *a)
         while (a->round < rounds_of(a, type) && r == 0) {
             r = round_attack(a, type);
             if (r == 0 && a->round < rounds_of(a, type))
-                r = checkpoint_breathe(a->run);
+                r = checkpoint_end(a->run);
         }
         if (r == 0)
             r = stage_end(a, type);

@@ -178,6 +178,30 @@ class Tables(Case):
         self.assertEqual(lines[3].count("#"), 12)
         self.assertEqual([("<- lowest" in line) for line in lines[1:]], [False, True, False])
 
+    def test_an_evaluation_shows_both_robust_accuracies_stages_and_warnings(self):
+        stages = [{"name": name, "accuracy": left, "loss": 1.0} for name, left in (("clean", .9), ("apgd-ce", .5))]
+        result = {"clean": {"loss": 0.5, "accuracy": 0.9},
+                  "attacks": [{"name": "pgd-10", "loss": 1.5, "accuracy": 0.52, "worst_case_accuracy": 0.51},
+                              {"name": "apgd-ce", "loss": 1, "accuracy": .5, "worst_case_accuracy": .5, "stages": stages},
+                              {"name": "autoattack", "loss": 1.25, "accuracy": 0.4875, "worst_case_accuracy": 0.4875,
+                               "stages": stages + [{"name": "square", "accuracy": 0.4875, "loss": 1.25}],
+                               "warnings": ["square: took 0.0125"]}]}
+
+        def answer(http, method, path, body):
+            if path.endswith("/events"):
+                http.start_stream()
+                http.wfile.write(event(1, "state", job=A, state="succeeded") + b"event: end\r\ndata: {}\r\n\r\n")
+            else:
+                http.reply(200, job(A, "evaluate", "succeeded", result=result))
+
+        with Server(answer) as server:
+            out = self.run_ctl(0, "watch", A, "--server", server.url)[0]
+        lines = out[out.index("examples"):].splitlines()
+        rows = [line.split() for line in lines]
+        self.assertEqual(rows[1], ["clean", "90.00", "%", "0.5000"])
+        self.assertEqual(rows[2], ["pgd-10", "52.00", "%", "51.00", "%", "1.500"])
+        self.assertEqual([row[0] for row in rows[3:]], ["apgd-ce", "autoattack", "clean", "apgd-ce", "square", "warning:"])
+
     def test_interpolation_marks_the_chosen_alpha(self):
         points = [{"alpha": alpha, "clean_loss": 1.0, "clean_accuracy": 0.5 + alpha, "robust_loss": 2.0,
                    "robust_accuracy": 0.25} for alpha in (0, 0.1, 0.2)]
