@@ -32,6 +32,12 @@ enum { GOLDEN_CASES = 4, GOLDEN_64 = 2, GOLDEN_WIDE = 3 };
 static const char *const golden_cases[GOLDEN_CASES] = { "resnet18w8-s1", "resnet18w8-gray-s3", "resnet18w8-64-s4",
                                                    "wrn10w2-s2" };
 
+/* How many of them the reference device goes through: WRN takes it minutes, so only under the label `slow`. */
+static inline int golden_reference_cases(void)
+{
+    return getenv("RIFT_TEST_LONG") ? GOLDEN_CASES : GOLDEN_WIDE;
+}
+
 static const double LOGITS = 1e-4, GRADIENTS = 1e-3, PERTURBATION = 1e-3, GRADIENTS_16 = 3e-3, PIXELS = 0.999,
                     WEIGHTS = 2e-3, MRC = 5e-3, MRC_ABSOLUTE = 5e-7, INTERPOLATION = 1e-3;
 
