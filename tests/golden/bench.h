@@ -7,8 +7,26 @@
 #include "gpu/rift/attack.h"
 #include "gpu/rift/training.h"
 
+/* What is compared, and how close it has to be. */
+struct subject {
+    const char *device;
+    enum precision precision;
+    double logits, losses, gradients, gradients_16, statistics;
+};
+
+static inline struct subject exact(const char *device)
+{
+    return (struct subject){ device, PRECISION_FLOAT32, LOGITS, LOGITS, GRADIENTS, GRADIENTS_16, GRADIENTS };
+}
+static inline struct subject half(void)
+{
+    return (struct subject){ "cpu",          PRECISION_BF16, BF16_LOGITS,    BF16_LOSSES,
+                             BF16_GRADIENTS, BF16_GRADIENTS, BF16_STATISTICS };
+}
+
 /* The case's model and data on a device. */
 struct bench {
+    struct subject subject;
     struct golden golden;
     struct run run;
     struct images images;
@@ -17,20 +35,21 @@ struct bench {
     char what[64]; /* for messages */
 };
 
-static inline void bench_open(struct bench *b, int number, const char *device)
+static inline void bench_open_as(struct bench *b, int number, struct subject subject)
 {
     struct spec_errors errors;
     const struct examples *examples;
 
-    *b = (struct bench){ .golden = golden_open(number) };
-    snprintf(b->what, sizeof(b->what), "%s on %s", golden_cases[number], device);
+    *b = (struct bench){ .subject = subject, .golden = golden_open(number) };
+    snprintf(b->what, sizeof(b->what), "%s on %s in %s", golden_cases[number], subject.device,
+             job_precisions[subject.precision]);
     json_t *model = json_deep_copy(json_object_get(b->golden.expected, "model"));
     json_object_set_new(model, "weights", json_string("model.safetensors"));
     json_t *spec =
-        json_pack("{s:s, s:s, s:s, s:i, s:O, s:{s:s, s:s}, s:{s:b, s:s, s:s}}", "kind", "evaluate", "device", device,
-                  "protocol", "paper", "threads", 2, "batch_size", json_object_get(b->golden.expected, "batch"),
-                  "dataset", "format", "tensors", "path", "data.safetensors", "attack", "random_start", false,
-                  "epsilon", "8/255", "step_size", "2/255");
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:O, s:{s:s, s:s}, s:{s:b, s:s, s:s}}", "kind", "evaluate", "device",
+                  subject.device, "precision", job_precisions[subject.precision], "protocol", "paper", "threads", 2,
+                  "batch_size", json_object_get(b->golden.expected, "batch"), "dataset", "format", "tensors", "path",
+                  "data.safetensors", "attack", "random_start", false, "epsilon", "8/255", "step_size", "2/255");
     json_object_set_new(spec, "model", model);
     b->run = (struct run){ .dir = b->golden.dir };
     CHECK_INT(spec_from_json(spec, &b->run.spec, &errors), 0);
@@ -45,6 +64,11 @@ static inline void bench_open(struct bench *b, int number, const char *device)
     b->all = calloc((size_t)b->run.model->tensor_count, sizeof(bool));
     for (int t = 0; t < b->run.model->tensor_count; t++)
         b->all[t] = b->run.model->tensors[t].parameter;
+}
+
+static inline void bench_open(struct bench *b, int number, const char *device)
+{
+    bench_open_as(b, number, exact(device));
 }
 
 static inline void bench_close(struct bench *b)

@@ -18,7 +18,17 @@
  *   MRC of a module     5e-3   ten passes of ascent with lr 1 enlarge differences; and 5e-7
  *                              absolute: the golden MRC is a difference of two float32 losses
  *                              of about 2.3, which are multiples of 2.4e-7
- *   interpolation       1e-3   losses of given weights */
+ *   interpolation       1e-3   losses of given weights
+ *
+ * And when the engine computes in bf16, whose numbers are off by up to 2^-8 (1.6e-3 on the average of squares):
+ *
+ *   logits              4e-3   one or two such roundings; those of the ~20 layers before average out
+ *   losses              1e-3   absolute; means over a batch
+ *   statistics          1e-3   means over thousands of numbers
+ *   gradients           0.2    ReLUs within a rounding of 0 open or close, each with its whole gradient: measured
+ *                              0.03 to 0.15. The direction is the same: 0.2 is a cosine of 0.98
+ *   PGD-10              0.95   of the loss that golden PGD adds, judged in float32: pixels can't be compared,
+ *                              the sign of a small gradient is another one */
 #ifndef RIFT_TESTS_GOLDEN_GOLDEN_H
 #define RIFT_TESTS_GOLDEN_GOLDEN_H
 
@@ -30,7 +40,7 @@
 
 enum { GOLDEN_CASES = 4, GOLDEN_64 = 2, GOLDEN_WIDE = 3 };
 static const char *const golden_cases[GOLDEN_CASES] = { "resnet18w8-s1", "resnet18w8-gray-s3", "resnet18w8-64-s4",
-                                                   "wrn10w2-s2" };
+                                                        "wrn10w2-s2" };
 
 /* How many of them the reference device goes through: WRN takes it minutes, so only under the label `slow`. */
 static inline int golden_reference_cases(void)
@@ -40,6 +50,8 @@ static inline int golden_reference_cases(void)
 
 static const double LOGITS = 1e-4, GRADIENTS = 1e-3, PERTURBATION = 1e-3, GRADIENTS_16 = 3e-3, PIXELS = 0.999,
                     WEIGHTS = 2e-3, MRC = 5e-3, MRC_ABSOLUTE = 5e-7, INTERPOLATION = 1e-3;
+static const double BF16_LOGITS = 4e-3, BF16_LOSSES = 1e-3, BF16_GRADIENTS = 0.2, BF16_STATISTICS = 1e-3,
+                    BF16_ATTACK = 0.95;
 
 static inline bool is_directory(const char *path)
 {

@@ -25,15 +25,15 @@ static void pass(struct bench *b, struct plan_spec spec, float *gradient)
     CHECK_INT(plan_forward(plan, BATCH_NORM_MOMENTUM), 0);
     CHECK_INT(plan_cross_entropy(plan, b->batch.labels, 1.0f / (float)b->batch.n), 0);
     CHECK_INT(batch_tally(&b->batch, plan, &tally), 0);
-    CHECK_NEAR(tally.loss / b->batch.n, golden_number(b->golden.expected, mode, "loss"), LOGITS);
+    CHECK_NEAR(tally.loss / b->batch.n, golden_number(b->golden.expected, mode, "loss"), b->subject.losses);
     if (spec.mode == PLAN_EVAL)
         CHECK_NEAR((double)tally.correct / b->batch.n, golden_number(b->golden.expected, mode, "accuracy"), 1e-9);
     snprintf(name, sizeof(name), "%s.logits", mode);
-    check_tensor(b, name, plan_logits(plan), (int64_t)b->batch.n * b->run.model->num_classes, LOGITS);
+    check_tensor(b, name, plan_logits(plan), (int64_t)b->batch.n * b->run.model->num_classes, b->subject.logits);
     CHECK_INT(plan_backward(plan, gradient, spec.want_input ? b->batch.gradient : NULL), 0);
     snprintf(name, sizeof(name), "%s.input_grad", mode);
     if (spec.want_input)
-        check_tensor(b, name, b->batch.gradient, shape_count(b->batch.shape), GRADIENTS);
+        check_tensor(b, name, b->batch.gradient, shape_count(b->batch.shape), b->subject.gradients);
 }
 
 /* The running statistics of one pass in train mode. */
@@ -46,7 +46,7 @@ static void check_statistics(struct bench *b)
 
         snprintf(name, sizeof(name), "train.stat.%s", model->tensors[t].name);
         if (!model->tensors[t].parameter && !model->tensors[t].dead)
-            check_tensor(b, name, weights_at(b->run.weights, t), model->tensors[t].count, GRADIENTS);
+            check_tensor(b, name, weights_at(b->run.weights, t), model->tensors[t].count, b->subject.statistics);
     }
 }
 
@@ -74,22 +74,22 @@ static void awp_gradient(struct bench *b, float *gradient)
     CHECK_INT(plan_forward(plan, BATCH_NORM_MOMENTUM), 0);
     CHECK_INT(plan_cross_entropy(plan, b->batch.labels, 1.0f / (float)b->batch.n), 0);
     CHECK_INT(plan_backward(plan, gradient, NULL), 0);
-    check_gradients(b, "awp.grad", gradient, b->batch.n == 16 ? GRADIENTS_16 : GRADIENTS);
+    check_gradients(b, "awp.grad", gradient, b->batch.n == 16 ? b->subject.gradients_16 : b->subject.gradients);
     free(x);
     safetensors_close(file);
 }
 
-static void passes(int number, const char *device)
+static void passes(int number, struct subject subject)
 {
     struct bench b;
 
-    bench_open(&b, number, device);
+    bench_open_as(&b, number, subject);
     float *gradient = run_alloc(&b.run, (size_t)b.run.model->parameter_count * sizeof(float), "gradients");
     pass(&b, (struct plan_spec){ .mode = PLAN_EVAL, .want_input = true }, NULL);
     pass(&b, (struct plan_spec){ .mode = PLAN_TRAIN, .want_input = true, .wanted = b.all }, gradient);
     check_statistics(&b);
     if (!train_grad_is_awp_grad(&b))
-        check_gradients(&b, "train.grad", gradient, GRADIENTS);
+        check_gradients(&b, "train.grad", gradient, b.subject.gradients);
     awp_gradient(&b, gradient);
     b.run.ops->free(b.run.dev, gradient);
     bench_close(&b);
@@ -125,13 +125,13 @@ static void pgd(int number, const char *device, int steps)
 static void passes_fast(void)
 {
     for (int i = 0; i < GOLDEN_CASES; i++)
-        passes(i, "cpu");
+        passes(i, exact("cpu"));
 }
 
 static void passes_reference(void)
 {
     for (int i = 0; i < golden_reference_cases(); i++)
-        passes(i, "ref");
+        passes(i, exact("ref"));
 }
 
 static void pgd_fast(void)
@@ -153,10 +153,73 @@ static void pgd_reference(void)
     }
 }
 
+static bool bf16_is_here(void)
+{
+    struct fault why = { 0 };
+
+    if (backend_onednn.precision_check("cpu", PRECISION_BF16, &why) == 0)
+        return true;
+    fprintf(stderr, "skipped: %s\n", why.message);
+    return false;
+}
+
+static void passes_bf16(void)
+{
+    for (int i = 0; bf16_is_here() && i < GOLDEN_CASES; i++)
+        passes(i, half());
+}
+
+/* The mean loss in float32 at these pixels, or at the clean ones (NULL). */
+static double loss_at(int number, const float *x_adv)
+{
+    struct bench b;
+    struct plan *plan;
+    struct tally tally = { 0 };
+
+    bench_open(&b, number, "cpu");
+    if (x_adv)
+        CHECK_INT(b.run.ops->write(b.run.dev, b.batch.x_adv, x_adv, (size_t)shape_count(b.batch.shape) * sizeof(float)),
+                  0);
+    CHECK_INT(run_plan(&b.run, (struct plan_spec){ .batch = b.batch.n, .mode = PLAN_EVAL }, &plan), 0);
+    plan_bind(plan, 0, x_adv ? b.batch.x_adv : b.batch.x);
+    CHECK_INT(plan_forward(plan, 0), 0);
+    CHECK_INT(plan_cross_entropy(plan, b.batch.labels, 1), 0);
+    CHECK_INT(batch_tally(&b.batch, plan, &tally), 0);
+    double mean = tally.loss / b.batch.n;
+    bench_close(&b);
+    return mean;
+}
+
+static void pgd_bf16(void)
+{
+    for (int i = 0; bf16_is_here() && i < GOLDEN_CASES; i++) {
+        struct bench b;
+        struct plan *plan;
+        struct plan_spec spec = attack_plan(PLAN_EVAL);
+
+        bench_open_as(&b, i, half());
+        b.run.spec.attack.steps = 10;
+        spec.batch = b.batch.n;
+        int64_t count = shape_count(b.batch.shape);
+        float *is = malloc((size_t)count * sizeof(float)), *want = golden_floats(b.golden.values, "pgd10.x_adv", count);
+        CHECK_INT(run_plan(&b.run, spec, &plan), 0);
+        CHECK_INT(attack_pgd(&b.batch, plan, &b.run.spec.attack, (struct random_key){ 0 }), 0);
+        CHECK_INT(b.run.ops->read(b.run.dev, is, b.batch.x_adv, (size_t)count * sizeof(float)), 0);
+        bench_close(&b);
+        double clean = loss_at(i, NULL), added = loss_at(i, is) - clean, golden = loss_at(i, want) - clean;
+        if (!(golden > 0 && added >= BF16_ATTACK * golden))
+            CHECK_FAIL("%s: PGD-10 in bf16 adds %.6g to the loss, the golden one %.6g", golden_cases[i], added, golden);
+        free(is);
+        free(want);
+    }
+}
+
 static const struct check_case cases[] = {
     { "logits, losses, gradients and statistics are the golden ones", passes_fast },
     { "the same on the reference device", passes_reference },
     { "PGD-1 and PGD-10 end at the golden pixels", pgd_fast },
     { "the same pixels on the reference device", pgd_reference },
+    { "in bf16 they are the golden ones within what bf16 keeps", passes_bf16 },
+    { "PGD-10 in bf16 finds as much loss as the golden one", pgd_bf16 },
 };
 CHECK_MAIN(cases)
