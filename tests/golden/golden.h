@@ -24,7 +24,7 @@
  *
  *   logits              4e-3   one or two such roundings; those of the ~20 layers before average out
  *   losses              1e-3   absolute; means over a batch
- *   statistics          1e-3   means over thousands of numbers
+ *   statistics          5e-3   means over thousands of numbers, some nearly 0 (measured: up to 2.5e-3)
  *   gradients           0.2    ReLUs within a rounding of 0 open or close, each with its whole gradient: measured
  *                              0.03 to 0.15. The direction is the same: 0.2 is a cosine of 0.98
  *   PGD-10              0.95   of the loss that golden PGD adds, judged in float32: pixels can't be compared,
@@ -50,7 +50,7 @@ static inline int golden_reference_cases(void)
 
 static const double LOGITS = 1e-4, GRADIENTS = 1e-3, PERTURBATION = 1e-3, GRADIENTS_16 = 3e-3, PIXELS = 0.999,
                     WEIGHTS = 2e-3, MRC = 5e-3, MRC_ABSOLUTE = 5e-7, INTERPOLATION = 1e-3;
-static const double BF16_LOGITS = 4e-3, BF16_LOSSES = 1e-3, BF16_GRADIENTS = 0.2, BF16_STATISTICS = 1e-3,
+static const double BF16_LOGITS = 4e-3, BF16_LOSSES = 1e-3, BF16_GRADIENTS = 0.2, BF16_STATISTICS = 5e-3,
                     BF16_ATTACK = 0.95;
 
 static inline bool is_directory(const char *path)
