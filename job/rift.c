@@ -158,8 +158,13 @@ static json_t *table_row(const json_t *measured)
     const json_t *clean = json_object_get(measured, "clean");
     const json_t *attack = json_array_get(json_object_get(measured, "attacks"), 0);
 
-    return json_pack("{s:o, s:o}", "clean_accuracy", or_null(json_object_get(clean, "accuracy")), "robust_accuracy",
-                     or_null(json_object_get(attack, "accuracy")));
+    const json_t *worst = json_object_get(attack, "worst_case_accuracy");
+    json_t *row = json_pack("{s:o, s:o}", "clean_accuracy", or_null(json_object_get(clean, "accuracy")),
+                            "robust_accuracy", or_null(json_object_get(attack, "accuracy")));
+
+    if (worst)
+        json_object_set(row, "worst_case_accuracy", (json_t *)worst);
+    return row;
 }
 
 /* The names as one text, "a, b"; null when there are none. New reference. */

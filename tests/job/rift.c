@@ -150,14 +150,14 @@ static void table(void)
     json_auto_t *judged =
         json_loads("{\"clean\":{\"loss\":1,\"accuracy\":0.85},\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.5},"
                    "{\"name\":\"pgd-20\",\"accuracy\":0.4}],\"baseline\":{\"clean\":{\"accuracy\":0.8},"
-                   "\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.51}]}}",
+                   "\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.51,\"worst_case_accuracy\":0.5}]}}",
                    0, NULL);
     const json_t *results[RIFT_STEPS] = { NULL, NULL, tuned, walked, judged };
     json_auto_t *made = rift_table(results, "paper");
     json_auto_t *expected =
         json_loads("{\"module\":\"layer2.1.conv2, linear\",\"modules\":[\"layer2.1.conv2\",\"linear\"],"
                    "\"alpha\":0.7,\"protocol\":\"paper\",\"attack\":\"pgd-10\","
-                   "\"before\":{\"clean_accuracy\":0.8,\"robust_accuracy\":0.51},"
+                   "\"before\":{\"clean_accuracy\":0.8,\"robust_accuracy\":0.51,\"worst_case_accuracy\":0.5},"
                    "\"after\":{\"clean_accuracy\":0.85,\"robust_accuracy\":0.5}}",
                    0, NULL);
     CHECK(expected && json_equal(made, expected));
