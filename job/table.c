@@ -233,20 +233,21 @@ static double cell_value(const struct table_run *run, int side, const char *colu
     return side < 2 ? both[side] : both[1] - both[0];
 }
 
-/* {"mean","std","n"} of a column over the runs of a row; std (n - 1 below) needs two. */
+/* {"mean","std","n"} of a column over the runs of a row; std (n - 1 below) needs
+ * two. Summed from the first value on, so that equal numbers are their own mean. */
 static json_t *cell_make(const struct tabling *t, int row, int side, const char *column)
 {
-    double sum = 0, squares = 0, mean;
+    double first = 0, sum = 0, squares = 0, mean;
     int n = 0;
 
     for (int i = 0; i < t->count; i++) {
         double value = cell_value(&t->runs[i], side, column);
         if (t->row[i] == row && isfinite(value)) {
-            sum += value;
-            n++;
+            first = n++ ? first : value;
+            sum += value - first;
         }
     }
-    mean = n ? sum / n : NAN;
+    mean = n ? first + sum / n : NAN;
     for (int i = 0; i < t->count; i++) {
         double value = cell_value(&t->runs[i], side, column);
         if (t->row[i] == row && isfinite(value))

@@ -106,6 +106,16 @@ static json_t *do_move(struct alone *alone, const json_t *command)
     return json_pack("{s:i}", "code", r);
 }
 
+/* {"do":"result","job":ID,"result":{...}} -> {"code": 0}: what the daemon writes into parents. */
+static json_t *do_result(struct alone *alone, const json_t *command)
+{
+    char *text = json_dumps(json_object_get(command, "result"), 0);
+    int r = db_job_set_result(alone->db, text_of(command, "job"), text);
+
+    free(text);
+    return json_pack("{s:i}", "code", r);
+}
+
 static double real_of(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
@@ -185,7 +195,8 @@ static json_t *command_run(struct alone *alone, const char *line)
         const char *name;
         json_t *(*run)(struct alone *alone, const json_t *command);
     } commands[] = {
-        { "claim", do_claim }, { "move", do_move }, { "event", do_event }, { "set", do_set }, { "calls", do_calls },
+        { "claim", do_claim },   { "move", do_move }, { "event", do_event },
+        { "result", do_result }, { "set", do_set },   { "calls", do_calls },
     };
     json_auto_t *command = json_loads(line, 0, NULL);
     const char *name = text_of(command, "do");
