@@ -30,6 +30,7 @@
 struct watch {
     struct cli *cli;
     struct watch_job job;
+    json_t *runs; /* of a sweep: its rift jobs by id; else NULL */
     struct screen screen;
     struct sse sse;
     int64_t heard_ms; /* last time riftd said anything */
@@ -89,17 +90,29 @@ static void take_step(struct watch *watch, int place, const json_t *json)
     take_progress(step, json_object_get(json, "progress"));
 }
 
-/* A sweep is watched as one thing: how many of its rift jobs have ended. */
-static void take_runs(struct watch *watch, const json_t *runs)
+/* How many of a sweep's rift jobs have ended. */
+static void count_runs(struct watch *watch)
 {
     struct watch_step *step = &watch->job.steps[0];
-    const json_t *run;
-    size_t i;
+    const char *id;
+    json_t *run;
 
     copy(step->phase, sizeof(step->phase), "rift jobs");
-    step->total = (double)json_array_size(runs);
+    step->total = (double)json_object_size(watch->runs);
     step->done = 0;
-    json_array_foreach(runs, i, run) step->done += has_ended(text_at(run, "state", ""));
+    json_object_foreach(watch->runs, id, run) step->done += has_ended(text_at(run, "state", ""));
+}
+
+/* A sweep is watched as one thing. */
+static void take_runs(struct watch *watch, const json_t *runs)
+{
+    json_t *run;
+    size_t i;
+
+    json_decref(watch->runs);
+    watch->runs = json_object();
+    json_array_foreach((json_t *)runs, i, run) json_object_set(watch->runs, text_at(run, "id", ""), run);
+    count_runs(watch);
 }
 
 static void take_job(struct watch *watch, const json_t *json)
@@ -204,23 +217,19 @@ static void see_evaluation(struct watch *watch, struct watch_step *step, const j
     screen_say(&watch->screen, "%-11s%s", step->kind, watch->job.note);
 }
 
-/* One of the rift jobs of a sweep starts or ends: how does it stand now? */
+/* One of the rift jobs of a sweep starts or ends. */
 static void see_run(struct watch *watch, const json_t *event)
 {
-    const char *id = text_at(event, "job", ""), *state = text_at(event, "state", "");
-    json_auto_t *json = NULL;
-    const json_t *run;
-    char path[64];
-    size_t i;
+    const char *state = text_at(event, "state", "");
+    json_t *run = json_object_get(watch->runs, text_at(event, "job", ""));
 
+    if (!run)
+        return;
+    json_object_set_new(run, "state", json_string(state));
+    count_runs(watch);
     if (strcmp(state, "running") != 0 && !has_ended(state))
         return;
-    snprintf(path, sizeof(path), "/v1/jobs/%s", watch->job.id);
-    if (server_try(watch->cli->http, path, &json) != 0)
-        return;
-    take_job(watch, json);
-    json_array_foreach(json_object_get(json, "steps"), i, run) if (strcmp(text_at(run, "id", ""), id) == 0)
-        snprintf(watch->job.note, sizeof(watch->job.note), "  %s: %s", text_at(run, "label", id), state);
+    snprintf(watch->job.note, sizeof(watch->job.note), "  %s: %s", text_at(run, "label", "?"), state);
     screen_say(&watch->screen, "%-11s  %.0f of %.0f ended%s", watch->job.kind, watch->job.steps[0].done,
                watch->job.steps[0].total, watch->job.note);
 }
@@ -257,7 +266,7 @@ static int see_event(const char *type, const char *data, void *user)
         return 0;
     }
     struct watch_step *step = step_of(watch, event); /* NULL: the rift job itself, or nonsense */
-    if (!step && strcmp(watch->job.kind, job_kinds[JOB_SWEEP].name) == 0 && strcmp(type, "state") == 0)
+    if (!step && strcmp(type, "state") == 0)
         see_run(watch, event);
     for (size_t i = 0; step && i < sizeof(rows) / sizeof(rows[0]); i++)
         if (strcmp(rows[i].type, type) == 0)
@@ -360,6 +369,7 @@ int watch_job(struct cli *cli, const char *id)
     }
     for (int i = 0; i < watch.job.step_count; i++)
         json_decref(watch.job.steps[i].numbers);
+    json_decref(watch.runs);
     sse_done(&watch.sse);
     return r;
 }

@@ -193,7 +193,12 @@ static int width_of(const char *text)
 static void print_cell(struct paper *paper, const char *cell, int column)
 {
     if (paper->format == TABLE_TEXT) {
-        fprintf(paper->out, "%s%s%*s", column ? "  " : "", cell, paper->widths[column] - width_of(cell), "");
+        bool last = true; /* nothing but blanks follows: none at the end of a line */
+        for (int i = column + 1; i < paper->cell_count; i++)
+            last = last && !*paper->cells[i];
+        if (!last || *cell)
+            fprintf(paper->out, "%s%s%*s", column ? "  " : "", cell, last ? 0 : paper->widths[column] - width_of(cell),
+                    "");
         return;
     }
     for (; *cell; cell++) {
