@@ -76,9 +76,10 @@ async function showJobs() {
   byId("jobs").tBodies[0].replaceChildren(...await Promise.all(rows.map(async (job) => {
     const running = job.state === "running";
     /* A rift job's progress is its running step's. */
-    const step = running && job.kind === "rift"
-      ? (await ask(`v1/jobs/${job.id}`)).steps.find((one) => one.state === "running") : null;
-    const progress = step ? make("span", {}, make("span", {}, `${step.kind} `), bar(step.progress)) : bar(running && job.progress);
+    const steps = running && ["rift", "sweep"].includes(job.kind) ? (await ask(`v1/jobs/${job.id}`)).steps : [];
+    const step = job.kind === "rift" ? steps.find((one) => one.state === "running") : null;
+    const ended = steps.filter((one) => ["succeeded", "failed", "cancelled"].includes(one.state)).length;
+    const progress = job.kind === "sweep" && running ? bar({ phase: "rift jobs", done: ended, total: steps.length }) : step ? make("span", {}, make("span", {}, `${step.kind} `), bar(step.progress)) : bar(running && job.progress);
     return make("tr", { class: job.id === selected ? "job chosen" : "job", "data-id": job.id },
       make("td", {}, make("a", { href: `#${job.id}` }, job.label || job.id.slice(0, 18))), make("td", {}, job.kind),
       make("td", {}, state(job.state)), make("td", {}, progress),
@@ -103,17 +104,51 @@ function showBeforeAfter(job) {
   ], rows));
 }
 
+/* Mean and deviation in percent; of a gain, with its sign. */
+function mean(cell, sign = false) {
+  if (!cell || !isNumber(cell.mean)) return "–";
+  const plus = sign && cell.mean >= 0 ? "+" : "";
+  return `${plus}${(100 * cell.mean).toFixed(2)}${isNumber(cell.std) ? ` ± ${(100 * cell.std).toFixed(2)}` : ""}`;
+}
+
+/* "lowest", "conv1, linear", "top 3" */
+function choice(modules) {
+  if (Array.isArray(modules)) return modules.join(", ");
+  return typeof modules === "string" ? modules : Object.entries(modules).flat().join(" ");
+}
+
+/* The averaged table of a sweep, with what became of runs that it lacks. */
+async function showAverages(job) {
+  const found = job.kind === "sweep" ? await ask(`v1/jobs/${job.id}/table`) : { rows: [] };
+  const rows = found.rows.flatMap((row) => [
+    [row.method.toUpperCase(), row, row.before, false], [`${row.method.toUpperCase()}+RiFT`, row, row.after, false],
+    ["gain", row, row.gain, true]]);
+  const corrupted = rows.some(([, , side]) => side.corruption_accuracy);
+  byId("averages").replaceChildren(...(!rows.length ? [] : table(`Averages in percent (protocol ${found.protocol})`, [
+    ["", ([name]) => name, ""],
+    ["Modules", ([, row]) => choice(row.modules), ""],
+    ["Std", ([, , side, sign]) => mean(side.clean_accuracy, sign), "number"],
+    ...(corrupted ? [["OOD", ([, , side, sign]) => mean(side.corruption_accuracy, sign), "number"]] : []),
+    ["Adv", ([, , side, sign]) => mean(side.robust_accuracy, sign), "number"],
+    ["Seeds", ([, row]) => row.seeds.join(", "), "number"],
+  ], rows)), ...(!found.rows.length || !found.missing.length ? [] : [make("p", { class: "faint" },
+    `Missing: ${found.missing.map((run) => `${run.method}, seed ${run.seed}, ${choice(run.modules)} (${run.state})`).join("; ")}`)]));
+}
+
 function showSteps(job) {
   if (!job.steps.length) return byId("steps").replaceChildren(...(job.state === "running" ? [bar(job.progress)] : []));
-  byId("steps").replaceChildren(...table("Steps", [
-    ["Step", (step) => make("a", { href: `#${step.id}` }, step.kind), ""],
+  byId("steps").replaceChildren(...table(job.kind === "sweep" ? "Rift jobs" : "Steps", [
+    ["Step", (step) => make("a", { href: `#${step.id}` }, job.kind === "sweep" ? step.label || step.kind : step.kind), ""],
     ["State", (step) => state(step.state), ""],
     ["Progress", (step) => bar(step.state === "running" && step.progress), ""],
   ], job.steps));
 }
 
 async function showModules(job) {
-  const found = ["mrc", "rift"].includes(job.kind) ? await ask(`v1/jobs/${job.id}/modules`) : { modules: [] };
+  const found = ["mrc", "rift"].includes(job.kind) ? await ask(`v1/jobs/${job.id}/modules`).catch((error) => {
+    if (error.status !== 404) throw error; // a rift job that was given a directory has no step of its own
+    return { modules: [] };
+  }) : { modules: [] };
   const rows = [...found.modules].sort((a, b) => a.mrc - b.mrc);
   const top = Math.max(...rows.map((row) => row.mrc), Number.MIN_VALUE);
   byId("modules").replaceChildren(...(!rows.length ? [] : table("Module robust criticality", [
@@ -175,7 +210,7 @@ async function showDetail(id) {
   byId("spec").textContent = JSON.stringify(job.spec, null, 2);
   showSteps(job);
   showBeforeAfter(job);
-  await Promise.all([showModules(job), showInterpolation(job), showEvaluations(job), showArtifacts(job)]);
+  await Promise.all([showAverages(job), showModules(job), showInterpolation(job), showEvaluations(job), showArtifacts(job)]);
 }
 
 /* ---- keeping up ---- */

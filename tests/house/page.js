@@ -18,6 +18,9 @@ function element() {
   return one;
 }
 
+/* All that an element shows. */
+const shown = (one) => (typeof one === "string" ? one : one.textContent || one.children.map(shown).join("|"));
+
 class Page {
   constructor() {
     this.elements = {};
@@ -101,6 +104,19 @@ const cases = {
     assert.equal(page.elements.detail.hidden, true);
     assert.equal(page.location.hash, "");
     assert.equal(page.elements.link.textContent, "live");
+  },
+  async "a sweep shows means, deviations and what is missing"(page) {
+    const cell = (mean, std) => ({ mean, std, n: 2 });
+    const side = (value, std) => ({ clean_accuracy: cell(value, std), robust_accuracy: cell(value / 2, null) });
+    page.answers["v1/jobs/0190/table"] = { protocol: "paper", group_by: [], rows: [{ method: "trades", modules: ["conv1"],
+      group: {}, protocol: "paper", seeds: [0, 1], before: side(0.8, 0.01), after: side(0.82, 0.02), gain: side(0.02, 0.005) }],
+      missing: [{ job: "0191", method: "mart", modules: "lowest", seed: 3, state: "failed" }] };
+    await page.select({ ...JOB, kind: "sweep", steps: [{ id: "0192", kind: "rift", label: "trades, seed 0", state: "running" }] });
+    const text = shown(page.elements.averages);
+    for (const part of ["protocol paper", "TRADES+RiFT", "conv1", "80.00 ± 1.00", "82.00 ± 2.00", "+2.00 ± 0.50", "+1.00|",
+      "Missing: mart, seed 3, lowest (failed)"]) assert.ok(text.includes(part), `${part} is not in ${text}`);
+    assert.ok(!text.includes("OOD"), text);
+    assert.ok(shown(page.elements.steps).includes("trades, seed 0"));
   },
   async "what was selected meanwhile stays selected"(page) {
     await page.select(JOB);
