@@ -1,8 +1,9 @@
 """A sweep and its table the way a person uses them: riftctl, riftd, rift-worker."""
 import json
+import os
 import unittest
 
-from client import Case
+from client import Case, ROOT
 from real import Daemon, rift_spec, skip_unless_built
 
 
@@ -18,6 +19,10 @@ class Sweep(Case):
 
     def ctl(self, code, *arguments, **options):
         return self.run_ctl(code, "--state", self.riftd.state, *arguments, **options)[0]
+
+    def test_the_example_is_a_good_spec(self):
+        spec = json.loads(self.run_ctl(0, "submit", os.path.join(ROOT, "docs", "sweep.json"), "--dry-run")[0])
+        self.assertEqual(len(spec["sweep"]["methods"]) * len(spec["sweep"]["seeds"]), 15)
 
     def test_a_sweep_is_watched_to_its_table_and_what_is_not_alike_is_refused(self):
         spec = rift_spec(self.riftd.data, kind="sweep", train={"epochs": 1}, interpolate={"alphas": [0, 1]},
