@@ -32,8 +32,9 @@ static int dataset_spec(struct cli *cli, json_t **ret)
     const char *given = cli->arguments[0], *format = cli_value(cli, "format", NULL);
 
     if (!format && strchr(given, '/'))
-        return cli_error(CLI_USAGE, "dataset corrupt: how do the data lie at %s? Give --format; `riftctl fields corrupt` "
-                                    "lists them under /dataset/format",
+        return cli_error(CLI_USAGE,
+                         "dataset corrupt: how do the data lie at %s? Give --format; `riftctl fields corrupt` "
+                         "lists them under /dataset/format",
                          given);
     if (!format) {
         *ret = json_pack("{s:s}", "name", given);
@@ -63,8 +64,11 @@ int command_dataset_corrupt(struct cli *cli)
         const char *option, *field; /* of "corrupt" */
         bool list;
     } rows[] = {
-        { "set", "set", false },   { "names", "names", true },         { "severities", "severities", true },
-        { "as", "format", false }, { "parameters", "parameters", false },
+        { "set", "set", false },
+        { "names", "names", true },
+        { "severities", "severities", true },
+        { "as", "format", false },
+        { "parameters", "parameters", false },
     };
     json_auto_t *spec = json_object();
     json_t *dataset = NULL, *corrupt = json_object();

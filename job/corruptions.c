@@ -14,15 +14,24 @@
 #include <string.h>
 
 const struct corruption_info corruption_infos[CORRUPTION_COUNT] = {
-    { "gaussian_noise", "noise", true, true },       { "shot_noise", "noise", true, true },
-    { "impulse_noise", "noise", true, true },        { "defocus_blur", "blur", true, true },
-    { "glass_blur", "blur", true, false },           { "motion_blur", "blur", true, true },
-    { "zoom_blur", "blur", true, true },             { "snow", "weather", true, true },
-    { "frost", "weather", true, true },              { "fog", "weather", true, true },
-    { "brightness", "weather", true, true },         { "contrast", "digital", true, true },
-    { "elastic_transform", "digital", true, true },  { "pixelate", "digital", true, true },
-    { "jpeg_compression", "digital", true, true },   { "speckle_noise", "noise", false, true },
-    { "gaussian_blur", "blur", false, true },        { "spatter", "weather", false, true },
+    { "gaussian_noise", "noise", true, true },
+    { "shot_noise", "noise", true, true },
+    { "impulse_noise", "noise", true, true },
+    { "defocus_blur", "blur", true, true },
+    { "glass_blur", "blur", true, false },
+    { "motion_blur", "blur", true, true },
+    { "zoom_blur", "blur", true, true },
+    { "snow", "weather", true, true },
+    { "frost", "weather", true, true },
+    { "fog", "weather", true, true },
+    { "brightness", "weather", true, true },
+    { "contrast", "digital", true, true },
+    { "elastic_transform", "digital", true, true },
+    { "pixelate", "digital", true, true },
+    { "jpeg_compression", "digital", true, true },
+    { "speckle_noise", "noise", false, true },
+    { "gaussian_blur", "blur", false, true },
+    { "spatter", "weather", false, true },
     { "saturate", "digital", false, true },
 };
 

@@ -62,7 +62,9 @@ int jpeg_encode(const uint8_t *pixel, int channels, int h, int w, int quality, u
 
 int png_encode(const uint8_t *pixel, int channels, int h, int w, uint8_t **ret, size_t *ret_size)
 {
-    png_image image = { .version = PNG_IMAGE_VERSION, .width = (png_uint_32)w, .height = (png_uint_32)h,
+    png_image image = { .version = PNG_IMAGE_VERSION,
+                        .width = (png_uint_32)w,
+                        .height = (png_uint_32)h,
                         .format = channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB };
     png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
     uint8_t *data = malloc(size);

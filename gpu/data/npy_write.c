@@ -56,12 +56,15 @@ int npy_add(struct npy_writer *writer, const void *data, size_t size, struct fau
 static int header_add(struct npy_writer *writer, const char *descr, const int64_t *shape, int rank, struct fault *why)
 {
     char text[HEADER_MOST];
-    int used = snprintf(text + PREFIX, sizeof(text) - PREFIX, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
+    int used =
+        snprintf(text + PREFIX, sizeof(text) - PREFIX, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
 
     used += PREFIX;
     for (int i = 0; i < rank; i++)
         used += snprintf(text + used, sizeof(text) - (size_t)used, "%lld%s", (long long)shape[i],
-                         i + 1 < rank ? ", " : rank == 1 ? "," : "");
+                         i + 1 < rank ? ", "
+                         : rank == 1  ? ","
+                                      : "");
     used += snprintf(text + used, sizeof(text) - (size_t)used, "), }");
     while ((used + 1) % HEADER_ALIGN)
         text[used++] = ' ';

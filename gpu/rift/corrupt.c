@@ -133,12 +133,13 @@ static int space_check(struct copying *copying, int images)
 
     if (wanted <= there)
         return 0;
-    return run_blame(run, FAILURE_NO_SPACE,
-                     fault_set(&run->why, -ENOSPC,
-                               "%s: the corrupted copies need %llu bytes (%d corruptions, %d severities, up to %d images), "
-                               "%llu are free",
-                               copying->artifacts, (unsigned long long)wanted, missing, plan->severity_count, images,
-                               (unsigned long long)there));
+    return run_blame(
+        run, FAILURE_NO_SPACE,
+        fault_set(&run->why, -ENOSPC,
+                  "%s: the corrupted copies need %llu bytes (%d corruptions, %d severities, up to %d images), "
+                  "%llu are free",
+                  copying->artifacts, (unsigned long long)wanted, missing, plan->severity_count, images,
+                  (unsigned long long)there));
 }
 
 /* Float pixels become bytes: corruptions are defined on those. */
@@ -150,7 +151,8 @@ static int bytes_make(struct run *run, struct examples *images)
         return 0;
     images->u8 = malloc(count);
     if (!images->u8)
-        return run_blame(run, FAILURE_INTERNAL, fault_set(&run->why, -ENOMEM, "no memory for %zu bytes of images", count));
+        return run_blame(run, FAILURE_INTERNAL,
+                         fault_set(&run->why, -ENOMEM, "no memory for %zu bytes of images", count));
     for (size_t i = 0; i < count; i++)
         images->u8[i] = (uint8_t)(images->f32[i] * 255 + 0.5f);
     free(images->f32);
@@ -366,8 +368,12 @@ static int sheet_make(struct copying *copying)
 {
     struct run *run = copying->run;
     const struct plan_of_copies *plan = &copying->plan;
-    const struct contact_sheet sheet = { plan->which,          plan->severities, plan->which_count,
-                                         plan->severity_count, plan->parameters, run->spec.seed,
+    const struct contact_sheet sheet = { plan->which,
+                                         plan->severities,
+                                         plan->which_count,
+                                         plan->severity_count,
+                                         plan->parameters,
+                                         run->spec.seed,
                                          run->spec.corrupt.contact_sheet };
     uint8_t *png;
     size_t size;
@@ -393,11 +399,11 @@ static json_t *content_json(const struct copying *copying)
         json_array_append_new(names, json_string(corruption_infos[plan->which[i]].name));
     for (int i = 0; i < plan->severity_count; i++)
         json_array_append_new(severities, json_integer(plan->severities[i]));
-    json_t *content = json_pack(
-        "{s:o, s:o, s:i, s:[i,i,i], s:s, s:s, s:I, s:s}", "corruptions", names, "severities", severities, "images",
-        copying->images->count, "shape", plan->shape[1], plan->shape[2], plan->shape[0], "format",
-        plan->folder ? "folder" : "npy", "parameters", plan->parameters == CORRUPTION_TINY ? "tiny" : "cifar", "seed",
-        (json_int_t)spec->seed, "protocol", spec->protocol == PROTOCOL_PAPER ? "paper" : "validation");
+    json_t *content = json_pack("{s:o, s:o, s:i, s:[i,i,i], s:s, s:s, s:I, s:s}", "corruptions", names, "severities",
+                                severities, "images", copying->images->count, "shape", plan->shape[1], plan->shape[2],
+                                plan->shape[0], "format", plan->folder ? "folder" : "npy", "parameters",
+                                plan->parameters == CORRUPTION_TINY ? "tiny" : "cifar", "seed", (json_int_t)spec->seed,
+                                "protocol", spec->protocol == PROTOCOL_PAPER ? "paper" : "validation");
     for (int i = 0; i < plan->which_count; i++)
         if (strcmp(corruption_infos[plan->which[i]].name, "frost") == 0)
             json_object_set_new(content, "frost", json_string("frost-like, not comparable with published numbers"));

@@ -19,11 +19,15 @@ static struct examples pictures(int count, int channels, int side)
         ret.id[i] = 3 * i + 1;
         for (size_t e = 0; e < image; e++) {
             int c = (int)(e / (side * side)), y = (int)(e / side % side), x = (int)(e % side);
-            bool block = abs(32 * x / side - 5 - i * 7 % 23) < 3 + i % 4 && abs(32 * y / side - 9 - i * 5 % 11) < 4 + i % 5;
+            bool block =
+                abs(32 * x / side - 5 - i * 7 % 23) < 3 + i % 4 && abs(32 * y / side - 9 - i * 5 % 11) < 4 + i % 5;
             int sky = 90 + 40 * c + 64 * y / side;
-            int ground = 60 + 50 * (c == 1) + (int)(20 * sin((0.5 + 0.02 * i) * x + i) * cos((0.3 + 0.03 * i) * y - 0.2 * x));
+            int ground =
+                60 + 50 * (c == 1) + (int)(20 * sin((0.5 + 0.02 * i) * x + i) * cos((0.3 + 0.03 * i) * y - 0.2 * x));
 
-            ret.u8[i * image + e] = (uint8_t)(block ? 215 - 70 * c : 32 * y < (18 + sin(i + 9.0 * x / side)) * side ? sky : ground);
+            ret.u8[i * image + e] = (uint8_t)(block                                            ? 215 - 70 * c
+                                              : 32 * y < (18 + sin(i + 9.0 * x / side)) * side ? sky
+                                                                                               : ground);
         }
     }
     return ret;
@@ -78,9 +82,9 @@ static bool same(struct examples *images, const struct corruption *a, const stru
 static void every_key_counts(void)
 {
     struct examples images = pictures(2, 3, 32);
-    static const char *const drawn[] = { "gaussian_noise", "shot_noise", "impulse_noise", "glass_blur", "motion_blur",
-                                         "snow",           "frost",      "fog",           "elastic_transform",
-                                         "speckle_noise",  "spatter" };
+    static const char *const drawn[] = { "gaussian_noise",    "shot_noise",    "impulse_noise", "glass_blur",
+                                         "motion_blur",       "snow",          "frost",         "fog",
+                                         "elastic_transform", "speckle_noise", "spatter" };
 
     for (size_t i = 0; i < sizeof(drawn) / sizeof(drawn[0]); i++) {
         struct corruption first = of(drawn[i], 5, 1), seed = of(drawn[i], 5, 2);
@@ -146,7 +150,8 @@ static void changes_grow(void)
                 falls += s && even && changes[s] <= changes[s - 1];
                 if (s && even && changes[s] < 0.8 * changes[s - 1])
                     CHECK_FAIL("%s (%s): severity %d changes a pixel by %.2f, the one before by %.2f",
-                               corruption_infos[which].name, tiny ? "tiny" : "cifar", s + 1, changes[s], changes[s - 1]);
+                               corruption_infos[which].name, tiny ? "tiny" : "cifar", s + 1, changes[s],
+                               changes[s - 1]);
             }
             if (!(changes[0] > 0 && changes[4] > (even ? 1.25 * changes[0] : 0)))
                 CHECK_FAIL("%s: from %.2f to %.2f", corruption_infos[which].name, changes[0], changes[4]);
@@ -231,8 +236,9 @@ static void a_sheet_shows_them_all(void)
     for (int y = 0; y < 64; y++)
         for (int x = 0; x < 64; x++)
             for (int c = 0; c < 3; c++)
-                wrong += pixel[((image.height - 6 - 3 - 64 + y) * image.width + image.width - 6 - 3 - 64 + x) * 3 + c] !=
-                         bytes[3072 + (y / 2 * 32 + x / 2) * 3 + c];
+                wrong +=
+                    pixel[((image.height - 6 - 3 - 64 + y) * image.width + image.width - 6 - 3 - 64 + x) * 3 + c] !=
+                    bytes[3072 + (y / 2 * 32 + x / 2) * 3 + c];
     CHECK_INT(wrong, 0);
     for (unsigned y = 0; y < image.height; y++) /* names are written at the left */
         for (unsigned x = 0; x < 200; x++)

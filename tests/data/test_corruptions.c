@@ -22,7 +22,8 @@ static void gaussian_weights_are_exact(void)
         for (int dx = -6; dx <= 6; dx++) {
             bool inside = abs(dy) <= 4 && abs(dx) <= 4;
 
-            CHECK_NEAR(*at(canvas, 1, 16 + dy, 16 + dx), inside ? exp(-(dy * dy + dx * dx) / 2.0) / sum / sum : 0, 1e-12);
+            CHECK_NEAR(*at(canvas, 1, 16 + dy, 16 + dx), inside ? exp(-(dy * dy + dx * dx) / 2.0) / sum / sum : 0,
+                       1e-12);
         }
     CHECK_NEAR(*at(canvas, 0, 16, 16), 0, 0);
 
@@ -463,7 +464,9 @@ static void elastic_begins_affine(void)
 
 static void borders_go_on_as_drawn(void)
 {
-    static const int expected[3][9] = { { 0, 0, 0, 0, 1, 2, 3, 3, 3 }, { 2, 1, 0, 0, 1, 2, 3, 3, 2 }, { 3, 2, 1, 0, 1, 2, 3, 2, 1 } };
+    static const int expected[3][9] = { { 0, 0, 0, 0, 1, 2, 3, 3, 3 },
+                                        { 2, 1, 0, 0, 1, 2, 3, 3, 2 },
+                                        { 3, 2, 1, 0, 1, 2, 3, 2, 1 } };
 
     for (int border = BORDER_NEAREST; border <= BORDER_REFLECT_101; border++)
         for (int i = 0; i < 9; i++)

@@ -36,7 +36,7 @@ static void a_folder_is_as_large_as_its_first_image(void)
     const int shape[3] = { 3, 64, 64 };
 
     for (int side = 0; side < 2; side++)
-        for (int class = 0; class < 2; class++) {
+        for (int class = 0; class < 2; class ++) {
             char path[4096], file[4200];
 
             snprintf(path, sizeof(path), "%s/%s", dir, side ? "test" : "train");

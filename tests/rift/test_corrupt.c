@@ -34,8 +34,7 @@ static json_t *findings_of(const char *dir)
     json_t *findings = lab_findings(dir), *finding;
     size_t i;
 
-    json_array_foreach(findings, i, finding)
-        json_object_del(json_object_get(finding, "result"), "path");
+    json_array_foreach(findings, i, finding) json_object_del(json_object_get(finding, "result"), "path");
     return findings;
 }
 
@@ -85,7 +84,8 @@ static void arrays_are_as_published(void)
     CHECK(!json_object_get(result, "frost"));
 
     CHECK_INT(size, 128 + rows * image);
-    CHECK(memcmp(contrast, "\x93NUMPY\x01\x00\x76\x00{'descr': '|u1', 'fortran_order': False, 'shape': (80, 32, 32, 3), }",
+    CHECK(memcmp(contrast,
+                 "\x93NUMPY\x01\x00\x76\x00{'descr': '|u1', 'fortran_order': False, 'shape': (80, 32, 32, 3), }",
                  70) == 0);
     CHECK_INT(contrast[127], '\n');
     CHECK_HOLDS(labels + 10, "'shape': (80,), }");
@@ -150,8 +150,7 @@ static void what_is_whole_is_kept(void)
     size_t at = 0, i;
     json_t *event;
     json_array_foreach(all, i, event) /* the announcement of the first array */
-        if (strcmp(lab_word(event, "name"), "gaussian_noise.npy") == 0)
-            at = i + 1;
+        if (strcmp(lab_word(event, "name"), "gaussian_noise.npy") == 0) at = i + 1;
     free(dir);
 
     dir = lab_job("kept-2", JOB(""));
@@ -173,8 +172,9 @@ static void what_is_whole_is_kept(void)
 
 static void threads_and_choice_change_no_byte(void)
 {
-    char *one = lab_job("one", JOB("")), *two = lab_job("two", "{'kind':'corrupt','threads':2,'corrupt':{'names':['fog'],"
-                                                               " 'severities':[2,5],'contact_sheet':0}}");
+    char *one = lab_job("one", JOB("")),
+         *two = lab_job("two", "{'kind':'corrupt','threads':2,'corrupt':{'names':['fog'],"
+                               " 'severities':[2,5],'contact_sheet':0}}");
     size_t size, size_two;
 
     json_decref(lab_result(one));
@@ -283,7 +283,8 @@ static void what_is_wrong_is_named(void)
 {
     check_fails("no-kind", "{'kind':'corrupt','corrupt':{'names':['fogg']}}", "bad_spec", "did you mean \"fog\"?");
     check_fails("no-data", "{'kind':'corrupt','dataset':{'path':'../nothing'}}", "bad_data", "nothing");
-    check_fails("no-split", "{'kind':'corrupt','dataset':{'split':'validation'}}", "bad_data", "no validation examples");
+    check_fails("no-split", "{'kind':'corrupt','dataset':{'split':'validation'}}", "bad_data",
+                "no validation examples");
 }
 
 static void a_split_and_a_limit_choose_images(void)

@@ -231,10 +231,12 @@ static void plasma_fill(double *map, int size, double decay, struct dice *dice)
                     wibble * dice_between(dice, -wibble, wibble);
         for (int y = 0; y < size; y += step)
             for (int x = 0; x < size; x += step) {
-                MAP(y + half, x) = (MAP(y, x) + MAP(y + step, x) + MAP(y + half, x - half) + MAP(y + half, x + half)) / 4 +
-                                   wibble * dice_between(dice, -wibble, wibble);
-                MAP(y, x + half) = (MAP(y, x) + MAP(y, x + step) + MAP(y - half, x + half) + MAP(y + half, x + half)) / 4 +
-                                   wibble * dice_between(dice, -wibble, wibble);
+                MAP(y + half, x) =
+                    (MAP(y, x) + MAP(y + step, x) + MAP(y + half, x - half) + MAP(y + half, x + half)) / 4 +
+                    wibble * dice_between(dice, -wibble, wibble);
+                MAP(y, x + half) =
+                    (MAP(y, x) + MAP(y, x + step) + MAP(y - half, x + half) + MAP(y + half, x + half)) / 4 +
+                    wibble * dice_between(dice, -wibble, wibble);
             }
     }
 #undef MAP

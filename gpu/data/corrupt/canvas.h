@@ -33,9 +33,9 @@ struct dice {
     double normal; /* the second one of a pair */
     bool has_normal;
 };
-double dice_unit(struct dice *dice);                           /* [0,1), 53 bits */
+double dice_unit(struct dice *dice);                             /* [0,1), 53 bits */
 double dice_between(struct dice *dice, double low, double high); /* uniform */
-int dice_int(struct dice *dice, int low, int high);            /* low..high, both possible */
+int dice_int(struct dice *dice, int low, int high);              /* low..high, both possible */
 double dice_normal(struct dice *dice, double mean, double deviation);
 int dice_poisson(struct dice *dice, double mean);
 

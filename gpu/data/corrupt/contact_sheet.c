@@ -112,15 +112,16 @@ static int row_y(const struct grid *grid, int row)
 }
 
 /* One image in one corruption, from the left to the right. */
-static int row_draw(const struct contact_sheet *sheet, const struct grid *grid, const struct examples *images, int image,
-                    int row, struct studio *studio, uint8_t *scratch, struct page *page)
+static int row_draw(const struct contact_sheet *sheet, const struct grid *grid, const struct examples *images,
+                    int image, int row, struct studio *studio, uint8_t *scratch, struct page *page)
 {
     int side = images->h, r = 0;
     const uint8_t *from = images->u8 + (size_t)image * images->c * side * side;
 
     place(page, row_y(grid, row), column_x(grid, image, 0), grid->scale, side, images->c, from);
     for (int s = 0; s < sheet->severity_count && r == 0; s++) {
-        const struct corruption corruption = { sheet->which[row], sheet->severities[s], sheet->parameters, sheet->seed };
+        const struct corruption corruption = { sheet->which[row], sheet->severities[s], sheet->parameters,
+                                               sheet->seed };
 
         r = corrupt_image(studio, &corruption, (uint64_t)images->id[image], images->c, from, scratch);
         if (r == 0)
@@ -138,7 +139,8 @@ static void labels_draw(const struct contact_sheet *sheet, const struct grid *gr
         for (int column = 0; column < grid->columns; column++) {
             char digit[2] = { (char)('0' + (column ? sheet->severities[column - 1] : 0)), 0 };
 
-            write_text(page, MARGIN, column_x(grid, image, column) + (grid->cell - GLYPH_WIDTH * TEXT_SCALE) / 2, digit);
+            write_text(page, MARGIN, column_x(grid, image, column) + (grid->cell - GLYPH_WIDTH * TEXT_SCALE) / 2,
+                       digit);
         }
 }
 

@@ -79,7 +79,8 @@ int corrupt_image(struct studio *studio, const struct corruption *corruption, ui
         return 0;
     }
     for (int i = 0; i < plane; i++) { /* the luma of bytes, rounded: three equal ones stay what they are */
-        double bytes[CHANNELS] = { to_byte(canvas->x[i]), to_byte(canvas->x[plane + i]), to_byte(canvas->x[2 * plane + i]) };
+        double bytes[CHANNELS] = { to_byte(canvas->x[i]), to_byte(canvas->x[plane + i]),
+                                   to_byte(canvas->x[2 * plane + i]) };
 
         to[i] = (uint8_t)(luma(bytes, 1, 0) + 0.5);
     }

@@ -75,8 +75,7 @@ int elastic_transform(struct canvas *canvas, const double *p, struct dice *dice)
     for (int c = 0; c < CHANNELS; c++)
         for (int y = 0; y < side; y++)
             for (int x = 0; x < side; x++)
-                canvas->x[c * plane + y * side + x] =
-                    plane_sample(canvas->spare[0] + c * plane, side, y + dy[y * side + x], x + dx[y * side + x],
-                                 BORDER_REFLECT);
+                canvas->x[c * plane + y * side + x] = plane_sample(
+                    canvas->spare[0] + c * plane, side, y + dy[y * side + x], x + dx[y * side + x], BORDER_REFLECT);
     return 0;
 }

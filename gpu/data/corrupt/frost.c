@@ -20,7 +20,8 @@ enum { PANES = 5, PANE_EXTENT = 1000, PANE_KEY = 0x66726f73 };
 /* Two uniform numbers that belong to a point of a grid. */
 static void grid_pair(uint32_t pane, uint32_t layer, int x, int y, double ret[2])
 {
-    struct philox words = philox(PANE_KEY, RANDOM_CORRUPT, pane << 8 | layer, (uint64_t)(uint32_t)x << 16 ^ (uint32_t)y, 0);
+    struct philox words =
+        philox(PANE_KEY, RANDOM_CORRUPT, pane << 8 | layer, (uint64_t)(uint32_t)x << 16 ^ (uint32_t)y, 0);
 
     ret[0] = philox_unit(words.word[0]);
     ret[1] = philox_unit(words.word[1]);
@@ -84,8 +85,8 @@ static double ridge(double value)
 /* How much light the ice sends at a point of a pane, 0..1. */
 static double ice(uint32_t pane, double x, double y)
 {
-    const double bend = 50, bends = 90;            /* needles are not quite straight */
-    const double length = 160, width = 26;         /* of needles, and of fine ones */
+    const double bend = 50, bends = 90;    /* needles are not quite straight */
+    const double length = 160, width = 26; /* of needles, and of fine ones */
     const double fine_length = 60, fine_width = 11, seam_width = 14, cloud = 140;
     double bent_x = x + bend * noise(pane, 2, x / bends, y / bends);
     double bent_y = y + bend * noise(pane, 3, x / bends, y / bends);

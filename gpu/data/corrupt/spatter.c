@@ -49,9 +49,9 @@ static bool is_ridge(const double *strength, int side, int y, int x, int gx, int
         diagonal = true;
         dx = (gx ^ gy) < 0 ? -1 : 1;
     }
-#define STRENGTH(sign)                                                                                \
-    (y + (sign)*dy < 0 || y + (sign)*dy >= side || x + (sign)*dx < 0 || x + (sign)*dx >= side         \
-         ? 0                                                                                          \
+#define STRENGTH(sign)                                                                                                 \
+    (y + (sign)*dy < 0 || y + (sign)*dy >= side || x + (sign)*dx < 0 || x + (sign)*dx >= side                          \
+         ? 0                                                                                                           \
          : strength[(y + (sign)*dy) * side + x + (sign)*dx])
     double here = strength[y * side + x], before = STRENGTH(-1), after = STRENGTH(1);
 #undef STRENGTH
@@ -93,8 +93,8 @@ void edges_find(const uint8_t *plane, int side, double *work, uint8_t *ret)
     for (int at = 0; at < side * side; at++) {
         gradient(plane, side, at / side, at % side, &gx, &gy);
         ret[at] = strength[at] <= low || !is_ridge(strength, side, at / side, at % side, gx, gy) ? 0
-                  : strength[at] > high                                                           ? EDGE
-                                                                                                  : WEAK_EDGE;
+                  : strength[at] > high                                                          ? EDGE
+                                                                                                 : WEAK_EDGE;
     }
     edges_grow(ret, side);
     for (int at = 0; at < side * side; at++)
@@ -109,7 +109,7 @@ static void distances_pass(double *at, int side, int sign)
     static const struct {
         int dy, dx;
         double length;
-    } steps[] = { { 0, -1, 1 },       { -1, 0, 1 },       { -1, -1, 1.4 },    { -1, 1, 1.4 },
+    } steps[] = { { 0, -1, 1 },       { -1, 0, 1 },      { -1, -1, 1.4 },    { -1, 1, 1.4 },
                   { -1, -2, 2.1969 }, { -1, 2, 2.1969 }, { -2, -1, 2.1969 }, { -2, 1, 2.1969 } };
 
     for (int i = 0; i < side * side; i++) {
