@@ -72,14 +72,14 @@ static int ref_point(struct resolver *resolver, const struct spec_ref *ref, cons
 }
 
 /* A reference to a rift job is one to the step that has what is wanted. */
-static int ref_to_step(struct resolver *resolver, const struct spec_ref *ref, const struct db_job *rift, bool mrc)
+static int ref_to_step(struct resolver *resolver, const struct spec_ref *ref, const struct db_job *rift)
 {
     const char *rest = NULL;
     char artifact[NAME_SIZE] = "";
-    int kind = mrc ? JOB_MRC : JOB_INTERPOLATE;
+    int kind = ref->wants >= 0 ? ref->wants : JOB_INTERPOLATE;
     db_job_auto step = { 0 };
 
-    if (!mrc && ref->artifact) {
+    if (ref->wants < 0 && ref->artifact) {
         kind = step_name_split(ref->artifact, &rest);
         if (kind < 0) {
             error_add(resolver->errors, ref->pointer,
@@ -103,7 +103,6 @@ static bool drafts_hold(const struct drafts *drafts, const char *id);
 static int ref_resolve(const struct spec_ref *ref, void *user)
 {
     struct resolver *resolver = user;
-    bool mrc = !strcmp(ref->pointer, "/finetune/mrc_job");
     db_job_auto job = { 0 };
     char message[200];
 
@@ -127,11 +126,14 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
         return r;
     int kind = job_kind_find(job.kind);
     if (kind == JOB_RIFT)
-        return ref_to_step(resolver, ref, &job, mrc);
-    if (mrc ? kind == JOB_MRC : ref->artifact || (kind >= 0 && job_kinds[kind].weights))
+        return ref_to_step(resolver, ref, &job);
+    if (ref->wants >= 0 ? kind == ref->wants : ref->artifact || (kind >= 0 && job_kinds[kind].weights))
         return ref_point(resolver, ref, job.id, NULL);
-    snprintf(message, sizeof(message), mrc ? "this is a %s job, not an mrc job" : "a %s job makes no weights",
-             job.kind);
+    if (ref->wants >= 0)
+        snprintf(message, sizeof(message), "this is a %s job, not a%s %s job", job.kind,
+                 ref->wants == JOB_MRC ? "n" : "", job_kinds[ref->wants].name);
+    else
+        snprintf(message, sizeof(message), "a %s job makes no weights", job.kind);
     error_add(resolver->errors, ref->pointer, message);
     return 0;
 }

@@ -21,6 +21,7 @@ static const char *const type_names[] = {
     [FIELD_STRING_LIST] = "list of strings",
     [FIELD_STRING_LISTS] = "list of lists of strings",
     [FIELD_WEIGHTS] = "path, {\"job\": ID} or {\"model\": ID}",
+    [FIELD_JOB] = "job id",
     [FIELD_MODULES] = "list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": K}, "
                       "{\"greedy\": K} or {\"containing\": TEXT}",
     [FIELD_ATTACK] = "attack",

@@ -194,6 +194,34 @@ static void print_attack(const json_t *attack)
         printf("  warning: %s\n", json_string_value(warning));
 }
 
+/* Every corruption with its severities, the groups, the mean. */
+static void print_corruptions(const json_t *result)
+{
+    const json_t *row, *severity, *mean;
+    const char *group;
+    char accuracy[16];
+    size_t i, k;
+
+    if (!json_is_object(result))
+        return;
+    printf("\n%-24s %10s  by severity\n", "corruption", "accuracy");
+    json_array_foreach(json_object_get(result, "corruptions"), i, row)
+    {
+        print_percent(accuracy, json_object_get(row, "accuracy"));
+        printf("%-24s %10s ", text_at(row, "name", "-"), accuracy);
+        json_array_foreach(json_object_get(row, "severities"), k, severity)
+            printf(" %6.2f", 100 * json_number_value(json_object_get(severity, "accuracy")));
+        putchar('\n');
+    }
+    json_object_foreach(json_object_get(result, "groups"), group, mean)
+    {
+        print_percent(accuracy, mean);
+        printf("%-24s %10s\n", group, accuracy);
+    }
+    print_percent(accuracy, json_object_get(result, "corruption_accuracy"));
+    printf("%-24s %10s\n", "mean", accuracy);
+}
+
 void print_evaluation(const json_t *result)
 {
     const json_t *attack;
@@ -202,6 +230,7 @@ void print_evaluation(const json_t *result)
     printf("%-24s %10s  %11s  %11s\n", "examples", "accuracy", "worst case", "loss");
     print_measurement("", "clean", json_object_get(result, "clean"));
     json_array_foreach(json_object_get(result, "attacks"), i, attack) print_attack(attack);
+    print_corruptions(json_object_get(result, "corruptions"));
 }
 
 /* ---- before and after ---- */
@@ -250,6 +279,9 @@ void print_table(const json_t *job)
     snprintf(row, sizeof(row), "%s accuracy", attack);
     printf("%-20s %10s  %10s  %8s\n", "", "AT", "AT+RiFT", "change");
     print_row("clean accuracy", json_object_get(before, "clean_accuracy"), json_object_get(after, "clean_accuracy"));
+    if (json_is_number(json_object_get(after, "corruption_accuracy")))
+        print_row("corruption accuracy", json_object_get(before, "corruption_accuracy"),
+                  json_object_get(after, "corruption_accuracy"));
     print_row(row, json_object_get(before, "robust_accuracy"), json_object_get(after, "robust_accuracy"));
     if (strstr(attack, " x")) /* of several runs: the number that counts a point only when it is right under all */
         print_row("worst case", json_object_get(before, "worst_case_accuracy"),

@@ -2,6 +2,7 @@
  *
  *   {"job": ID [, "artifact": NAME]}  -> "../ID/artifacts/NAME"
  *   /finetune/mrc_job {"job": ID}     -> "../ID", the job's directory
+ *   /evaluate/corruptions/job ID      -> path "../ID/artifacts", where its copies lie
  *   dataset {"name": NAME}            -> format and path of the registered set
  *   device "auto", "cuda"             -> the slot's
  *
@@ -48,11 +49,11 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
 
     if (!ref->job)
         return fault_set(resolver->why, -EINVAL, "%s: models are not kept here", ref->pointer);
-    if (strcmp(ref->pointer, "/finetune/mrc_job") == 0)
-        snprintf(path, sizeof(path), "../%.36s", ref->job);
+    if (ref->wants >= 0)
+        snprintf(path, sizeof(path), ref->wants == JOB_CORRUPT ? "../%.36s/" JOBDIR_ARTIFACTS : "../%.36s", ref->job);
     else
         r = artifact_choose(resolver, ref, path, sizeof(path));
-    if (r >= 0 && json_object_set_new(ref->parent, ref->key, json_string(path)) < 0)
+    if (r >= 0 && spec_ref_put(ref, path) < 0)
         r = fault_set(resolver->why, -ENOMEM, "out of memory");
     return r;
 }

@@ -43,6 +43,22 @@ int corruption_find(const char *name)
     return -ENOENT;
 }
 
+int corruptions_choose(enum corruption_set set, const char *const *names, int name_count,
+                       int ret_which[CORRUPTION_COUNT])
+{
+    int count = 0;
+
+    for (int which = 0; which < CORRUPTION_COUNT; which++) {
+        bool named = false;
+
+        for (int i = 0; i < name_count; i++)
+            named = named || strcmp(names[i], corruption_infos[which].name) == 0;
+        if (name_count ? named : corruption_in_set(which, set))
+            ret_which[count++] = which;
+    }
+    return count;
+}
+
 bool corruption_in_set(int which, enum corruption_set set)
 {
     const struct corruption_info *info = &corruption_infos[which];

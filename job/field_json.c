@@ -19,6 +19,7 @@ static const char *const type_words[] = {
     [FIELD_STRING_LIST] = "string-list",
     [FIELD_STRING_LISTS] = "string-lists",
     [FIELD_WEIGHTS] = "weights",
+    [FIELD_JOB] = "job",
     [FIELD_MODULES] = "modules",
     [FIELD_CHOICE_LIST] = "modules-list",
     [FIELD_ATTACK] = "attack",

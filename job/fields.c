@@ -240,6 +240,20 @@ const struct spec_field spec_fields[] = {
       "Attacks to measure, each under its own name. null: the one under /attack." },
     { "/evaluate/baseline", FIELD_WEIGHTS, EVALUATE, "null", 1, 4096, NULL, true, "",
       "Other weights, measured the same way beside the model." },
+    { "/evaluate/corruptions", FIELD_OBJECT, EVALUATE | RIFT, "null", 0, 0, NULL, true, "",
+      "Accuracy on corrupted copies of the test images. null: not measured." },
+    { "/evaluate/corruptions/path", FIELD_STRING, EVALUATE | RIFT, "null", 1, 4096, NULL, true, "characters",
+      "Where the copies lie: a directory of NAME.npy and labels.npy, as CIFAR-10-C, or of NAME/SEVERITY/CLASS/, as "
+      "Tiny-ImageNet-C." },
+    { "/evaluate/corruptions/job", FIELD_JOB, EVALUATE | RIFT, "null", 0, 0, NULL, true, "",
+      "The corrupt job that makes the copies, instead of path." },
+    { "/evaluate/corruptions/set", FIELD_ENUM, EVALUATE | RIFT, "\"standard\"", 0, 0, "standard|code|all", false, "",
+      "Which corruptions: the 15 of the benchmark and of the paper's text, the 18 that the paper's code evaluates, or all "
+      "19." },
+    { "/evaluate/corruptions/names", FIELD_STRING_LIST, EVALUATE | RIFT, "null", 1, 63, CORRUPTION_NAMES, true, "",
+      "These corruptions instead of a set." },
+    { "/evaluate/corruptions/severities", FIELD_INT_LIST, EVALUATE | RIFT, "[1,2,3,4,5]", 1, SEVERITY_COUNT, NULL,
+      false, "severity", "How strong, ascending." },
 
     { "/corrupt/set", FIELD_ENUM, CORRUPT, "\"standard\"", 0, 0, "standard|code|all", false, "",
       "Which corruptions: the 15 of the benchmark and of the paper's text, the 18 that the paper's code evaluates, or all "

@@ -87,6 +87,9 @@ extern const struct corruption_info corruption_infos[CORRUPTION_COUNT];
 /* The corruption of that name, or -ENOENT. */
 int corruption_find(const char *name);
 bool corruption_in_set(int which, enum corruption_set set);
+/* Those of the set or, where names are given, the named ones; in order. Returns how many. */
+int corruptions_choose(enum corruption_set set, const char *const *names, int name_count,
+                       int ret_which[CORRUPTION_COUNT]);
 
 /* ---- spec ------------------------------------------------------------------
  * Strings and arrays inside point into `json`, the normalised spec (every
@@ -282,6 +285,14 @@ struct job_spec {
         struct attack_spec *attacks; /* owned by the spec */
         int attack_count;
         struct weights_ref baseline; /* measured the same way beside the model, or none */
+        struct {
+            const char *path; /* a directory of corrupted copies; NULL with job: nothing is measured */
+            const char *job;  /* the corrupt job that makes them, over HTTP only */
+            enum corruption_set set;
+            struct name_list names; /* instead of the set; names owned by the spec */
+            int *severities;        /* ascending, owned by the spec */
+            int severity_count;
+        } corruptions;
     } evaluate;
     struct {
         enum corruption_set set;
@@ -330,20 +341,23 @@ void spec_done(struct job_spec *spec);
  * and doesn't become 0.10000000000000001. free() it; NULL: no memory. */
 char *spec_text(const json_t *json, size_t flags);
 
-/* Every weights reference of the spec's JSON that names a job, in a fixed
- * order: calls `see(pointer, object, user)` with the {"job": ID} object, which
- * `see` may change in place or replace through json_object_set. Stops and
- * returns when `see` returns negative. The executor uses it to turn references
- * into paths, the API to find dependencies. */
+/* Every reference of the spec's JSON to a job or model, in a fixed order: calls
+ * `see` with it, which may change the object parent[key] in place (its "job",
+ * "artifact") or put a path in its place by spec_ref_put. Stops and returns when
+ * `see` returns negative. The executor uses it to turn references into paths,
+ * the API to find dependencies. */
 struct spec_ref {
-    const char *pointer; /* "/model/weights" */
+    const char *pointer; /* "/model/weights", "/evaluate/corruptions/job" */
+    int wants;           /* the kind of job whose files are meant as a whole, or -1: weights */
     json_t *parent;      /* object that holds the reference */
-    const char *key;     /* its member in parent */
+    char key[32];        /* its member in parent: an object that has "job" or "model" */
     const char *job;     /* ID, NULL for a model reference */
     const char *model;   /* ID, NULL for a job reference */
     const char *artifact; /* or NULL */
 };
 int spec_refs(json_t *spec, int (*see)(const struct spec_ref *ref, void *user), void *user);
+/* Let the path of the file, or of the job's directory, stand where the reference stood. 0 or -ENOMEM. */
+int spec_ref_put(const struct spec_ref *ref, const char *path);
 
 /* ---- the field table --------------------------------------------------------
  * One row a field; two rows with different kinds where the default depends on
@@ -356,6 +370,7 @@ enum field_type {
     FIELD_INT_LIST, FIELD_REAL_LIST, FIELD_STRING_LIST,
     FIELD_STRING_LISTS, /* list of lists of at least two names */
     FIELD_WEIGHTS,  /* path | {"job"} | {"model"} */
+    FIELD_JOB,      /* the id of a job, over HTTP */
     FIELD_MODULES,  /* [names] | "lowest" | "highest" | "last" | "all" | {"top": k} | {"greedy": k} | {"containing": text} */
     FIELD_CHOICE_LIST, /* a list of FIELD_MODULES; a name alone is a list of one */
     FIELD_ATTACK,   /* object of attack fields, or null */
@@ -395,7 +410,7 @@ int rift_expand(const struct job_spec *rift, json_t *ret_steps[RIFT_STEPS]);
 
 /* The before/after table of a rift job from the results of its five steps (in
  * order; NULL for a step with no result yet). New reference:
- * {"module", "alpha", "protocol", "before": {"clean_accuracy","robust_accuracy"},
+ * {"module", "alpha", "protocol", "before": {"clean_accuracy","corruption_accuracy","robust_accuracy"},
  *  "after": {...}}; members whose step is missing are null. */
 json_t *rift_table(const json_t *const results[RIFT_STEPS], const char *protocol);
 

@@ -152,14 +152,16 @@ static json_t *or_null(const json_t *value)
     return value ? json_deep_copy(value) : json_null();
 }
 
-/* One row of the table from {"clean": {...}, "attacks": [...]}. */
+/* One row of the table from {"clean": {...}, "attacks": [...], "corruptions": {...}}: Std, OOD, Adv. */
 static json_t *table_row(const json_t *measured)
 {
     const json_t *clean = json_object_get(measured, "clean");
     const json_t *attack = json_array_get(json_object_get(measured, "attacks"), 0);
 
+    const json_t *corruptions = json_object_get(measured, "corruptions");
     const json_t *worst = json_object_get(attack, "worst_case_accuracy");
-    json_t *row = json_pack("{s:o, s:o}", "clean_accuracy", or_null(json_object_get(clean, "accuracy")),
+    json_t *row = json_pack("{s:o, s:o, s:o}", "clean_accuracy", or_null(json_object_get(clean, "accuracy")),
+                            "corruption_accuracy", or_null(json_object_get(corruptions, "corruption_accuracy")),
                             "robust_accuracy", or_null(json_object_get(attack, "accuracy")));
 
     if (worst)

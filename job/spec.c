@@ -281,6 +281,50 @@ char *spec_text(const json_t *json, size_t flags)
     return json_dumps(json, flags); /* 17 digits tell all doubles apart */
 }
 
+/* Which kind of job a field means as a whole; the rest are weights. */
+static int ref_wants(const char *pointer)
+{
+    return strcmp(pointer, "/finetune/mrc_job") == 0           ? JOB_MRC
+           : strcmp(pointer, "/evaluate/corruptions/job") == 0 ? JOB_CORRUPT
+                                                               : -1;
+}
+
+/* The reference that the field is or, as /evaluate/corruptions/job, stands in. False: there is none. */
+static bool ref_find(json_t *spec, const struct spec_field *field, struct spec_ref *ret)
+{
+    char place[POINTER_SIZE];
+
+    if (field->type != FIELD_WEIGHTS && field->type != FIELD_JOB)
+        return false;
+    snprintf(place, sizeof(place), "%s", field->pointer);
+    if (field->type == FIELD_JOB)
+        *strrchr(place, '/') = 0;
+    const json_t *object = spec_at(spec, place);
+    char *slash = strrchr(place, '/');
+
+    *slash = 0;
+    *ret = (struct spec_ref){ .pointer = field->pointer,
+                              .wants = ref_wants(field->pointer),
+                              .parent = spec_at(spec, place),
+                              .job = json_string_value(json_object_get(object, "job")),
+                              .model = json_string_value(json_object_get(object, "model")),
+                              .artifact = json_string_value(json_object_get(object, "artifact")) };
+    snprintf(ret->key, sizeof(ret->key), "%s", slash + 1);
+    return ret->job || ret->model;
+}
+
+int spec_ref_put(const struct spec_ref *ref, const char *path)
+{
+    json_t *object = json_object_get(ref->parent, ref->key);
+
+    if (strcmp(strrchr(ref->pointer, '/') + 1, ref->key) == 0)
+        return json_object_set_new(ref->parent, ref->key, json_string(path)) < 0 ? -ENOMEM : 0;
+    return json_object_set_new(object, "path", json_string(path)) < 0 ||
+                   json_object_set_new(object, "job", json_null()) < 0
+               ? -ENOMEM
+               : 0;
+}
+
 int spec_refs(json_t *spec, int (*see)(const struct spec_ref *ref, void *user), void *user)
 {
     const char *name = json_string_value(json_object_get(spec, "kind"));
@@ -289,25 +333,11 @@ int spec_refs(json_t *spec, int (*see)(const struct spec_ref *ref, void *user), 
     if (kind < 0)
         return -EINVAL;
     for (int i = 0; i < spec_field_count; i++) {
-        const struct spec_field *field = &spec_fields[i];
-        const json_t *value =
-            field->type == FIELD_WEIGHTS && (field->kinds & 1u << kind) ? spec_at(spec, field->pointer) : NULL;
-        const char *key = strrchr(field->pointer, '/') + 1;
-        char above[POINTER_SIZE];
-        int r;
+        struct spec_ref ref;
 
-        if (!json_is_object(value))
+        if (!(spec_fields[i].kinds & 1u << kind) || !ref_find(spec, &spec_fields[i], &ref))
             continue;
-        snprintf(above, sizeof(above), "%.*s", (int)(key - 1 - field->pointer), field->pointer);
-        struct spec_ref ref = {
-            .pointer = field->pointer,
-            .parent = spec_at(spec, above),
-            .key = key,
-            .job = json_string_value(json_object_get(value, "job")),
-            .model = json_string_value(json_object_get(value, "model")),
-            .artifact = json_string_value(json_object_get(value, "artifact")),
-        };
-        r = see(&ref, user);
+        int r = see(&ref, user);
         if (r < 0)
             return r;
     }

@@ -112,6 +112,9 @@ static const struct {
     { "/interpolate/from", AS_WEIGHTS, PLACE(interpolate.from) },
     { "/interpolate/to", AS_WEIGHTS, PLACE(interpolate.to) },
     { "/interpolate/tolerance", AS_DOUBLE, PLACE(interpolate.tolerance) },
+    { "/evaluate/corruptions/path", AS_TEXT, PLACE(evaluate.corruptions.path) },
+    { "/evaluate/corruptions/job", AS_TEXT, PLACE(evaluate.corruptions.job) },
+    { "/evaluate/corruptions/set", AS_ENUM, PLACE(evaluate.corruptions.set) },
     { "/evaluate/baseline", AS_WEIGHTS, PLACE(evaluate.baseline) },
     { "/corrupt/set", AS_ENUM, PLACE(corrupt.set) },
     { "/corrupt/parameters", AS_ENUM, PLACE(corrupt.parameters), CORRUPTION_CIFAR },
@@ -323,6 +326,12 @@ int spec_read(json_t *spec, enum job_kind kind, struct job_spec *ret)
     if (r == 0)
         r = read_attacks(spec_at(spec, "/evaluate/attacks"), &made);
     if (r == 0)
+        r = read_names(spec_at(spec, "/evaluate/corruptions/names"), &made.evaluate.corruptions.names.names,
+                       &made.evaluate.corruptions.names.count);
+    if (r == 0)
+        r = read_ints(spec_at(spec, "/evaluate/corruptions/severities"), &made.evaluate.corruptions.severities,
+                      &made.evaluate.corruptions.severity_count);
+    if (r == 0)
         r = read_names(spec_at(spec, "/corrupt/names"), &made.corrupt.names, &made.corrupt.name_count);
     if (r == 0)
         r = read_ints(spec_at(spec, "/corrupt/severities"), &made.corrupt.severities, &made.corrupt.severity_count);
@@ -347,6 +356,8 @@ void spec_done(struct job_spec *spec)
     free(spec->finetune.modules.names);
     free(spec->interpolate.alphas);
     free(spec->evaluate.attacks);
+    free(spec->evaluate.corruptions.names.names);
+    free(spec->evaluate.corruptions.severities);
     free(spec->corrupt.names);
     free(spec->corrupt.severities);
     json_decref(spec->json);

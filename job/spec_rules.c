@@ -357,6 +357,16 @@ static void rule_attack_names(const json_t *spec, struct spec_errors *errors)
     }
 }
 
+static void rule_corruptions(const json_t *spec, struct spec_errors *errors)
+{
+    const json_t *path = spec_at(spec, "/evaluate/corruptions/path"), *job = spec_at(spec, "/evaluate/corruptions/job");
+
+    if (path && job && json_is_null(path) == json_is_null(job))
+        spec_wrong(errors, "/evaluate/corruptions",
+                   "must have either the path of corrupted copies or the corrupt job that makes them; has %s",
+                   json_is_null(path) ? "none of them" : "both");
+}
+
 static const struct {
     unsigned kinds;
     void (*check)(const json_t *spec, struct spec_errors *errors);
@@ -368,6 +378,7 @@ static const struct {
     { MASK(JOB_TRAIN) | MASK_RIFT, rules_method },
     { MASK(JOB_FINETUNE), rule_mrc_job },
     { MASK(JOB_EVALUATE) | MASK_RIFT, rule_attack_names },
+    { MASK(JOB_EVALUATE) | MASK_RIFT, rule_corruptions },
     { MASK_RIFT, rule_given },
     { MASK(JOB_SWEEP), rule_sweep },
 };

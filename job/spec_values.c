@@ -73,6 +73,7 @@ static const char *const type_words[] = {
     [FIELD_REAL_LIST] = "a list of numbers%s",
     [FIELD_STRING_LIST] = "a list of different names%s",
     [FIELD_STRING_LISTS] = "a list of lists of at least two different names",
+    [FIELD_JOB] = "the id of a job",
     [FIELD_WEIGHTS] = "a path, {\"job\": ID} or {\"model\": ID}",
     [FIELD_MODULES] = "a list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": NUMBER}, "
                       "{\"greedy\": 2 or 3} or {\"containing\": TEXT}",
@@ -342,6 +343,12 @@ static int take_weights(const struct spec_field *field, const json_t *value, jso
     return valid ? give(json_deep_copy(value), ret) : -EINVAL;
 }
 
+static int take_job(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    (void)field;
+    return id_valid(value) ? give(json_deep_copy(value), ret) : -EINVAL;
+}
+
 static bool whole_between(const json_t *value, json_int_t least, json_int_t most)
 {
     return json_is_integer(value) && json_integer_value(value) >= least && json_integer_value(value) <= most;
@@ -409,6 +416,7 @@ static take_function *const takers[] = {
     [FIELD_STRING_LIST] = take_string_list,
     [FIELD_STRING_LISTS] = take_string_lists,
     [FIELD_WEIGHTS] = take_weights,
+    [FIELD_JOB] = take_job,
     [FIELD_MODULES] = take_modules,
     [FIELD_CHOICE_LIST] = take_choice_list,
 };
@@ -481,6 +489,7 @@ static const struct {
     { "/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
     { "/finetune/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
     { "/interpolate/alphas", ascending_and_there, "an ascending list of at least one number from 0 to 1" },
+    { "/evaluate/corruptions/severities", ascending_and_there, "an ascending list of at least one severity from 1 to 5" },
     { "/corrupt/severities", ascending_and_there, "an ascending list of at least one severity from 1 to 5" },
     { "/sweep/seeds", all_different, "a list of at least one whole number from 0, none twice" },
     { "/finetune/mrc_job", directory_or_job, "the path of an mrc job's directory, {\"job\": ID} or null" },

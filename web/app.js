@@ -100,6 +100,8 @@ function showBeforeAfter(job) {
   byId("before-after").replaceChildren(...table(title, [
     ["", ([name]) => name, ""],
     ["Clean accuracy", ([, row]) => percent(row.clean_accuracy), "number"],
+    ...(isNumber(result.before.corruption_accuracy)
+      ? [["Corruption accuracy", ([, row]) => percent(row.corruption_accuracy), "number"]] : []),
     ["Robust accuracy", ([, row]) => percent(row.robust_accuracy), "number"],
   ], rows));
 }

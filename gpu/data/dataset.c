@@ -206,6 +206,20 @@ static int train_load(const struct reader *reader, const struct file_set *set, c
     return r;
 }
 
+int test_choose(int total, int limit, int32_t **ret_id, int *ret_count, struct fault *why)
+{
+    struct choice choice;
+    int r = choose(DRAW_TEST_LIMIT, total, limit, &choice, why);
+
+    if (r == 0) {
+        *ret_id = choice.id;
+        *ret_count = choice.count;
+        choice.id = NULL;
+    }
+    choice_done(&choice);
+    return r;
+}
+
 static int test_load(const struct reader *reader, const struct file_set *set, const struct dataset_spec *spec,
                      const int input[3], struct dataset *ret, struct fault *why)
 {

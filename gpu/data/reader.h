@@ -61,6 +61,9 @@ void fit(const uint8_t *from, int c, int h, int w, size_t element, const int inp
 int examples_load(const struct reader *reader, const struct file_set *set, const int input[3], const int32_t *id,
                   int count, struct examples *ret, struct fault *why);
 
+/* The examples of a test set of `total` images that a test_limit (0: none) leaves: ascending places, malloc'd. */
+int test_choose(int total, int limit, int32_t **ret_id, int *ret_count, struct fault *why);
+
 /* A new string, or NULL when out of memory. */
 char *path_join(const char *folder, const char *name);
 

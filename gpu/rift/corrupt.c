@@ -60,18 +60,6 @@ static size_t image_bytes(const struct plan_of_copies *plan)
 
 /* ---- planning ------------------------------------------------------------------- */
 
-static void corruptions_choose(const struct job_spec *spec, struct plan_of_copies *plan)
-{
-    for (int which = 0; which < CORRUPTION_COUNT; which++) {
-        bool named = false;
-
-        for (int i = 0; i < spec->corrupt.name_count; i++)
-            named = named || strcmp(spec->corrupt.names[i], corruption_infos[which].name) == 0;
-        if (spec->corrupt.name_count ? named : corruption_in_set(which, spec->corrupt.set))
-            plan->which[plan->which_count++] = which;
-    }
-}
-
 /* Formats that are folders on disk get folders. */
 static bool lies_in_folders(enum dataset_format format)
 {
@@ -80,7 +68,8 @@ static bool lies_in_folders(enum dataset_format format)
 
 static void plan_fill(const struct job_spec *spec, struct plan_of_copies *plan)
 {
-    corruptions_choose(spec, plan);
+    plan->which_count =
+        corruptions_choose(spec->corrupt.set, spec->corrupt.names, spec->corrupt.name_count, plan->which);
     plan->severities = spec->corrupt.severities;
     plan->severity_count = spec->corrupt.severity_count;
     plan->parameters = spec->corrupt.parameters == CORRUPTION_BY_SIDE ? corruption_parameters_of(plan->shape[1])

@@ -1,14 +1,16 @@
-/* How good is a model, on clean images and under attack?
+/* How good is a model, on clean images, under attack and on corrupted images?
  *
- * One measurement for clean images and one for each attack of the spec; where a
- * baseline is given, the same measurements of it, with the same random starts,
- * so that before and after differ in nothing but the weights.
+ * One measurement for clean images, one for each attack of the spec and one for
+ * each corruption and severity; where a baseline is given, the same measurements
+ * of it, with the same random starts, so that before and after differ in nothing
+ * but the weights.
  *
  * The paper's table takes the worst of three PGD-10 runs: restarts 3, and
  * `accuracy` is that; `worst_case_accuracy` is the stricter per-example number.
  * Attacks of autoattack.c know only that stricter one, and tell it after every stage. */
 #include "gpu/rift/kinds.h"
 
+#include "gpu/rift/corruptions.h"
 #include "gpu/rift/measure.h"
 
 #include <errno.h>
@@ -24,6 +26,7 @@ struct subject {
 struct evaluating {
     struct run *run;
     struct images images;
+    struct corruptions corruptions;
     struct batch batch;
 };
 
@@ -51,7 +54,7 @@ static int row_measure(struct evaluating *e, const struct subject *subject, cons
     return r;
 }
 
-/* {"clean": {...}, "attacks": [{...}]} of one set of weights. */
+/* {"clean": {...}, "attacks": [{...}], "corruptions": {...}} of one set of weights. */
 static int subject_measure(struct evaluating *e, const struct subject *subject, json_t *into)
 {
     struct run *run = e->run;
@@ -70,6 +73,10 @@ static int subject_measure(struct evaluating *e, const struct subject *subject, 
         if (r == 0)
             json_array_append_new(attacks, row);
     }
+    if (r == 0 && e->corruptions.data)
+        r = corruptions_measure(&e->corruptions, &e->batch, subject->prefix, &row);
+    if (r == 0 && e->corruptions.data)
+        json_object_set_new(into, "corruptions", row);
     return r;
 }
 
@@ -92,7 +99,12 @@ static int evaluation_open(struct evaluating *e)
     if (r == 0)
         r = images_open(run, examples, &e->images);
     if (r == 0)
-        r = batch_open(run, examples->count, attacked, &e->batch);
+        r = corruptions_open(run, &e->corruptions);
+    if (r == 0) {
+        int most = corruptions_most(&e->corruptions);
+
+        r = batch_open(run, most > examples->count ? most : examples->count, attacked, &e->batch);
+    }
     if (r == 0)
         r = measure_reserve(run, examples->count, 0, NULL);
     for (int i = 0; i < run->spec.evaluate.attack_count && r == 0; i++)
@@ -110,7 +122,8 @@ static int subjects_measure(struct evaluating *e, json_t **ret_result)
 
     for (int i = 0; i < spec->evaluate.attack_count; i++)
         runs += measure_passes(&spec->evaluate.attacks[i]);
-    e->run->outer = (struct outer){ "evaluate", 0, runs * e->images.count * (spec->evaluate.baseline.path ? 2 : 1) };
+    int64_t images = runs * e->images.count + corruptions_images(&e->corruptions);
+    e->run->outer = (struct outer){ "evaluate", 0, images * (spec->evaluate.baseline.path ? 2 : 1) };
     int r = subject_measure(e, &model, result);
     if (r == 0 && (spec->evaluate.baseline.path || spec->evaluate.baseline.job || spec->evaluate.baseline.model)) {
         json_t *before = json_object();
@@ -141,6 +154,7 @@ int evaluation(struct run *run, json_t **ret_result)
         saver_pop(run);
     }
     batch_done(&e.batch);
+    corruptions_done(&e.corruptions);
     images_done(&e.images);
     return r;
 }

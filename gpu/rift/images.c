@@ -21,7 +21,8 @@ static int labels_open(struct run *run, const struct examples *examples, struct 
     size_t bytes = (size_t)examples->count * sizeof(int32_t);
 
     *images = (struct images){
-        .run = run, .count = examples->count, .one = { 1, examples->c, examples->h, examples->w }, .id = examples->id
+        .run = run, .count = examples->count, .most = examples->count,
+        .one = { 1, examples->c, examples->h, examples->w }, .id = examples->id
     };
     images->labels = run_alloc(run, bytes, "labels");
     if (!images->labels)
@@ -89,15 +90,45 @@ int images_open(struct run *run, const struct examples *examples, struct images 
     return r;
 }
 
+int images_open_room(struct run *run, int most, struct images *ret)
+{
+    const int *input = run->model->input;
+    struct images images = { .run = run, .most = most, .one = { 1, input[0], input[1], input[2] } };
+
+    images.labels = run_alloc(run, (size_t)most * sizeof(int32_t), "labels");
+    images.bytes = images.labels ? run_alloc(run, row_count(&images) * (size_t)most, "images") : NULL;
+    if (!images.bytes) {
+        images_done(&images);
+        return -ENOMEM;
+    }
+    *ret = images;
+    return 0;
+}
+
+int images_fill(struct images *images, const struct examples *examples)
+{
+    struct run *run = images->run;
+
+    assert(images->bytes && examples->u8 && examples->count <= images->most);
+    images->count = examples->count;
+    images->id = examples->id;
+    int r = run_device(run, run->ops->write(run->dev, images->labels, examples->label,
+                                            (size_t)examples->count * sizeof(int32_t)));
+
+    return r < 0 ? r
+                 : run_device(run, run->ops->write(run->dev, images->bytes, examples->u8,
+                                                   row_count(images) * (size_t)examples->count));
+}
+
 void images_done(struct images *images)
 {
     struct run *run = images->run;
 
     if (!run)
         return;
-    run_free(run, images->bytes, row_count(images) * (size_t)images->count);
-    run_free(run, images->rows, row_count(images) * (size_t)images->count * sizeof(float));
-    run_free(run, images->labels, (size_t)images->count * sizeof(int32_t));
+    run_free(run, images->bytes, row_count(images) * (size_t)images->most);
+    run_free(run, images->rows, row_count(images) * (size_t)images->most * sizeof(float));
+    run_free(run, images->labels, (size_t)images->most * sizeof(int32_t));
     *images = (struct images){ 0 };
 }
 

@@ -12,7 +12,7 @@
 
 struct images {
     struct run *run;
-    int count;
+    int count, most;   /* most: that there is room for */
     struct shape one;  /* n is 1 */
     uint8_t *bytes;    /* device [count,C,H,W], or NULL */
     float *rows;       /* device [count,C,H,W] in [0,1], or NULL; exactly one of the two */
@@ -23,6 +23,10 @@ struct images {
 int images_open(struct run *run, const struct examples *examples, struct images *ret);
 /* Room for float rows of these examples, labels and ids in place; for D_adv. */
 int images_open_rows(struct run *run, const struct examples *examples, struct images *ret);
+/* Room for `most` 8-bit images of the model's input, none yet; and other ones, not more, into that room. The
+ * examples' ids are not copied. */
+int images_open_room(struct run *run, int most, struct images *ret);
+int images_fill(struct images *images, const struct examples *examples);
 void images_done(struct images *images);
 
 /* The buffers of one step, for at most `most` examples. */

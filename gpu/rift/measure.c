@@ -243,6 +243,11 @@ int measure_passes(const struct attack_spec *attack)
     return attack->type == ATTACK_PGD ? attack->restarts : autoattack_passes(attack);
 }
 
+bool measure_known(const struct run *run, const char *key)
+{
+    return json_object_get(run->measured, key) != NULL;
+}
+
 int measure(struct batch *batch, const char *key, const struct images *images, struct frontier *from,
             const struct attack_spec *attack, struct measured *ret)
 {

@@ -23,6 +23,8 @@ int measure(struct batch *batch, const char *key, const struct images *images, s
             const struct attack_spec *attack, struct measured *ret);
 /* How often that goes over the images, as progress counts it. */
 int measure_passes(const struct attack_spec *attack);
+/* Is there an answer already, so that `images` of it need only their count? */
+bool measure_known(const struct run *run, const char *key);
 /* Open the plans that measuring `count` examples will need. */
 int measure_reserve(struct run *run, int count, int first, const struct attack_spec *attack);
 

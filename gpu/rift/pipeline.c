@@ -41,11 +41,15 @@ static int reference_resolve(const struct spec_ref *ref, void *user)
                         "%s: a worker knows paths only; jobs and models are named over HTTP", ref->pointer);
     kind = job_kind_find(step_kind(step->specs[number]));
     const char *artifact = ref->artifact ? ref->artifact : kind >= 0 ? job_kinds[kind].weights : NULL;
-    bool directory = strcmp(ref->pointer, "/finetune/mrc_job") == 0;
-    json_t *path = directory || !artifact
-                       ? json_sprintf("../%d-%s", number, job_kinds[kind].name)
-                       : json_sprintf("../%d-%s/" JOBDIR_ARTIFACTS "/%s", number, job_kinds[kind].name, artifact);
-    return json_object_set_new(ref->parent, ref->key, path);
+    char path[256];
+
+    if (ref->wants == JOB_CORRUPT)
+        snprintf(path, sizeof(path), "../%d-%s/" JOBDIR_ARTIFACTS, number, job_kinds[kind].name);
+    else if (ref->wants >= 0 || !artifact)
+        snprintf(path, sizeof(path), "../%d-%s", number, job_kinds[kind].name);
+    else
+        snprintf(path, sizeof(path), "../%d-%s/" JOBDIR_ARTIFACTS "/%s", number, job_kinds[kind].name, artifact);
+    return spec_ref_put(ref, path);
 }
 
 static int step_prepare(struct step *step, char **ret_dir)

@@ -14,7 +14,7 @@
  *   training.c       epochs       adversarial_training.c, finetune.c   what one step does
  *   pgd_at.c, trades.c, mart.c, awp.c, score.c   the losses (methods.h); pair.c   of f(x) and f(x') together
  *   fixed_examples.c D_adv        criticality.c   MRC
- *   interpolate.c    theta(alpha) evaluate.c      pipeline.c   the whole method
+ *   interpolate.c    theta(alpha) evaluate.c, corruptions.c      pipeline.c   the whole method
  *
  * Functions return 0 or negative errno; words are in run->why, and what kind of
  * failure it is in run->failure. -EINTR: stopped, a checkpoint is written. */

@@ -43,6 +43,8 @@ def value_schema(field):
     if kind == "pixel":
         return {"oneOf": [{"type": "number", **limits(field, "minimum", "maximum")},
                           {"type": "string", "pattern": "^[0-9.]+/[0-9.]+$"}]}
+    if kind == "job":
+        return {"type": "string", "format": "uuid"}
     if kind == "string-lists":
         names = {"type": "array", "minItems": 2, "items": {"type": "string", **limits(field, "minLength", "maxLength")}}
         return {"type": "array", "minItems": 1, "items": names}

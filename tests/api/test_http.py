@@ -113,7 +113,8 @@ class Jobs(server.Case):
         for kind in ("rift", "sweep"):
             specs[kind].update(train={"weights": weights}, finetune={})
         specs["interpolate"]["interpolate"] = {"from": weights, "to": weights}
-        specs["evaluate"]["evaluate"] = {"baseline": weights}
+        specs["evaluate"]["evaluate"] = {"baseline": weights, "corruptions": {"path": "/c"}}
+        specs["rift"]["evaluate"] = {"corruptions": {"path": "/c"}}
         tried = set()
         for field in self.server.get("/v1/fields").json["fields"]:
             pointer = field["pointer"]
@@ -134,7 +135,8 @@ class Jobs(server.Case):
                         self.assertIn("absolute", answer.json["errors"][0]["message"])
                         tried.add(pointer)
         self.assertEqual(tried, {"/dataset/path", "/dataset/test_path", "/model/weights", "/train/weights",
-                                 "/finetune/mrc_job", "/interpolate/from", "/interpolate/to", "/evaluate/baseline"})
+                                 "/finetune/mrc_job", "/interpolate/from", "/interpolate/to", "/evaluate/baseline",
+                                 "/evaluate/corruptions/path"})
 
     def test_a_rift_job_becomes_five_jobs_that_wait_for_each_other(self):
         job = self.expect(self.server.ask("POST", "/v1/jobs", {**RIFT, "label": "all"}), 201).json
@@ -172,6 +174,15 @@ class Jobs(server.Case):
         named = self.submit(kind="mrc", model={"weights": {"job": rift["id"], "artifact": "train/last.safetensors"}})
         self.assertEqual(named["spec"]["model"]["weights"], {"job": ids[0], "artifact": "last.safetensors"})
 
+    def test_an_evaluation_waits_for_the_job_that_corrupts_its_images(self):
+        train = self.submit()
+        copies = self.submit(kind="corrupt")
+        job = self.submit(kind="evaluate", model={"weights": {"job": train["id"]}},
+                          evaluate={"corruptions": {"job": copies["id"], "names": ["fog"]}})
+        self.assertEqual(set(job["after"]), {train["id"], copies["id"]})
+        self.assertEqual(job["state"], "blocked")
+        self.assertEqual(job["spec"]["evaluate"]["corruptions"]["job"], copies["id"])
+
     def test_a_reference_that_makes_no_sense_is_refused_at_its_pointer(self):
         train = self.submit()
         mrc = self.submit(kind="mrc", model={"weights": {"job": train["id"]}})
@@ -183,6 +194,9 @@ class Jobs(server.Case):
             ({"kind": "mrc", "model": {"weights": {"model": train["id"]}}}, "/model/weights", "no model registry"),
             ({"kind": "mrc", "model": {"weights": {"job": rift["id"], "artifact": "last.safetensors"}}},
              "/model/weights", "step in front"),
+            ({"kind": "evaluate", "model": {"weights": {"job": train["id"]}},
+              "evaluate": {"corruptions": {"job": train["id"]}}}, "/evaluate/corruptions/job",
+             "this is a train job, not a corrupt job"),
         ]
         for spec, pointer, words in cases:
             with self.subTest(words):

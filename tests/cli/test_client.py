@@ -219,7 +219,36 @@ class Tables(Case):
             out, _ = self.run_ctl(0, "table", A, "--server", server.url)
         self.assertIn("clean accuracy          81.00 %     83.12 %     +2.12", out)
         self.assertIn("PGD-20 x5 accuracy      50.00 %     49.90 %     -0.10", out)
+        self.assertNotIn("corruption", out)
         self.assertIn("module layer4.1.conv2, alpha 0.7, chosen under the validation protocol", out)
+
+    def test_the_table_has_the_corruption_accuracy_where_it_was_measured(self):
+        result = {"module": "conv1", "alpha": 1, "protocol": "paper",
+                  "before": {"clean_accuracy": 0.8, "corruption_accuracy": 0.61, "robust_accuracy": 0.5},
+                  "after": {"clean_accuracy": 0.9, "corruption_accuracy": 0.635, "robust_accuracy": 0.5}}
+        with self.serve("/none", {}, "rift", result=result) as server:
+            out, _ = self.run_ctl(0, "table", A, "--server", server.url)
+        self.assertIn("corruption accuracy     61.00 %     63.50 %     +2.50", out)
+
+    def test_an_evaluation_shows_every_corruption_its_severities_groups_and_the_mean(self):
+        def row(name, group, *accuracies):
+            return {"name": name, "group": group, "loss": 1, "accuracy": sum(accuracies) / len(accuracies),
+                    "severities": [{"severity": 2 * i + 1, "images": 9, "loss": 1, "accuracy": one}
+                                   for i, one in enumerate(accuracies)]}
+
+        result = {"clean": {"loss": 1, "accuracy": 0.9}, "attacks": [],
+                  "corruptions": {"corruption_accuracy": 0.4, "groups": {"weather": 0.55, "digital": 0.25},
+                                  "corruptions": [row("fog", "weather", 0.7, 0.4), row("contrast", "digital", 0.3, 0.2)]}}
+
+        def answer(http, method, path, body):
+            http.reply(200, job(A, "evaluate", "succeeded", result=result))
+
+        with Server(answer) as server:
+            out, _ = self.run_ctl(0, "watch", A, "--server", server.url)
+        self.assertRegex(out, r"(?m)^fog +55\.00 % +70\.00 +40\.00$")
+        self.assertRegex(out, r"(?m)^contrast +25\.00 % +30\.00 +20\.00$")
+        self.assertRegex(out, r"(?m)^weather +55\.00 %$")
+        self.assertRegex(out, r"(?m)^mean +40\.00 %$")
 
     def test_the_table_says_what_an_alpha_of_0_means(self):
         kept = "No point of the line kept robustness within the tolerance and had better clean accuracy, so AT's own "

@@ -159,6 +159,17 @@ class Running(Case):
             self.assertIsNone(spec["dataset"]["name"])
             self.assertEqual(spec["device"], "cpu")
 
+    def test_a_corrupt_job_becomes_the_path_of_its_copies(self):
+        riftd = self.riftd()
+        copies = riftd.submit("finish", kind="corrupt")
+        riftd.wait(copies, "succeeded")
+        job = riftd.submit("finish", kind="evaluate", model={"weights": "/nowhere"},
+                           evaluate={"corruptions": {"job": copies}})
+        riftd.wait(job, "succeeded")
+        corruptions = json.loads((riftd.dir(job) / "spec.json").read_text())["evaluate"]["corruptions"]
+        self.assertEqual(corruptions["path"], f"../{copies}/artifacts")
+        self.assertIsNone(corruptions["job"])
+
     def test_a_rift_job_fails_with_its_step(self):
         riftd = self.riftd()
         job = riftd.submit("fail:nan", kind="rift")

@@ -149,16 +149,17 @@ static void table(void)
     json_auto_t *walked = json_pack("{s:f}", "chosen_alpha", 0.7);
     json_auto_t *judged =
         json_loads("{\"clean\":{\"loss\":1,\"accuracy\":0.85},\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.5},"
-                   "{\"name\":\"pgd-20\",\"accuracy\":0.4}],\"baseline\":{\"clean\":{\"accuracy\":0.8},"
-                   "\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.51,\"worst_case_accuracy\":0.5}]}}",
+                   "{\"name\":\"pgd-20\",\"accuracy\":0.4}],\"corruptions\":{\"corruption_accuracy\":0.62},"
+                   "\"baseline\":{\"clean\":{\"accuracy\":0.8},\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.51,\"worst_case_accuracy\":0.5}],"
+                   "\"corruptions\":{\"corruption_accuracy\":0.61}}}",
                    0, NULL);
     const json_t *results[RIFT_STEPS] = { NULL, NULL, tuned, walked, judged };
     json_auto_t *made = rift_table(results, "paper");
     json_auto_t *expected =
         json_loads("{\"module\":\"layer2.1.conv2, linear\",\"modules\":[\"layer2.1.conv2\",\"linear\"],"
                    "\"alpha\":0.7,\"protocol\":\"paper\",\"attack\":\"pgd-10\","
-                   "\"before\":{\"clean_accuracy\":0.8,\"robust_accuracy\":0.51,\"worst_case_accuracy\":0.5},"
-                   "\"after\":{\"clean_accuracy\":0.85,\"robust_accuracy\":0.5}}",
+                   "\"before\":{\"clean_accuracy\":0.8,\"corruption_accuracy\":0.61,\"robust_accuracy\":0.51,\"worst_case_accuracy\":0.5},"
+                   "\"after\":{\"clean_accuracy\":0.85,\"corruption_accuracy\":0.62,\"robust_accuracy\":0.5}}",
                    0, NULL);
     CHECK(expected && json_equal(made, expected));
 
@@ -167,8 +168,8 @@ static void table(void)
     json_auto_t *empty = rift_table(nothing, "validation");
     json_auto_t *nulls =
         json_loads("{\"module\":null,\"modules\":null,\"alpha\":null,\"protocol\":\"validation\",\"attack\":null,"
-                   "\"before\":{\"clean_accuracy\":null,\"robust_accuracy\":null},"
-                   "\"after\":{\"clean_accuracy\":null,\"robust_accuracy\":null}}",
+                   "\"before\":{\"clean_accuracy\":null,\"corruption_accuracy\":null,\"robust_accuracy\":null},"
+                   "\"after\":{\"clean_accuracy\":null,\"corruption_accuracy\":null,\"robust_accuracy\":null}}",
                    0, NULL);
     CHECK(nulls && json_equal(empty, nulls));
     json_auto_t *clean = json_loads("{\"clean\":{\"accuracy\":0.9},\"attacks\":[]}", 0, NULL);

@@ -366,9 +366,19 @@ static int turn_into_path(const struct spec_ref *ref, void *user)
     return json_object_set_new(ref->parent, ref->key, json_string("../there"));
 }
 
+/* The one reference there is means a corrupt job's files. */
+static int job_into_path(const struct spec_ref *ref, void *user)
+{
+    (void)user;
+    CHECK_STRING(ref->pointer, "/evaluate/corruptions/job");
+    CHECK_STRING(ref->job, UUID);
+    CHECK_INT(ref->wants, JOB_CORRUPT);
+    return spec_ref_put(ref, "../there");
+}
+
 static void references(void)
 {
-    spec_auto spec = { 0 }, changed = { 0 }, model = { 0 };
+    spec_auto spec = { 0 }, changed = { 0 }, model = { 0 }, copies = { 0 }, there = { 0 };
     struct spec_errors errors;
     struct refs refs = { 0 };
 
@@ -387,6 +397,16 @@ static void references(void)
     CHECK_INT(refs.count, 2);
     if (parse(EVALUATE ",\"evaluate\":{\"baseline\":{\"model\":\"" UUID "\"}}}", &model) == 0)
         CHECK_INT(spec_refs(model.json, turn_into_path, &refs), -ECANCELED);
+    if (parse(EVALUATE ",\"evaluate\":{\"corruptions\":{\"job\":\"" UUID "\",\"severities\":[2]}}}", &copies) == 0) {
+        CHECK_STRING(copies.evaluate.corruptions.job, UUID);
+        CHECK_INT(spec_refs(copies.json, job_into_path, NULL), 0);
+        CHECK_INT(spec_from_json(copies.json, &there, &errors), 0);
+        CHECK_STRING(there.evaluate.corruptions.path, "../there");
+        CHECK(there.evaluate.corruptions.job == NULL);
+        CHECK_INT(there.evaluate.corruptions.severity_count, 1);
+        CHECK_INT(there.evaluate.corruptions.severities[0], 2);
+        CHECK_INT(spec_refs(there.json, job_into_path, NULL), 0);
+    }
     json_auto_t *empty = json_object();
     CHECK_INT(spec_refs(empty, turn_into_path, &refs), -EINVAL);
 }

@@ -300,4 +300,17 @@ static inline const char *lab_robust(void)
     return "robust/artifacts/last.safetensors";
 }
 
+/* HOME/copies/artifacts: fog and contrast in severities 2 and 5, made once. */
+static inline void lab_copies(void)
+{
+    static bool made;
+
+    if (made)
+        return;
+    char *dir = lab_job("copies", "{'kind':'corrupt','corrupt':{'names':['fog','contrast'],'severities':[2,5]}}");
+    json_decref(lab_result(dir));
+    free(dir);
+    made = true;
+}
+
 #endif

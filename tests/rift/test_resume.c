@@ -38,19 +38,35 @@ static const struct lab_kind {
                     " 'model':{'weights':'../theta/artifacts/best.safetensors'},"
                     " 'evaluate':{'attacks':[{'type':'autoattack','epsilon':'2/255','steps':4,'targets':2,'queries':6},"
                     "             {'type':'square','epsilon':'2/255','queries':4,'restarts':2}]}}" },
+    { "evaluate-corruptions",
+      "{'kind':'evaluate','checkpoint_every_s':0.000001,'attack':null,"
+      " 'model':{'weights':'../finetune/artifacts/best.safetensors'},"
+      " 'evaluate':{'baseline':'../theta/artifacts/best.safetensors',"
+      "             'corruptions':{'path':'../copies/artifacts','names':['fog','contrast'],'severities':[2,5]}}}" },
 };
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
 
 static json_t *expected[KIND_COUNT]; /* findings of the undisturbed runs */
 static long events[KIND_COUNT];      /* how many events they had */
 
+static int kind_of(const char *name)
+{
+    int k = 0;
+
+    while (strcmp(kinds[k].name, name) != 0)
+        k++;
+    return k;
+}
+
 static void undisturbed(int k)
 {
     if (expected[k])
         return;
     lab_theta();
-    if (strcmp(kinds[k].name, "interpolate") == 0 || strcmp(kinds[k].name, "evaluate") == 0)
-        undisturbed(3); /* they read what fine-tuning makes */
+    if (strstr(kinds[k].spec, "../finetune/"))
+        undisturbed(kind_of("finetune"));
+    if (strstr(kinds[k].spec, "../copies/"))
+        lab_copies();
     char *dir = lab_job(kinds[k].name, kinds[k].spec);
     json_decref(lab_result(dir));
     expected[k] = lab_findings(dir);
