@@ -111,10 +111,9 @@ class Jobs(server.Case):
             specs[kind]["model"] = {"weights": weights}
         specs["finetune"]["finetune"] = {"modules": "lowest", "mrc_job": "/mrc"}
         for kind in ("rift", "sweep"):
-            specs[kind].update(train={"weights": weights}, finetune={})
+            specs[kind].update(train={"weights": weights}, finetune={}, evaluate={"corruptions": {"path": "/c"}})
         specs["interpolate"]["interpolate"] = {"from": weights, "to": weights}
         specs["evaluate"]["evaluate"] = {"baseline": weights, "corruptions": {"path": "/c"}}
-        specs["rift"]["evaluate"] = {"corruptions": {"path": "/c"}}
         tried = set()
         for field in self.server.get("/v1/fields").json["fields"]:
             pointer = field["pointer"]
