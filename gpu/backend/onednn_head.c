@@ -1,7 +1,7 @@
 /* How are pooling, the linear layer and the loss run on the CPU?
  *
  * They are small (N x 512 features, N x 10 logits), so they are written for
- * clarity; the two matrix products go to oneDNN's sgemm. */
+ * clarity. */
 #include "gpu/backend/onednn.h"
 
 #include <float.h>
@@ -47,45 +47,76 @@ int onednn_pool_backward(struct device *dev, struct shape s, int k, const float 
     return 0;
 }
 
-static int gemm(struct device *dev, char ta, char tb, int m, int n, int k, const float *a, int lda, const float *b,
-                int ldb, float *c)
-{
-    dnnl_status_t status = dnnl_sgemm(ta, tb, m, n, k, 1.0f, a, lda, b, ldb, 0.0f, c, n);
+/* ---- the linear layer ----
+ * Small next to any convolution, so plain loops over rows: oneDNN's sgemm takes memory at each call, and its sums
+ * depend on the number of threads. */
 
-    if (status == dnnl_success)
-        return 0;
-    snprintf(dev->message, sizeof(dev->message), "oneDNN sgemm: status %d", status);
-    return -EIO;
+#define LANES 16
+
+/* <a, b>, in LANES sums that are added at the end. */
+CPU_CLONES static float dot_span(const float *a, const float *b, int count)
+{
+    float sum[LANES] = { 0 }, total = 0;
+    int i = 0;
+
+    for (; i + LANES <= count; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            sum[l] += a[i + l] * b[i + l];
+    for (; i < count; i++)
+        sum[i % LANES] += a[i] * b[i];
+    for (int l = 0; l < LANES; l++)
+        total += sum[l];
+    return total;
+}
+
+CPU_CLONES static void add_span(float by, const float *a, float *sum, int count)
+{
+    for (int i = 0; i < count; i++)
+        sum[i] += by * a[i];
 }
 
 int onednn_linear_forward(struct device *dev, int n, int f_count, int k, const float *f, const float *w, const float *b,
                           float *z)
 {
-    int r = gemm(dev, 'N', 'T', n, k, f_count, f, f_count, w, f_count, z);
-
-    for (int64_t i = 0; r == 0 && i < (int64_t)n * k; i++)
-        z[i] += b[i % k];
-    return r;
+    (void)dev;
+#pragma omp parallel for
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < k; j++)
+            z[(int64_t)i * k + j] = dot_span(f + (int64_t)i * f_count, w + (int64_t)j * f_count, f_count) + b[j];
+    return 0;
 }
 
 int onednn_linear_backward_data(struct device *dev, int n, int f_count, int k, const float *dz, const float *w,
                                 float *df)
 {
-    return gemm(dev, 'N', 'N', n, f_count, k, dz, k, w, f_count, df);
+    (void)dev;
+#pragma omp parallel for
+    for (int i = 0; i < n; i++) {
+        float *to = df + (int64_t)i * f_count;
+        memset(to, 0, (size_t)f_count * sizeof(float));
+        for (int j = 0; j < k; j++)
+            add_span(dz[(int64_t)i * k + j], w + (int64_t)j * f_count, to, f_count);
+    }
+    return 0;
 }
 
 int onednn_linear_backward_weights(struct device *dev, int n, int f_count, int k, const float *dz, const float *f,
                                    float *dw, float *db)
 {
-    int r = gemm(dev, 'T', 'N', k, f_count, n, dz, k, f, f_count, dw);
-
-    for (int j = 0; r == 0 && db && j < k; j++) {
+    (void)dev;
+#pragma omp parallel for
+    for (int j = 0; j < k; j++) {
+        float *to = dw + (int64_t)j * f_count;
         double sum = 0;
-        for (int i = 0; i < n; i++)
+        memset(to, 0, (size_t)f_count * sizeof(float));
+        for (int i = 0; i < n; i++) {
+            add_span(dz[(int64_t)i * k + j], f + (int64_t)i * f_count, to, f_count);
             sum += dz[(int64_t)i * k + j];
-        db[j] = (float)sum;
+        }
+        if (db)
+            db[j] = (float)sum;
     }
-    return r;
+    return 0;
 }
 
 int onednn_cross_entropy(struct device *dev, int n, int k, const float *z, const int32_t *labels, float scale,

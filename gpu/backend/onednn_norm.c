@@ -417,19 +417,42 @@ int onednn_relu_backward(struct device *dev, struct shape s, const void *a, cons
     return 0;
 }
 
+INLINE void tile_sum_block(const void *g, int pixels, float *sums, bool half, int block)
+{
+    float sum[UNROLL][MAX_BLOCK] = { { 0 } };
+
+    for (int p = 0; p < pixels; p++)
+        for (int l = 0; l < block; l++)
+            sum[p % UNROLL][l] += cell_load(g, (int64_t)p * block + l, half);
+    for (int l = 0; l < block; l++)
+        sums[l] = (sum[0][l] + sum[1][l]) + (sum[2][l] + sum[3][l]);
+}
+
+CPU_CLONES static void tile_sum(const void *g, int pixels, float *sums, bool half, int block)
+{
+    if (block != 16)
+        tile_sum_block(g, pixels, sums, false, 8);
+    else if (half)
+        tile_sum_block(g, pixels, sums, true, 16);
+    else
+        tile_sum_block(g, pixels, sums, false, 16);
+}
+
 int onednn_channel_sum(struct device *dev, struct shape s, const void *g, float *sum)
 {
     struct onednn *d = onednn(dev);
     int block = d->block, blocks = channel_blocks(d, s.c), pixels = s.h * s.w;
+    int64_t tiles = (int64_t)s.n * blocks;
 
+    if (!onednn_partial(d, (size_t)tiles * TILE_PARTIAL))
+        return -ENOMEM;
 #pragma omp parallel for
+    for (int64_t t = 0; t < tiles; t++)
+        tile_sum(cells_at(d, g, t * pixels * block), pixels, d->partial + t * TILE_PARTIAL, d->half, block);
     for (int c = 0; c < s.c; c++) {
         double total = 0;
-        for (int n = 0; n < s.n; n++) {
-            int64_t tile = ((int64_t)n * blocks + c / block) * pixels * block + c % block;
-            for (int p = 0; p < pixels; p++)
-                total += cell_load(g, tile + (int64_t)p * block, d->half);
-        }
+        for (int n = 0; n < s.n; n++)
+            total += d->partial[((int64_t)n * blocks + c / block) * TILE_PARTIAL + c % block];
         sum[c] = (float)total;
     }
     return 0;
