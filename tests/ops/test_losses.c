@@ -6,25 +6,9 @@
  * starts from. */
 #include "gpu/backend/philox.h"
 #include "tests/check.h"
-#include "tests/ops/cases.h"
+#include "tests/ops/subjects.h"
 
 enum { ROWS_MAX = 24, NUMBERS_MAX = ROWS_MAX * 200 };
-
-/* Run `test` on every backend. */
-static void on_each(void (*test)(struct device *dev))
-{
-    for (int b = 0; backends[b]; b++) {
-        struct device *dev;
-        int before = check_failures;
-
-        if (backends[b]->device_open(backends[b]->name, PRECISION_FLOAT32, 0, &dev, NULL) < 0)
-            continue; /* a device that isn't here */
-        test(dev);
-        if (check_failures != before)
-            fprintf(stderr, "that was backend %s\n", backends[b]->name);
-        device_close(dev);
-    }
-}
 
 /* One call: what goes in, on the host. */
 struct question {
@@ -189,7 +173,7 @@ static void slopes(struct device *dev)
 
 static void test_slopes(void)
 {
-    on_each(slopes);
+    on_each_float32(slopes);
 }
 
 /* ---- by hand --------------------------------------------------------------------------- */
@@ -273,9 +257,9 @@ static void score_by_hand(struct device *dev)
 
 static void test_by_hand(void)
 {
-    on_each(trades_by_hand);
-    on_each(mart_by_hand);
-    on_each(score_by_hand);
+    on_each_float32(trades_by_hand);
+    on_each_float32(mart_by_hand);
+    on_each_float32(score_by_hand);
 }
 
 /* ---- edges -------------------------------------------------------------------------------- */
@@ -302,7 +286,7 @@ static void edges(struct device *dev)
 
 static void test_edges(void)
 {
-    on_each(edges);
+    on_each_float32(edges);
 }
 
 /* A net that has diverged must be heard. */
@@ -322,7 +306,7 @@ static void nan_is_heard(struct device *dev)
 
 static void test_nan(void)
 {
-    on_each(nan_is_heard);
+    on_each_float32(nan_is_heard);
 }
 
 /* ---- the noise that crafting starts from --------------------------------------------------- */
@@ -363,7 +347,7 @@ static void noise_start(struct device *dev)
 
 static void test_noise_start(void)
 {
-    on_each(noise_start);
+    on_each_float32(noise_start);
 }
 
 static const struct check_case cases[] = {

@@ -4,24 +4,9 @@
  * projection, norms of what is not finite, and Philox's published answers. */
 #include "gpu/backend/philox.h"
 #include "tests/check.h"
-#include "tests/ops/cases.h"
+#include "tests/ops/subjects.h"
 
 enum { COUNT = 1003 };
-
-/* Run `test` on every backend. */
-static void on_each(void (*test)(struct device *dev))
-{
-    for (int b = 0; backends[b]; b++) {
-        struct device *dev;
-        int before = check_failures;
-
-        CHECK_INT(backends[b]->device_open(backends[b]->name, PRECISION_FLOAT32, 0, &dev, NULL), 0);
-        test(dev);
-        if (check_failures != before)
-            fprintf(stderr, "that was backend %s\n", backends[b]->name);
-        device_close(dev);
-    }
-}
 
 static float *on_device(struct device *dev, const float *host)
 {
@@ -75,7 +60,7 @@ static void sgd(struct device *dev)
 
 static void test_sgd(void)
 {
-    on_each(sgd);
+    on_each_float32(sgd);
 }
 
 /* ---- between two points ------------------------------------------------------------------ */
@@ -107,7 +92,7 @@ static void interpolation(struct device *dev)
 
 static void test_interpolation(void)
 {
-    on_each(interpolation);
+    on_each_float32(interpolation);
 }
 
 /* theta back onto the ball of radius epsilon around center, as MRC does it. */
@@ -132,7 +117,7 @@ static void projection(struct device *dev)
 
 static void test_projection(void)
 {
-    on_each(projection);
+    on_each_float32(projection);
 }
 
 /* ---- norms ------------------------------------------------------------------------------------ */
@@ -172,7 +157,7 @@ static void norms(struct device *dev)
 
 static void test_norms(void)
 {
-    on_each(norms);
+    on_each_float32(norms);
 }
 
 /* ---- Philox ------------------------------------------------------------------------------------- */

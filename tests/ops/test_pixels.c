@@ -4,24 +4,9 @@
  * no code with the oracle. */
 #include "gpu/backend/philox.h"
 #include "tests/check.h"
-#include "tests/ops/cases.h"
+#include "tests/ops/subjects.h"
 
 static const float EPSILON = 8.0f / 255, STEP = 2.0f / 255;
-
-/* Run `test` on every backend. */
-static void on_each(void (*test)(struct device *dev))
-{
-    for (int b = 0; backends[b]; b++) {
-        struct device *dev;
-        int before = check_failures;
-
-        CHECK_INT(backends[b]->device_open(backends[b]->name, PRECISION_FLOAT32, 0, &dev, NULL), 0);
-        test(dev);
-        if (check_failures != before)
-            fprintf(stderr, "that was backend %s\n", backends[b]->name);
-        device_close(dev);
-    }
-}
 
 static void *on_device(struct device *dev, const void *host, size_t bytes)
 {
@@ -100,12 +85,12 @@ static void load_batch_zero(struct device *dev)
 
 static void test_load_batch_reflect(void)
 {
-    on_each(load_batch_reflect);
+    on_each_float32(load_batch_reflect);
 }
 
 static void test_load_batch_zero(void)
 {
-    on_each(load_batch_zero);
+    on_each_float32(load_batch_zero);
 }
 
 static void bytes_exact(struct device *dev)
@@ -128,7 +113,7 @@ static void bytes_exact(struct device *dev)
 
 static void test_bytes_exact(void)
 {
-    on_each(bytes_exact);
+    on_each_float32(bytes_exact);
 }
 
 /* ---- pgd_start --------------------------------------------------------------------------- */
@@ -183,7 +168,7 @@ static void start_in_ball(struct device *dev)
 
 static void test_start_in_ball(void)
 {
-    on_each(start_in_ball);
+    on_each_float32(start_in_ball);
 }
 
 /* The documented stream, worked out here word by word. */
@@ -207,7 +192,7 @@ static void start_stream(struct device *dev)
 
 static void test_start_stream(void)
 {
-    on_each(start_stream);
+    on_each_float32(start_stream);
 }
 
 /* The same example in another batch, at another place, gets the same noise;
@@ -237,7 +222,7 @@ static void start_composition(struct device *dev)
 
 static void test_start_composition(void)
 {
-    on_each(start_composition);
+    on_each_float32(start_composition);
 }
 
 /* ---- pgd_step ------------------------------------------------------------------------------ */
@@ -280,7 +265,7 @@ static void step_formula(struct device *dev)
 
 static void test_step_formula(void)
 {
-    on_each(step_formula);
+    on_each_float32(step_formula);
 }
 
 static void step_zero_gradient(struct device *dev)
@@ -300,7 +285,7 @@ static void step_zero_gradient(struct device *dev)
 
 static void test_step_zero_gradient(void)
 {
-    on_each(step_zero_gradient);
+    on_each_float32(step_zero_gradient);
 }
 
 /* ---- cross-entropy at its edges ---------------------------------------------------------------- */
@@ -340,7 +325,7 @@ static void loss_edges(struct device *dev)
 
 static void test_loss_edges(void)
 {
-    on_each(loss_edges);
+    on_each_float32(loss_edges);
 }
 
 static const struct check_case cases[] = {

@@ -205,7 +205,7 @@ static int64_t per_row(struct extent s)
 
 extern "C" cudaError_t kernel_margin_loss(cudaStream_t stream, int margin, int n, int k, const struct margin_logits *l)
 {
-    margin_loss<<<blocks_for((int64_t)n * 32), BLOCK, 0, stream>>>(margin, n, k, *l);
+    LAUNCH(margin_loss, blocks_for((int64_t)n * 32), BLOCK, stream, margin, n, k, *l);
     return cudaGetLastError();
 }
 
@@ -216,32 +216,32 @@ extern "C" cudaError_t kernel_copy_rows(cudaStream_t stream, void *to, const voi
     int blocks = blocks_for((int64_t)(row_bytes / (all % 16 == 0 ? 16 : all % 4 == 0 ? 4 : 1)) * n);
 
     if (all % 16 == 0)
-        copy_rows<<<blocks, BLOCK, 0, stream>>>((uint4 *)to, (const uint4 *)from, row_bytes / 16, rows, n);
+        LAUNCH(copy_rows, blocks, BLOCK, stream, (uint4 *)to, (const uint4 *)from, row_bytes / 16, rows, n);
     else if (all % 4 == 0)
-        copy_rows<<<blocks, BLOCK, 0, stream>>>((uint32_t *)to, (const uint32_t *)from, row_bytes / 4, rows, n);
+        LAUNCH(copy_rows, blocks, BLOCK, stream, (uint32_t *)to, (const uint32_t *)from, row_bytes / 4, rows, n);
     else
-        copy_rows<<<blocks, BLOCK, 0, stream>>>((uint8_t *)to, (const uint8_t *)from, row_bytes, rows, n);
+        LAUNCH(copy_rows, blocks, BLOCK, stream, (uint8_t *)to, (const uint8_t *)from, row_bytes, rows, n);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_row_distance(cudaStream_t stream, struct extent s, const float *a, const float *b,
                                            float *distance)
 {
-    row_distance<<<(unsigned)s.n, BLOCK, 0, stream>>>(per_row(s), a, b, distance);
+    LAUNCH(row_distance, (unsigned)s.n, BLOCK, stream, per_row(s), a, b, distance);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_apgd_start(cudaStream_t stream, struct extent s, const float *x, float epsilon,
                                          struct start_key key, const int64_t *id, float *x_adv)
 {
-    apgd_start<<<(unsigned)s.n, BLOCK, 0, stream>>>(per_row(s), x, epsilon, key, id, x_adv);
+    LAUNCH(apgd_start, (unsigned)s.n, BLOCK, stream, per_row(s), x, epsilon, key, id, x_adv);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_apgd_step(cudaStream_t stream, struct extent s, const float *x, const float *g,
                                         const float *now, const float *step, float a, float epsilon, float *old)
 {
-    apgd_step<<<blocks_for(extent_plain(s)), BLOCK, 0, stream>>>(per_row(s), extent_plain(s), x, g, now, step, a,
+    LAUNCH(apgd_step, blocks_for(extent_plain(s)), BLOCK, stream, per_row(s), extent_plain(s), x, g, now, step, a,
                                                                  epsilon, old);
     return cudaGetLastError();
 }
@@ -249,21 +249,21 @@ extern "C" cudaError_t kernel_apgd_step(cudaStream_t stream, struct extent s, co
 extern "C" cudaError_t kernel_fab_step(cudaStream_t stream, struct extent s, const float *x, const float *g,
                                        const float *f, float eta, float most, float *x1)
 {
-    fab_step<<<(unsigned)s.n, BLOCK, 0, stream>>>(per_row(s), x, g, f, eta, most, x1);
+    LAUNCH(fab_step, (unsigned)s.n, BLOCK, stream, per_row(s), x, g, f, eta, most, x1);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_fab_back(cudaStream_t stream, struct extent s, const float *x, float beta,
                                        const int32_t *rows, int count, float *x1)
 {
-    fab_back<<<blocks_for(count * per_row(s)), BLOCK, 0, stream>>>(per_row(s), x, beta, rows, count, x1);
+    LAUNCH(fab_back, blocks_for(count * per_row(s)), BLOCK, stream, per_row(s), x, beta, rows, count, x1);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_square_start(cudaStream_t stream, struct extent s, const float *x, float epsilon,
                                            struct start_key key, const int64_t *id, float *x_adv)
 {
-    square_start<<<blocks_for(extent_plain(s)), BLOCK, 0, stream>>>(s, x, epsilon, key, id, x_adv);
+    LAUNCH(square_start, blocks_for(extent_plain(s)), BLOCK, stream, s, x, epsilon, key, id, x_adv);
     return cudaGetLastError();
 }
 
@@ -271,6 +271,6 @@ extern "C" cudaError_t kernel_square_step(cudaStream_t stream, struct extent s, 
                                           float epsilon, struct start_key key, const int64_t *id, uint32_t query,
                                           int side, float *x_adv)
 {
-    square_step<<<blocks_for(extent_plain(s)), BLOCK, 0, stream>>>(s, x, best, epsilon, key, id, query, side, x_adv);
+    LAUNCH(square_step, blocks_for(extent_plain(s)), BLOCK, stream, s, x, best, epsilon, key, id, query, side, x_adv);
     return cudaGetLastError();
 }

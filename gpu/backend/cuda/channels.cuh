@@ -36,8 +36,8 @@ static inline struct tiling apply_tiling(struct extent s, int processors)
 }
 
 /* Start a kernel of such a pass; its first argument is the tiling. */
-#define OVER_CHANNELS(kernel, t, stream, ...)                                                                      \
-    kernel<<<dim3((unsigned)(t).tiles, (unsigned)(t).chunks), dim3((unsigned)(t).width, (unsigned)(t).height), 0,  \
-             stream>>>(t, __VA_ARGS__)
+#define OVER_CHANNELS(kernel, t, stream, ...)                                  \
+    LAUNCH(kernel, dim3((unsigned)(t).tiles, (unsigned)(t).chunks),            \
+           dim3((unsigned)(t).width, (unsigned)(t).height), stream, t, __VA_ARGS__)
 
 #endif

@@ -67,16 +67,21 @@ __device__ __forceinline__ void put(__nv_bfloat16 *to, float v)
     *to = __float2bfloat16_rn(v);
 }
 
+/* Start a kernel. A macro, because tests define another one: they run kernels on the processor. */
+#ifndef LAUNCH
+#define LAUNCH(kernel, grid, block, stream, ...) kernel<<<grid, block, 0, stream>>>(__VA_ARGS__)
+#endif
+
 /* Start a kernel template in the activation's format. */
-#define IN_FORMAT(bf16, kernel, grid, block, stream, T, ...)                     \
-    do {                                                                         \
-        if (bf16) {                                                              \
-            typedef __nv_bfloat16 T;                                             \
-            kernel<T><<<grid, block, 0, stream>>>(__VA_ARGS__);                  \
-        } else {                                                                 \
-            typedef float T;                                                     \
-            kernel<T><<<grid, block, 0, stream>>>(__VA_ARGS__);                  \
-        }                                                                        \
+#define IN_FORMAT(bf16, kernel, grid, block, stream, T, ...)            \
+    do {                                                                \
+        if (bf16) {                                                     \
+            typedef __nv_bfloat16 T;                                    \
+            LAUNCH(kernel<T>, grid, block, stream, __VA_ARGS__);        \
+        } else {                                                        \
+            typedef float T;                                            \
+            LAUNCH(kernel<T>, grid, block, stream, __VA_ARGS__);        \
+        }                                                               \
     } while (0)
 
 static const int BLOCK = 256, BLOCKS_MOST = 132 * 16;

@@ -15,7 +15,7 @@ enum row_margin { ROW_MARGIN_PLAIN, ROW_MARGIN_DLR, ROW_MARGIN_DLR_TARGETED };
 
 HD int row_least(int mine)
 {
-#ifdef __CUDA_ARCH__
+#ifdef ON_CARD
     for (int step = 16; step; step /= 2) {
         int other = __shfl_xor_sync(0xffffffffu, mine, step);
 

@@ -203,48 +203,48 @@ extern "C" cudaError_t kernel_pool_backward(cudaStream_t stream, bool bf16, stru
 extern "C" cudaError_t kernel_linear_forward(cudaStream_t stream, int n, int f_count, int k, const float *f,
                                              const float *w, const float *b, float *z)
 {
-    linear_forward<<<blocks_for((int64_t)n * k * 32), BLOCK, 0, stream>>>(n, f_count, k, f, w, b, z);
+    LAUNCH(linear_forward, blocks_for((int64_t)n * k * 32), BLOCK, stream, n, f_count, k, f, w, b, z);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_linear_backward_data(cudaStream_t stream, int n, int f_count, int k, const float *dz,
                                                    const float *w, float *df)
 {
-    linear_backward_data<<<blocks_for((int64_t)n * f_count), BLOCK, 0, stream>>>(n, f_count, k, dz, w, df);
+    LAUNCH(linear_backward_data, blocks_for((int64_t)n * f_count), BLOCK, stream, n, f_count, k, dz, w, df);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_linear_backward_weights(cudaStream_t stream, int n, int f_count, int k, const float *dz,
                                                       const float *f, float *dw, float *db)
 {
-    linear_backward_weights<<<blocks_for((int64_t)k * f_count), BLOCK, 0, stream>>>(n, f_count, k, dz, f, dw);
+    LAUNCH(linear_backward_weights, blocks_for((int64_t)k * f_count), BLOCK, stream, n, f_count, k, dz, f, dw);
     if (db)
-        linear_backward_bias<<<blocks_for((int64_t)k * 32), BLOCK, 0, stream>>>(n, k, dz, db);
+        LAUNCH(linear_backward_bias, blocks_for((int64_t)k * 32), BLOCK, stream, n, k, dz, db);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_cross_entropy(cudaStream_t stream, int n, int k, const float *z, const int32_t *labels,
                                             float scale, float *loss, int32_t *correct, float *dz)
 {
-    cross_entropy<<<row_blocks(n), ROW_BLOCK, 0, stream>>>(n, k, z, labels, scale, loss, correct, dz);
+    LAUNCH(cross_entropy, row_blocks(n), ROW_BLOCK, stream, n, k, z, labels, scale, loss, correct, dz);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_kl_loss(cudaStream_t stream, int n, int k, const struct pair_logits *l, float beta)
 {
-    kl_loss<<<row_blocks(n), ROW_BLOCK, 0, stream>>>(n, k, *l, beta);
+    LAUNCH(kl_loss, row_blocks(n), ROW_BLOCK, stream, n, k, *l, beta);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_mart_loss(cudaStream_t stream, int n, int k, const struct pair_logits *l, float beta)
 {
-    mart_loss<<<row_blocks(n), ROW_BLOCK, 0, stream>>>(n, k, *l, beta);
+    LAUNCH(mart_loss, row_blocks(n), ROW_BLOCK, stream, n, k, *l, beta);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_lse_loss(cudaStream_t stream, int n, int k, const struct pair_logits *l, float lambda,
                                        float cut, bool clip_clean)
 {
-    lse_loss<<<row_blocks(n), ROW_BLOCK, 0, stream>>>(n, k, *l, lambda, cut, clip_clean);
+    LAUNCH(lse_loss, row_blocks(n), ROW_BLOCK, stream, n, k, *l, lambda, cut, clip_clean);
     return cudaGetLastError();
 }

@@ -124,7 +124,7 @@ template <class T> __global__ void noise(int64_t count, T *to)
 
 __global__ void trap(void)
 {
-    asm("trap;");
+    __trap();
 }
 
 extern "C" cudaError_t kernel_pack_image(cudaStream_t stream, bool bf16, struct extent s, const float *plain,
@@ -168,11 +168,11 @@ extern "C" cudaError_t kernel_gather_rows(cudaStream_t stream, void *to, const v
     int blocks = blocks_for((int64_t)(row_bytes / (all % 16 == 0 ? 16 : all % 4 == 0 ? 4 : 1)) * n);
 
     if (all % 16 == 0)
-        gather<<<blocks, BLOCK, 0, stream>>>((uint4 *)to, (const uint4 *)from, row_bytes / 16, index, n);
+        LAUNCH(gather, blocks, BLOCK, stream, (uint4 *)to, (const uint4 *)from, row_bytes / 16, index, n);
     else if (all % 4 == 0)
-        gather<<<blocks, BLOCK, 0, stream>>>((uint32_t *)to, (const uint32_t *)from, row_bytes / 4, index, n);
+        LAUNCH(gather, blocks, BLOCK, stream, (uint32_t *)to, (const uint32_t *)from, row_bytes / 4, index, n);
     else
-        gather<<<blocks, BLOCK, 0, stream>>>((uint8_t *)to, (const uint8_t *)from, row_bytes, index, n);
+        LAUNCH(gather, blocks, BLOCK, stream, (uint8_t *)to, (const uint8_t *)from, row_bytes, index, n);
     return cudaGetLastError();
 }
 
@@ -192,6 +192,6 @@ extern "C" cudaError_t kernel_noise(cudaStream_t stream, bool bf16, size_t count
 
 extern "C" cudaError_t kernel_trap(cudaStream_t stream)
 {
-    trap<<<1, 1, 0, stream>>>();
+    LAUNCH(trap, 1, 1, stream);
     return cudaGetLastError();
 }

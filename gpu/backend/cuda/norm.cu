@@ -322,7 +322,7 @@ extern "C" cudaError_t kernel_relu_backward(cudaStream_t stream, bool bf16, stru
 extern "C" cudaError_t kernel_bn_fold(cudaStream_t stream, int c, const float *gamma, const float *beta,
                                       const float *mean, const float *var, float eps, float *scale, float *bias)
 {
-    bn_fold<<<blocks_for(c), BLOCK, 0, stream>>>(c, gamma, beta, mean, var, eps, scale, bias);
+    LAUNCH(bn_fold, blocks_for(c), BLOCK, stream, c, gamma, beta, mean, var, eps, scale, bias);
     return cudaGetLastError();
 }
 
@@ -330,6 +330,6 @@ extern "C" cudaError_t kernel_bn_unfold(cudaStream_t stream, int o, int per_o, c
                                         const float *mean, const float *var, float eps, float *dw, const float *dbf,
                                         float *dgamma, float *dbeta)
 {
-    bn_unfold<<<(unsigned)o, UNFOLD_THREADS, 0, stream>>>(per_o, w, gamma, mean, var, eps, dw, dbf, dgamma, dbeta);
+    LAUNCH(bn_unfold, (unsigned)o, UNFOLD_THREADS, stream, per_o, w, gamma, mean, var, eps, dw, dbf, dgamma, dbeta);
     return cudaGetLastError();
 }

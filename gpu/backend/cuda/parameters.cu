@@ -78,27 +78,27 @@ __global__ void __launch_bounds__(BLOCK)
 extern "C" cudaError_t kernel_sgd_step(cudaStream_t stream, int64_t count, float *theta, const float *g, float *v,
                                        float lr, float momentum, float wd)
 {
-    sgd_step<<<blocks_for(count), BLOCK, 0, stream>>>(count, theta, g, v, lr, momentum, wd);
+    LAUNCH(sgd_step, blocks_for(count), BLOCK, stream, count, theta, g, v, lr, momentum, wd);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_axpy(cudaStream_t stream, int64_t count, float a, const float *x, float *y)
 {
-    axpy<<<blocks_for(count), BLOCK, 0, stream>>>(count, a, x, y);
+    LAUNCH(axpy, blocks_for(count), BLOCK, stream, count, a, x, y);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_interpolate(cudaStream_t stream, int64_t count, const float *a, const float *b,
                                           float alpha, float *out)
 {
-    interpolate<<<blocks_for(count), BLOCK, 0, stream>>>(count, a, b, alpha, out);
+    LAUNCH(interpolate, blocks_for(count), BLOCK, stream, count, a, b, alpha, out);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_project(cudaStream_t stream, int64_t count, const float *center, float factor,
                                       float *theta)
 {
-    project<<<blocks_for(count), BLOCK, 0, stream>>>(count, center, factor, theta);
+    LAUNCH(project, blocks_for(count), BLOCK, stream, count, center, factor, theta);
     return cudaGetLastError();
 }
 
@@ -109,6 +109,6 @@ extern "C" cudaError_t kernel_norm(cudaStream_t stream, const struct collector *
 
     if ((size_t)blocks > to->sums_count)
         blocks = (int)to->sums_count;
-    norm<<<blocks, BLOCK, 0, stream>>>(count, a, b, to->sums, to->arrived, square);
+    LAUNCH(norm, blocks, BLOCK, stream, count, a, b, to->sums, to->arrived, square);
     return cudaGetLastError();
 }

@@ -82,21 +82,21 @@ __global__ void pgd_step(int64_t count, const float *x, const float *g, float st
 extern "C" cudaError_t kernel_load_batch(cudaStream_t stream, struct extent s, const uint8_t *images,
                                          const struct window *crops, bool zeros, float *x)
 {
-    load_batch<<<blocks_for(extent_plain(s)), BLOCK, 0, stream>>>(s, images, crops, zeros, x);
+    LAUNCH(load_batch, blocks_for(extent_plain(s)), BLOCK, stream, s, images, crops, zeros, x);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_normalize(cudaStream_t stream, struct extent s, const float *x, struct per_channel p,
                                         float *out)
 {
-    normalize<<<blocks_for(extent_plain(s)), BLOCK, 0, stream>>>(s, x, p, out);
+    LAUNCH(normalize, blocks_for(extent_plain(s)), BLOCK, stream, s, x, p, out);
     return cudaGetLastError();
 }
 
 extern "C" cudaError_t kernel_normalize_backward(cudaStream_t stream, struct extent s, const float *gn,
                                                  struct per_channel p, float *gx)
 {
-    normalize_backward<<<blocks_for(extent_plain(s)), BLOCK, 0, stream>>>(s, gn, p, gx);
+    LAUNCH(normalize_backward, blocks_for(extent_plain(s)), BLOCK, stream, s, gn, p, gx);
     return cudaGetLastError();
 }
 
@@ -105,7 +105,7 @@ extern "C" cudaError_t kernel_pgd_start(cudaStream_t stream, struct extent s, co
 {
     int64_t per_example = (int64_t)s.c * s.h * s.w;
 
-    pgd_start<<<blocks_for(s.n * ((per_example + 3) / 4)), BLOCK, 0, stream>>>(s.n, per_example, x, epsilon, key, id,
+    LAUNCH(pgd_start, blocks_for(s.n * ((per_example + 3) / 4)), BLOCK, stream, s.n, per_example, x, epsilon, key, id,
                                                                                x_adv);
     return cudaGetLastError();
 }
@@ -115,7 +115,7 @@ extern "C" cudaError_t kernel_normal_start(cudaStream_t stream, struct extent s,
 {
     int64_t per_example = (int64_t)s.c * s.h * s.w;
 
-    normal_start<<<blocks_for(s.n * ((per_example + 3) / 4)), BLOCK, 0, stream>>>(s.n, per_example, x, sigma, key, id,
+    LAUNCH(normal_start, blocks_for(s.n * ((per_example + 3) / 4)), BLOCK, stream, s.n, per_example, x, sigma, key, id,
                                                                                   x_adv);
     return cudaGetLastError();
 }
@@ -123,6 +123,6 @@ extern "C" cudaError_t kernel_normal_start(cudaStream_t stream, struct extent s,
 extern "C" cudaError_t kernel_pgd_step(cudaStream_t stream, struct extent s, const float *x, const float *g, float step,
                                        float epsilon, float *x_adv)
 {
-    pgd_step<<<blocks_for(extent_plain(s)), BLOCK, 0, stream>>>(extent_plain(s), x, g, step, epsilon, x_adv);
+    LAUNCH(pgd_step, blocks_for(extent_plain(s)), BLOCK, stream, extent_plain(s), x, g, step, epsilon, x_adv);
     return cudaGetLastError();
 }

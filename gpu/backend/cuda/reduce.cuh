@@ -96,8 +96,7 @@ static cudaError_t start_reduce(cudaStream_t stream, const struct collector *to,
 
     if (t.tiles > to->arrived_count)
         return cudaErrorInvalidValue;
-    channel_reduce<SUMS><<<dim3((unsigned)t.tiles, (unsigned)t.chunks), dim3((unsigned)t.width, (unsigned)t.height), 0,
-                           stream>>>(body, finish, t, to->sums, to->arrived);
+    LAUNCH(channel_reduce<SUMS>, dim3((unsigned)t.tiles, (unsigned)t.chunks), dim3((unsigned)t.width, (unsigned)t.height), stream, body, finish, t, to->sums, to->arrived);
     return cudaGetLastError();
 }
 
