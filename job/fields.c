@@ -240,6 +240,11 @@ const struct spec_field spec_fields[] = {
       "Attacks to measure, each under its own name. null: the one under /attack." },
     { "/evaluate/baseline", FIELD_WEIGHTS, EVALUATE, "null", 1, 4096, NULL, true, "",
       "Other weights, measured the same way beside the model." },
+    { "/evaluate/toward", FIELD_WEIGHTS, EVALUATE, "null", 1, 4096, NULL, true, "",
+      "Where the line goes that starts at baseline; needed for alphas." },
+    { "/evaluate/alphas", FIELD_REAL_LIST, EVALUATE | RIFT, "null", 0, 1, NULL, true, "",
+      "Points of the line that are measured too, ascending; in a rift job the line goes from the trained to the fine-tuned "
+      "weights. null: none." },
     { "/evaluate/corruptions", FIELD_OBJECT, EVALUATE | RIFT, "null", 0, 0, NULL, true, "",
       "Accuracy on corrupted copies of the test images. null: not measured." },
     { "/evaluate/corruptions/path", FIELD_STRING, EVALUATE | RIFT, "null", 1, 4096, NULL, true, "characters",

@@ -285,6 +285,9 @@ struct job_spec {
         struct attack_spec *attacks; /* owned by the spec */
         int attack_count;
         struct weights_ref baseline; /* measured the same way beside the model, or none */
+        struct weights_ref toward;   /* the line from baseline to here is measured at alphas */
+        double *alphas;              /* ascending, owned by the spec */
+        int alpha_count;
         struct {
             const char *path; /* a directory of corrupted copies; NULL with job: nothing is measured */
             const char *job;  /* the corrupt job that makes them, over HTTP only */

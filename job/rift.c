@@ -44,6 +44,7 @@ static const struct {
     { 2, "/finetune/mrc_job", "step:1", NULL }, { 2, "/optimizer", NULL, "/finetune/optimizer" },
     { 3, "/interpolate/from", "step:0", NULL }, { 3, "/interpolate/to", "step:2", NULL },
     { 4, "/model/weights", "step:3", NULL },    { 4, "/evaluate/baseline", "step:0", NULL },
+    { 4, "/evaluate/toward", "step:2", NULL },
 };
 
 /* Is the field handed on to a step of these kinds? */
@@ -107,8 +108,7 @@ static json_t *step_make(const json_t *rift, int step)
     for (size_t i = 0; spec && i < sizeof(links) / sizeof(links[0]); i++) {
         if (links[i].step != step)
             continue;
-        json_t *value =
-            links[i].job ? link_make(rift, links[i].job) : json_deep_copy(spec_at(rift, links[i].from));
+        json_t *value = links[i].job ? link_make(rift, links[i].job) : json_deep_copy(spec_at(rift, links[i].from));
         if (spec_put(spec, links[i].pointer, value) < 0)
             return NULL;
     }

@@ -116,6 +116,7 @@ static const struct {
     { "/evaluate/corruptions/job", AS_TEXT, PLACE(evaluate.corruptions.job) },
     { "/evaluate/corruptions/set", AS_ENUM, PLACE(evaluate.corruptions.set) },
     { "/evaluate/baseline", AS_WEIGHTS, PLACE(evaluate.baseline) },
+    { "/evaluate/toward", AS_WEIGHTS, PLACE(evaluate.toward) },
     { "/corrupt/set", AS_ENUM, PLACE(corrupt.set) },
     { "/corrupt/parameters", AS_ENUM, PLACE(corrupt.parameters), CORRUPTION_CIFAR },
     { "/corrupt/format", AS_ENUM, PLACE(corrupt.format), CORRUPT_NPY },
@@ -287,18 +288,18 @@ static int read_ints(const json_t *list, int **ret, int *ret_count)
     return 0;
 }
 
-static int read_alphas(const json_t *list, struct job_spec *ret)
+static int read_alphas(const json_t *list, double **ret_alphas, int *ret_count)
 {
     size_t count = json_array_size(list);
 
     if (count == 0)
         return 0;
-    ret->interpolate.alphas = calloc(count, sizeof(*ret->interpolate.alphas));
-    if (!ret->interpolate.alphas)
+    *ret_alphas = calloc(count, sizeof(**ret_alphas));
+    if (!*ret_alphas)
         return -ENOMEM;
-    ret->interpolate.alpha_count = (int)count;
-    for (size_t i = 0; i < count; i++)
-        ret->interpolate.alphas[i] = json_number_value(json_array_get(list, i));
+    *ret_count = (int)count;
+    for (size_t k = 0; k < count; k++)
+        (*ret_alphas)[k] = json_number_value(json_array_get(list, k));
     return 0;
 }
 
@@ -322,7 +323,9 @@ int spec_read(json_t *spec, enum job_kind kind, struct job_spec *ret)
     if (r == 0)
         r = read_choice(spec_at(spec, "/finetune/modules"), &made.finetune.modules);
     if (r == 0)
-        r = read_alphas(spec_at(spec, "/interpolate/alphas"), &made);
+        r = read_alphas(spec_at(spec, "/interpolate/alphas"), &made.interpolate.alphas, &made.interpolate.alpha_count);
+    if (r == 0)
+        r = read_alphas(spec_at(spec, "/evaluate/alphas"), &made.evaluate.alphas, &made.evaluate.alpha_count);
     if (r == 0)
         r = read_attacks(spec_at(spec, "/evaluate/attacks"), &made);
     if (r == 0)
@@ -355,6 +358,7 @@ void spec_done(struct job_spec *spec)
     free(spec->mrc.joint);
     free(spec->finetune.modules.names);
     free(spec->interpolate.alphas);
+    free(spec->evaluate.alphas);
     free(spec->evaluate.attacks);
     free(spec->evaluate.corruptions.names.names);
     free(spec->evaluate.corruptions.severities);

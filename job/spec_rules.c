@@ -337,6 +337,16 @@ static void rule_attacks_fit(const json_t *spec, struct spec_errors *errors)
     }
 }
 
+/* A line has two ends. */
+static void rule_line(const json_t *spec, struct spec_errors *errors)
+{
+    static const char *const ends[] = { "/evaluate/baseline", "/evaluate/toward" };
+
+    for (int i = 0; i < 2 && json_array_size(spec_at(spec, "/evaluate/alphas")); i++)
+        if (json_is_null(spec_at(spec, ends[i])))
+            spec_wrong(errors, ends[i], "is required when /evaluate/alphas has points: an end of the line");
+}
+
 /* Measurements are told apart by name. */
 static void rule_attack_names(const json_t *spec, struct spec_errors *errors)
 {
@@ -377,6 +387,7 @@ static const struct {
     { MASK(JOB_TRAIN) | MASK_RIFT | MASK(JOB_MRC), rule_attack_crafts },
     { MASK(JOB_TRAIN) | MASK_RIFT, rules_method },
     { MASK(JOB_FINETUNE), rule_mrc_job },
+    { MASK(JOB_EVALUATE), rule_line },
     { MASK(JOB_EVALUATE) | MASK_RIFT, rule_attack_names },
     { MASK(JOB_EVALUATE) | MASK_RIFT, rule_corruptions },
     { MASK_RIFT, rule_given },

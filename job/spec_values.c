@@ -464,7 +464,7 @@ static bool directory_or_job(const json_t *value)
     return json_is_string(value) || (json_object_get(value, "job") && json_object_size(value) == 1);
 }
 
-/* "clean" and "baseline/..." are names of other measurements of the same job. */
+/* "clean", "baseline/..." and "alpha-..." with a / are names of other measurements of the same job. */
 static bool attack_name_free(const json_t *value)
 {
     const char *name = json_string_value(value);
@@ -489,6 +489,7 @@ static const struct {
     { "/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
     { "/finetune/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
     { "/interpolate/alphas", ascending_and_there, "an ascending list of at least one number from 0 to 1" },
+    { "/evaluate/alphas", ascending, "an ascending list of numbers from 0 to 1 or null" },
     { "/evaluate/corruptions/severities", ascending_and_there, "an ascending list of at least one severity from 1 to 5" },
     { "/corrupt/severities", ascending_and_there, "an ascending list of at least one severity from 1 to 5" },
     { "/sweep/seeds", all_different, "a list of at least one whole number from 0, none twice" },

@@ -3,7 +3,8 @@
  * One measurement for clean images, one for each attack of the spec and one for
  * each corruption and severity; where a baseline is given, the same measurements
  * of it, with the same random starts, so that before and after differ in nothing
- * but the weights.
+ * but the weights. So is every point of the line between two sets of weights whose
+ * alpha is asked for; nothing is chosen here.
  *
  * The paper's table takes the worst of three PGD-10 runs: restarts 3, and
  * `accuracy` is that; `worst_case_accuracy` is the stricter per-example number.
@@ -11,16 +12,19 @@
 #include "gpu/rift/kinds.h"
 
 #include "gpu/rift/corruptions.h"
+#include "gpu/rift/line.h"
 #include "gpu/rift/measure.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
-/* What is measured: the model, or what it is compared with. */
+/* What is measured: the model, what it is compared with, or a point of the line from that one. */
 struct subject {
-    const char *prefix; /* of the names of its events */
-    const struct weights_ref *weights;
+    const char *prefix;                /* of the names of its events */
+    const struct weights_ref *weights; /* NULL: the point at alpha */
     const char *field;
+    double alpha;
 };
 
 struct evaluating {
@@ -28,7 +32,13 @@ struct evaluating {
     struct images images;
     struct corruptions corruptions;
     struct batch batch;
+    struct line line; /* from the baseline to evaluate.toward, when alphas are asked for */
 };
+
+static bool weights_given(const struct weights_ref *ref)
+{
+    return ref->path || ref->job || ref->model;
+}
 
 /* Measure, say it, return {"name", ...}. */
 static int row_measure(struct evaluating *e, const struct subject *subject, const char *name,
@@ -59,8 +69,10 @@ static int subject_measure(struct evaluating *e, const struct subject *subject, 
 {
     struct run *run = e->run;
     json_t *row, *attacks = json_array();
-    int r = run_weights(run, subject->weights, subject->field);
+    int r = subject->weights ? run_weights(run, subject->weights, subject->field) : line_begin(&e->line);
 
+    if (r == 0 && !subject->weights)
+        r = line_at(&e->line, subject->alpha);
     json_object_set_new(into, "attacks", attacks);
     if (r == 0)
         r = row_measure(e, subject, "clean", NULL, &row);
@@ -80,6 +92,20 @@ static int subject_measure(struct evaluating *e, const struct subject *subject, 
     return r;
 }
 
+/* All weights are read, so that a bad file fails now and not after an hour. */
+static int subjects_open(struct evaluating *e)
+{
+    struct run *run = e->run;
+    int r = run_weights(run, &run->spec.model.weights, "model.weights");
+
+    if (r == 0 && weights_given(&run->spec.evaluate.baseline))
+        r = run_weights(run, &run->spec.evaluate.baseline, "evaluate.baseline");
+    if (r == 0 && run->spec.evaluate.alpha_count)
+        r = line_open(run, &run->spec.evaluate.baseline, "evaluate.baseline", &run->spec.evaluate.toward,
+                      "evaluate.toward", &e->line);
+    return r;
+}
+
 static int evaluation_open(struct evaluating *e)
 {
     struct run *run = e->run;
@@ -91,9 +117,7 @@ static int evaluation_open(struct evaluating *e)
     for (int i = 0; i < run->spec.evaluate.attack_count; i++)
         attacked = attacked || attack_given(&run->spec.evaluate.attacks[i]);
     if (r == 0)
-        r = run_weights(run, &run->spec.model.weights, "model.weights"); /* a bad file fails now, not after an hour */
-    if (r == 0 && run->spec.evaluate.baseline.path)
-        r = run_weights(run, &run->spec.evaluate.baseline, "evaluate.baseline");
+        r = subjects_open(e);
     if (r == 0)
         r = run_examples(run, split, &examples);
     if (r == 0)
@@ -112,25 +136,58 @@ static int evaluation_open(struct evaluating *e)
     return r;
 }
 
-static int subjects_measure(struct evaluating *e, json_t **ret_result)
+/* The points of the line, [{"alpha", "clean", ...}]. */
+static int line_measure(struct evaluating *e, json_t *into)
 {
     const struct job_spec *spec = &e->run->spec;
-    const struct subject model = { "", &spec->model.weights, "model.weights" };
-    const struct subject baseline = { "baseline/", &spec->evaluate.baseline, "evaluate.baseline" };
+    int r = 0;
+
+    for (int i = 0; i < spec->evaluate.alpha_count && r == 0; i++) {
+        double alpha = spec->evaluate.alphas[i];
+        json_t *point = json_pack("{s:f}", "alpha", alpha);
+        char prefix[48];
+
+        snprintf(prefix, sizeof(prefix), "alpha-%.17g/", alpha);
+        json_array_append_new(into, point);
+        r = subject_measure(e, &(struct subject){ .prefix = prefix, .alpha = alpha }, point);
+    }
+    return r;
+}
+
+static int subjects_measure(struct evaluating *e, json_t *into)
+{
+    const struct job_spec *spec = &e->run->spec;
+    const struct subject model = { "", &spec->model.weights, "model.weights", 0 };
+    const struct subject baseline = { "baseline/", &spec->evaluate.baseline, "evaluate.baseline", 0 };
+    int r = subject_measure(e, &model, into);
+
+    if (r == 0 && weights_given(&spec->evaluate.baseline)) {
+        json_t *before = json_object();
+
+        json_object_set_new(into, "baseline", before);
+        r = subject_measure(e, &baseline, before);
+    }
+    if (r == 0 && spec->evaluate.alpha_count) {
+        json_t *points = json_array();
+
+        json_object_set_new(into, "alphas", points);
+        r = line_measure(e, points);
+    }
+    return r;
+}
+
+static int evaluation_run(struct evaluating *e, json_t **ret_result)
+{
+    const struct job_spec *spec = &e->run->spec;
+    int subjects = 1 + weights_given(&spec->evaluate.baseline) + spec->evaluate.alpha_count;
     int64_t runs = 1;
     json_t *result = json_object();
 
     for (int i = 0; i < spec->evaluate.attack_count; i++)
         runs += measure_passes(&spec->evaluate.attacks[i]);
     int64_t images = runs * e->images.count + corruptions_images(&e->corruptions);
-    e->run->outer = (struct outer){ "evaluate", 0, images * (spec->evaluate.baseline.path ? 2 : 1) };
-    int r = subject_measure(e, &model, result);
-    if (r == 0 && (spec->evaluate.baseline.path || spec->evaluate.baseline.job || spec->evaluate.baseline.model)) {
-        json_t *before = json_object();
-
-        json_object_set_new(result, "baseline", before);
-        r = subject_measure(e, &baseline, before);
-    }
+    e->run->outer = (struct outer){ "evaluate", 0, images * subjects };
+    int r = subjects_measure(e, result);
     e->run->outer = (struct outer){ 0 };
     if (r == 0)
         *ret_result = result;
@@ -150,11 +207,12 @@ int evaluation(struct run *run, json_t **ret_result)
         r = measure_resume(run);
     if (r == 0) {
         saver_push(run, measure_saver);
-        r = subjects_measure(&e, ret_result);
+        r = evaluation_run(&e, ret_result);
         saver_pop(run);
     }
     batch_done(&e.batch);
     corruptions_done(&e.corruptions);
     images_done(&e.images);
+    line_done(&e.line);
     return r;
 }

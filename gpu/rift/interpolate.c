@@ -1,10 +1,8 @@
 /* How far from the adversarially trained weights towards the fine-tuned ones?
  *
- *     theta(alpha) = (1 - alpha) theta_AT + alpha theta_FT                     (Eq. 9)
- *
- * Step 3 of RiFT: each alpha of the grid is measured, clean and attacked, and
- * the rule of interpolate.h picks one. All tensors walk, running statistics
- * too; alpha 0 and 1 are exact copies.
+ * Step 3 of RiFT: each alpha of the grid, a point of the line between the two
+ * (line.h, Eq. 9), is measured, clean and attacked, and the rule of interpolate.h
+ * picks one.
  *
  * The idea that saves time: the two ends differ from some operation on (all of
  * them, when batch norm drifted; one module, when it was frozen). What comes
@@ -15,6 +13,7 @@
 #include "gpu/rift/interpolate.h"
 
 #include "gpu/rift/kinds.h"
+#include "gpu/rift/line.h"
 #include "gpu/rift/measure.h"
 
 #include <assert.h>
@@ -51,96 +50,14 @@ int interpolation_choose(const struct point *points, int count, double tolerance
 
 struct interpolating {
     struct run *run;
-    float *from, *to; /* device, flat */
-    bool *differs;    /* [tensor_count] */
-    int first;        /* op where the frontier is taken, 0: the pixels */
+    struct line line;
+    int first; /* op where the frontier is taken, 0: the pixels */
     struct frontier frontier;
     struct images images;
     struct batch batch;
     struct point *points;
     int count;
 };
-
-/* ---- the two ends -------------------------------------------------------------------- */
-
-static int end_load(struct interpolating *in, const struct weights_ref *ref, const char *field, float **device,
-                    float **host)
-{
-    struct run *run = in->run;
-    size_t bytes = (size_t)run->model->total_count * sizeof(float);
-
-    if (!ref->path && !ref->job && !ref->model)
-        return run_fail(run, FAILURE_BAD_SPEC, "%s: weights are needed", field);
-    int r = run_weights(run, ref, field);
-    if (r < 0)
-        return r;
-    *device = run_alloc(run, bytes, "weights");
-    *host = malloc(bytes);
-    if (!*device || !*host)
-        return run_fail(run, FAILURE_OUT_OF_MEMORY, "no memory for %zu bytes of weights", bytes);
-    r = run_device(run, run->ops->copy(run->dev, *device, run->weights->theta, bytes));
-    return r < 0 ? r : run_device(run, weights_get(run->weights, *host));
-}
-
-/* Which tensors walk, and the first operation that sees one of them. Dead ones never walk: theta(alpha)
- * has those of `from`. */
-static int ends_compare(const struct model *model, const float *from, const float *to, bool *differs)
-{
-    for (int t = 0; t < model->tensor_count; t++) {
-        const struct tensor_info *info = &model->tensors[t];
-
-        differs[t] = !info->dead && memcmp(from + info->offset, to + info->offset, (size_t)info->count * sizeof(float)) != 0;
-    }
-    for (int i = 0; i < model->op_count; i++) {
-        static const int tensors_of[] = {
-            [OP_CONV] = 1, [OP_BN] = 4, [OP_RELU] = 0, [OP_ADD] = 0, [OP_POOL] = 0, [OP_LINEAR] = 2
-        };
-
-        for (int k = 0; k < tensors_of[model->ops[i].type]; k++)
-            if (differs[model->ops[i].tensor[k]])
-                return i;
-    }
-    return 0;
-}
-
-static int ends_open(struct interpolating *in)
-{
-    struct run *run = in->run;
-    float *from = NULL, *to = NULL;
-    int r = end_load(in, &run->spec.interpolate.from, "interpolate.from", &in->from, &from);
-
-    if (r == 0)
-        r = end_load(in, &run->spec.interpolate.to, "interpolate.to", &in->to, &to);
-    in->differs = calloc((size_t)run->model->tensor_count, sizeof(*in->differs));
-    if (r == 0 && !in->differs)
-        r = run_fail(run, FAILURE_OUT_OF_MEMORY, "no memory");
-    if (r == 0)
-        in->first = ends_compare(run->model, from, to, in->differs);
-    if (r == 0)
-        r = run_device(run, weights_set(run->weights, from)); /* what doesn't walk is there for good */
-    free(from);
-    free(to);
-    return r;
-}
-
-/* theta <- theta(alpha). Tensors that don't walk stay the copies they are: (1 - alpha) w + alpha w
- * is not always w in floats. */
-static int theta_at(struct interpolating *in, double alpha)
-{
-    struct run *run = in->run;
-    int r = 0;
-
-    for (int t = 0; t < run->model->tensor_count && r == 0; t++) {
-        const struct tensor_info *info = &run->model->tensors[t];
-
-        if (!in->differs[t])
-            continue;
-        r = run->ops->interpolate(run->dev, info->count, in->from + info->offset, in->to + info->offset, (float)alpha,
-                                  weights_at(run->weights, t));
-        weights_touch(run->weights, t);
-    }
-    return run_device(run, r);
-}
 
 /* ---- points ---------------------------------------------------------------------------- */
 
@@ -150,7 +67,7 @@ static int point_measure(struct interpolating *in, struct point *p)
     const struct attack_spec *attack = attack_given(&run->spec.attack) ? &run->spec.attack : NULL;
     struct measured clean, robust;
     char key[64];
-    int r = theta_at(in, p->alpha);
+    int r = line_at(&in->line, p->alpha);
 
     snprintf(key, sizeof(key), "alpha %.17g clean", p->alpha);
     if (r == 0)
@@ -180,7 +97,7 @@ static int walk(struct interpolating *in)
     int runs = attack_given(&run->spec.attack) ? 1 + measure_passes(&run->spec.attack) : 1, r = 0;
 
     if (in->first) { /* the common part, at either end */
-        r = theta_at(in, 0);
+        r = line_at(&in->line, 0);
         if (r == 0)
             r = frontier_open(&in->frontier, &in->images, &in->batch, in->first);
     }
@@ -219,7 +136,7 @@ static int choose(struct interpolating *in, json_t **ret_result)
     const struct point *best =
         &in->points[interpolation_choose(in->points, in->count, run->spec.interpolate.tolerance)];
     json_t *points = json_array();
-    int r = theta_at(in, best->alpha);
+    int r = line_at(&in->line, best->alpha);
 
     if (r == 0)
         r = run_artifact(run, "interpolated.safetensors");
@@ -250,11 +167,13 @@ static int interpolation_open(struct interpolating *in)
     if (r == 0)
         r = batch_open(run, examples->count, attack_given(&run->spec.attack), &in->batch);
     if (r == 0)
-        r = ends_open(in);
+        r = line_open(run, &run->spec.interpolate.from, "interpolate.from", &run->spec.interpolate.to, "interpolate.to",
+                      &in->line);
     if (r == 0)
         r = measure_reserve(run, examples->count, 0, &run->spec.attack);
     if (r < 0)
         return r;
+    in->first = in->line.first;
     frontier_reserve(run, examples->count, in->batch.most, &in->first, 1, &in->frontier);
     if (!in->first)
         return 0;
@@ -266,7 +185,6 @@ static int interpolation_open(struct interpolating *in)
 int interpolation(struct run *run, json_t **ret_result)
 {
     struct interpolating in = { .run = run };
-    size_t bytes = (size_t)run->model->total_count * sizeof(float);
     int r = interpolation_open(&in);
 
     if (r == 0)
@@ -283,9 +201,7 @@ int interpolation(struct run *run, json_t **ret_result)
     frontier_done(&in.frontier);
     batch_done(&in.batch);
     images_done(&in.images);
-    run_free(run, in.from, bytes);
-    run_free(run, in.to, bytes);
-    free(in.differs);
+    line_done(&in.line);
     free(in.points);
     return r;
 }

@@ -119,10 +119,11 @@ static int count_reference(const struct spec_ref *ref, void *user)
 /* What the API makes dependencies of. */
 static void linked(void)
 {
-    static const char *const expected[RIFT_STEPS] = { "", "/model/weights step:0; ",
-                                                      "/model/weights step:0; /finetune/mrc_job step:1; ",
-                                                      "/interpolate/from step:0; /interpolate/to step:2; ",
-                                                      "/model/weights step:3; /evaluate/baseline step:0; " };
+    static const char *const expected[RIFT_STEPS] = {
+        "", "/model/weights step:0; ", "/model/weights step:0; /finetune/mrc_job step:1; ",
+        "/interpolate/from step:0; /interpolate/to step:2; ",
+        "/model/weights step:3; /evaluate/baseline step:0; /evaluate/toward step:2; "
+    };
     json_t *steps[RIFT_STEPS];
 
     CHECK_INT(expand("{\"kind\":\"rift\",\"dataset\":{\"name\":\"x\"}}", steps), 0);
@@ -150,7 +151,8 @@ static void table(void)
     json_auto_t *judged =
         json_loads("{\"clean\":{\"loss\":1,\"accuracy\":0.85},\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.5},"
                    "{\"name\":\"pgd-20\",\"accuracy\":0.4}],\"corruptions\":{\"corruption_accuracy\":0.62},"
-                   "\"baseline\":{\"clean\":{\"accuracy\":0.8},\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.51,\"worst_case_accuracy\":0.5}],"
+                   "\"baseline\":{\"clean\":{\"accuracy\":0.8},\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.51,"
+                   "\"worst_case_accuracy\":0.5}],"
                    "\"corruptions\":{\"corruption_accuracy\":0.61}}}",
                    0, NULL);
     const json_t *results[RIFT_STEPS] = { NULL, NULL, tuned, walked, judged };
@@ -158,7 +160,8 @@ static void table(void)
     json_auto_t *expected =
         json_loads("{\"module\":\"layer2.1.conv2, linear\",\"modules\":[\"layer2.1.conv2\",\"linear\"],"
                    "\"alpha\":0.7,\"protocol\":\"paper\",\"attack\":\"pgd-10\","
-                   "\"before\":{\"clean_accuracy\":0.8,\"corruption_accuracy\":0.61,\"robust_accuracy\":0.51,\"worst_case_accuracy\":0.5},"
+                   "\"before\":{\"clean_accuracy\":0.8,\"corruption_accuracy\":0.61,\"robust_accuracy\":0.51,\"worst_"
+                   "case_accuracy\":0.5},"
                    "\"after\":{\"clean_accuracy\":0.85,\"corruption_accuracy\":0.62,\"robust_accuracy\":0.5}}",
                    0, NULL);
     CHECK(expected && json_equal(made, expected));

@@ -231,6 +231,46 @@ static void chosen_by_search(void)
     json_decref(found);
 }
 
+/* ---- the line ------------------------------------------------------------------------------ */
+
+/* Evaluation at alpha 0 and 1 is that of the ends; between, it is what an interpolate job measures. */
+static void every_alpha_is_evaluated(void)
+{
+    lab_theta();
+    char *tuned = lab_job("line-end", "{'kind':'finetune','model':{'weights':'../theta/artifacts/best.safetensors'},"
+                                      " 'optimizer':{'lr':0.05},"
+                                      " 'finetune':{'modules':['layer2.1.conv2'],'epochs':1,'evaluate_every':0}}");
+    json_decref(lab_result(tuned));
+    char *walk = lab_job("line-walk", "{'kind':'interpolate','interpolate':{'alphas':[0,0.3,1],"
+                                      " 'from':'../theta/artifacts/best.safetensors',"
+                                      " 'to':'../line-end/artifacts/last.safetensors'}}");
+    json_t *walked = lab_result(walk), *points = json_object_get(walked, "points");
+    char *dir = lab_job("line", "{'kind':'evaluate','model':{'weights':'../line-end/artifacts/last.safetensors'},"
+                                " 'evaluate':{'baseline':'../theta/artifacts/best.safetensors','alphas':[0,0.3,1],"
+                                "             'toward':'../line-end/artifacts/last.safetensors'}}");
+    json_t *result = lab_result(dir), *alphas = json_object_get(result, "alphas");
+
+    CHECK_INT(json_array_size(alphas), 3);
+    for (size_t i = 0; i < 3; i++) {
+        json_t *at = json_array_get(alphas, i), *point = json_array_get(points, i);
+        json_t *attack = json_array_get(json_object_get(at, "attacks"), 0);
+
+        CHECK_NEAR(lab_number(at, "alpha"), lab_number(point, "alpha"), 0);
+        CHECK_NEAR(lab_number(json_object_get(at, "clean"), "loss"), lab_number(point, "clean_loss"), 1e-6);
+        CHECK_NEAR(lab_number(attack, "loss"), lab_number(point, "robust_loss"), 1e-6);
+    }
+    CHECK(json_equal(json_object_get(json_array_get(alphas, 0), "clean"),
+                     json_object_get(json_object_get(result, "baseline"), "clean")));
+    CHECK(json_equal(json_object_get(json_array_get(alphas, 2), "clean"), json_object_get(result, "clean")));
+    CHECK(lab_number(json_object_get(json_array_get(alphas, 1), "clean"), "loss") !=
+          lab_number(json_object_get(result, "clean"), "loss"));
+    json_decref(walked);
+    json_decref(result);
+    free(tuned);
+    free(walk);
+    free(dir);
+}
+
 static const struct check_case cases[] = {
     { "sets of modules are measured together, and the search grows from the lowest", sets_are_measured_together },
     { "two modules together can do more than each alone", joint_is_not_the_sum },
@@ -239,6 +279,7 @@ static const struct check_case cases[] = {
     { "with learning rate 0 only the running statistics move", control_run },
     { "modules can be chosen by a part of their parameters' names, as in the published code", chosen_by_substring },
     { "the pair that the search found can be fine-tuned", chosen_by_search },
+    { "every point of the line can be evaluated", every_alpha_is_evaluated },
 };
 
 LAB_MAIN(cases)

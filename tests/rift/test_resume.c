@@ -20,9 +20,6 @@ static const struct lab_kind {
       " 'attack':{'steps':1,'restarts':2},'optimizer':{'lr':0.05,'schedule':{'type':'cosine'}}}" },
     { "mrc", "{'kind':'mrc','checkpoint_every_s':0.000001,'model':{'weights':'../theta/artifacts/best.safetensors'},"
              " 'mrc':{'steps':2,'modules':['conv1','layer2.1.conv2','linear']}}" },
-    { "mrc-sets", "{'kind':'mrc','checkpoint_every_s':0.000001,"
-                  " 'model':{'weights':'../theta/artifacts/best.safetensors'},"
-                  " 'mrc':{'steps':1,'greedy':2,'joint':[['layer3.1.conv2','conv1']],'modules':['conv1','linear']}}" },
     { "finetune",
       "{'kind':'finetune','checkpoint_every_s':0.000001,'augment':'none',"
       " 'model':{'weights':'../theta/artifacts/best.safetensors'},"
@@ -30,10 +27,10 @@ static const struct lab_kind {
     { "interpolate", "{'kind':'interpolate','checkpoint_every_s':0.000001,'attack':{'steps':2,'restarts':2},"
                      " 'interpolate':{'from':'../theta/artifacts/best.safetensors',"
                      "                'to':'../finetune/artifacts/best.safetensors','alphas':[0.1,0.3,0.7]}}" },
-    { "evaluate",
-      "{'kind':'evaluate','checkpoint_every_s':0.000001,"
-      " 'model':{'weights':'../finetune/artifacts/best.safetensors'},"
-      " 'evaluate':{'attacks':[{'steps':2,'restarts':3}],'baseline':'../theta/artifacts/best.safetensors'}}" },
+    { "evaluate", "{'kind':'evaluate','checkpoint_every_s':0.000001,"
+                  " 'model':{'weights':'../finetune/artifacts/best.safetensors'},"
+                  " 'evaluate':{'attacks':[{'steps':2,'restarts':3}],'baseline':'../theta/artifacts/best.safetensors',"
+                  "             'toward':'../finetune/artifacts/best.safetensors','alphas':[0.5]}}" },
     { "autoattack", "{'kind':'evaluate','checkpoint_every_s':0.000001,"
                     " 'model':{'weights':'../theta/artifacts/best.safetensors'},"
                     " 'evaluate':{'attacks':[{'type':'autoattack','epsilon':'2/255','steps':4,'targets':2,'queries':6},"
@@ -43,6 +40,9 @@ static const struct lab_kind {
       " 'model':{'weights':'../finetune/artifacts/best.safetensors'},"
       " 'evaluate':{'baseline':'../theta/artifacts/best.safetensors',"
       "             'corruptions':{'path':'../copies/artifacts','names':['fog','contrast'],'severities':[2,5]}}}" },
+    { "mrc-sets", "{'kind':'mrc','checkpoint_every_s':0.000001,"
+                  " 'model':{'weights':'../theta/artifacts/best.safetensors'},"
+                  " 'mrc':{'steps':1,'greedy':2,'joint':[['layer3.1.conv2','conv1']],'modules':['conv1','linear']}}" },
 };
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
 
