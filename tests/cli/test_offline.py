@@ -1,4 +1,5 @@
 """What riftctl does before any server is asked: help, --set, --dry-run, exit codes."""
+import glob
 import json
 import os
 import re
@@ -124,6 +125,23 @@ class DryRun(Case):
     def test_the_quickstart_spec_is_sound(self):
         out, _ = self.run_ctl(0, "submit", os.path.join(ROOT, "docs", "quickstart.json"), "--dry-run")
         self.assertEqual(json.loads(out)["kind"], "rift")
+
+    def test_every_spec_in_docs_is_sound(self):
+        specs = glob.glob(os.path.join(ROOT, "docs", "**", "*.json"), recursive=True)
+        self.assertGreater(len(specs), 3)
+        for path in specs:
+            with self.subTest(path):
+                self.run_ctl(0, "submit", path, "--dry-run")
+
+    def test_every_variation_of_the_papers_experiments_is_sound(self):
+        with open(os.path.join(ROOT, "docs", "experiments.md"), encoding="utf-8") as file:
+            text = file.read()
+        changes = [quoted or plain for quoted, plain in re.findall(r"--set (?:'([^']+)'|([^\s`]+))", text)]
+        self.assertGreater(len(changes), 8)
+        for change in changes:
+            with self.subTest(change):
+                self.run_ctl(0, "submit", os.path.join(ROOT, "docs", "paper", "cifar10.json"), "--dry-run", "--set",
+                             change)
 
     def test_a_bad_spec_exits_6_and_names_every_error_by_pointer(self):
         _, err = self.run_ctl(6, "submit", "--dry-run", *RIFT, "--set", "train.epochs=0", "--set", "mrc.steps=x",
