@@ -328,7 +328,8 @@ static int steps_draft(const struct request *request, struct drafts *drafts, con
 
     for (int i = 0; i < RIFT_STEPS; i++)
         id_new(request->config->now_ms(request->config->user), ids[i]);
-    for (int i = 0; i < RIFT_STEPS && r >= 0; i++) {
+    for (int place = 0; place < RIFT_STEPS && r >= 0; place++) {
+        int i = rift_order[place];
         struct resolver resolver = { .request = request, .steps = ids, .drafts = drafts, .errors = json_array() };
         if (steps[i])
             r = spec_refs(steps[i], ref_resolve, &resolver);

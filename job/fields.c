@@ -260,6 +260,9 @@ const struct spec_field spec_fields[] = {
     { "/evaluate/corruptions/severities", FIELD_INT_LIST, EVALUATE | RIFT, "[1,2,3,4,5]", 1, SEVERITY_COUNT, NULL,
       false, "severity", "How strong, ascending." },
 
+    { "/evaluate/generate_corruptions", FIELD_BOOL, RIFT, "false", 0, 0, NULL, false, "",
+      "Make the copies that corruptions is about, in a step of kind corrupt, instead of reading them from path or job." },
+
     { "/corrupt/set", FIELD_ENUM, CORRUPT, "\"standard\"", 0, 0, "standard|code|all", false, "",
       "Which corruptions: the 15 of the benchmark and of the paper's text, the 18 that the paper's code evaluates, or all "
       "19." },

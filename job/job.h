@@ -408,7 +408,9 @@ json_t *spec_field_json(const struct spec_field *field);
  * it, and for mrc when /finetune/mrc_job does. Weights references name the steps
  * by their index as {"job": "step:0"} and so on; the caller puts the real ids in.
  * Each is a complete spec that spec_from_json accepts after that. New references. */
-#define RIFT_STEPS 5
+#define RIFT_STEPS 6
+/* The steps in an order in which each comes after those that it takes from. */
+extern const int rift_order[RIFT_STEPS];
 int rift_expand(const struct job_spec *rift, json_t *ret_steps[RIFT_STEPS]);
 
 /* The before/after table of a rift job from the results of its five steps (in

@@ -1,10 +1,11 @@
-/* How does one rift job become five, and five results one table?
+/* How does one rift job become five or six, and their results one table?
  *
  *   step 0  train        theta_AT
  *   step 1  mrc          of theta_AT: which module is least critical
  *   step 2  finetune     that module of theta_AT: theta_FT
  *   step 3  interpolate  theta_AT to theta_FT: the best point
  *   step 4  evaluate     the best point, and theta_AT beside it
+ *   step 5  corrupt      copies of the test images for step 4, where the rift spec wants them made
  *
  * A step's spec is what the rift spec says about fields that both have, and
  * then the few lines of `links`. The result is checked like any other spec.
@@ -20,7 +21,10 @@
 #include <errno.h>
 #include <string.h>
 
-static const enum job_kind step_kinds[RIFT_STEPS] = { JOB_TRAIN, JOB_MRC, JOB_FINETUNE, JOB_INTERPOLATE, JOB_EVALUATE };
+static const enum job_kind step_kinds[RIFT_STEPS] = { JOB_TRAIN,       JOB_MRC,      JOB_FINETUNE,
+                                                      JOB_INTERPOLATE, JOB_EVALUATE, JOB_CORRUPT };
+
+const int rift_order[RIFT_STEPS] = { 0, 1, 2, 3, 5, 4 };
 
 /* What stands for a step where the rift spec names it. */
 static const char *const instead[RIFT_STEPS] = { "/train/weights", "/finetune/mrc_job" };
@@ -45,7 +49,22 @@ static const struct {
     { 3, "/interpolate/from", "step:0", NULL }, { 3, "/interpolate/to", "step:2", NULL },
     { 4, "/model/weights", "step:3", NULL },    { 4, "/evaluate/baseline", "step:0", NULL },
     { 4, "/evaluate/toward", "step:2", NULL },
+    { 5, "/corrupt/set", NULL, "/evaluate/corruptions/set" },
+    { 5, "/corrupt/names", NULL, "/evaluate/corruptions/names" },
+    { 5, "/corrupt/severities", NULL, "/evaluate/corruptions/severities" },
 };
+
+/* Does step 5 make what step 4 reads? */
+static bool corrupts(const json_t *rift)
+{
+    return json_is_true(spec_at(rift, "/evaluate/generate_corruptions"));
+}
+
+/* Is there such a step? */
+static bool step_wanted(const json_t *rift, int step)
+{
+    return step_kinds[step] == JOB_CORRUPT ? corrupts(rift) : !step_given(rift, step);
+}
 
 /* Is the field handed on to a step of these kinds? */
 static bool handed_on(const struct spec_field *field, unsigned kinds)
@@ -114,6 +133,9 @@ static json_t *step_make(const json_t *rift, int step)
     }
     if (field_find("/modules_expected", mask) && spec_put(spec, "/modules_expected", modules_expected(rift)) < 0)
         return NULL;
+    if (step_kinds[step] == JOB_EVALUATE && corrupts(rift) &&
+        spec_put(spec, "/evaluate/corruptions/job", json_string("step:5")) < 0)
+        return NULL;
     if (!spec || spec_put(spec, "/kind", json_string(job_kinds[step_kinds[step]].name)) < 0)
         return NULL;
     return json_incref(spec);
@@ -125,7 +147,7 @@ int rift_expand(const struct job_spec *rift, json_t *ret_steps[RIFT_STEPS])
     int r = rift->kind == JOB_RIFT ? 0 : -EINVAL;
 
     for (int i = 0; i < RIFT_STEPS && r == 0; i++) {
-        if (step_given(rift->json, i))
+        if (!step_wanted(rift->json, i))
             continue;
         json_auto_t *made = step_make(rift->json, i);
         struct spec_errors errors;

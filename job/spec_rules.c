@@ -156,6 +156,23 @@ static const struct {
     { "/train/score/c", "/train/score/base", "pgd-at", 0.4 },
 };
 
+/* Copies that are to be made, and nothing said about which: the defaults of /evaluate/corruptions. */
+static int fill_corruptions(json_t *spec)
+{
+    static const char above[] = "/evaluate/corruptions";
+
+    if (!json_is_true(spec_at(spec, "/evaluate/generate_corruptions")) || !json_is_null(spec_at(spec, above)))
+        return 0;
+    for (int i = 0; i < spec_field_count; i++) {
+        const struct spec_field *field = &spec_fields[i];
+
+        if (strcmp(field_owner(field), above) == 0 &&
+            spec_put(spec, field->pointer, json_loads(field->fallback, JSON_DECODE_ANY, NULL)) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 static int fill_companions(json_t *spec)
 {
     for (size_t i = 0; i < sizeof(companions) / sizeof(companions[0]); i++) {
@@ -370,7 +387,14 @@ static void rule_attack_names(const json_t *spec, struct spec_errors *errors)
 static void rule_corruptions(const json_t *spec, struct spec_errors *errors)
 {
     const json_t *path = spec_at(spec, "/evaluate/corruptions/path"), *job = spec_at(spec, "/evaluate/corruptions/job");
+    bool none = json_is_null(path) && json_is_null(job);
 
+    if (json_is_true(spec_at(spec, "/evaluate/generate_corruptions"))) {
+        if (path && job && !none)
+            spec_wrong(errors, "/evaluate/generate_corruptions",
+                       "must be false where /evaluate/corruptions names copies that are there");
+        return;
+    }
     if (path && job && json_is_null(path) == json_is_null(job))
         spec_wrong(errors, "/evaluate/corruptions",
                    "must have either the path of corrupted copies or the corrupt job that makes them; has %s",
@@ -400,6 +424,8 @@ int rules_apply(json_t *spec, enum job_kind kind, struct spec_errors *errors)
 
     if (r == 0)
         r = fill_companions(spec);
+    if (r == 0)
+        r = fill_corruptions(spec);
     for (size_t i = 0; i < sizeof(schedules) / sizeof(schedules[0]) && r == 0; i++)
         if (schedules[i].kinds & MASK(kind))
             r = fill_schedule(spec_at(spec, schedules[i].schedule),

@@ -1,13 +1,13 @@
 /* How does the whole method run without a daemon?
  *
- *   DIR/steps/0-train  1-mrc  2-finetune  3-interpolate  4-evaluate
+ *   DIR/steps/0-train  1-mrc  2-finetune  3-interpolate  5-corrupt  4-evaluate
  *
- * (0 and 1 only where the spec doesn't give their results: /train/weights,
+ * (5 only where /evaluate/generate_corruptions asks for it; 0 and 1 only where the spec doesn't give their results: /train/weights,
  * /finetune/mrc_job.) Each step is an ordinary job directory, run by the same engine; this file
  * only puts paths where the expanded specs name each other, and makes the
- * before/after table of the five results. A pipeline needs no checkpoint of its
+ * before/after table of the results. A pipeline needs no checkpoint of its
  * own: finished steps say so in their journals, and the one that was interrupted
- * goes on by itself. (The daemon doesn't come here: it queues the five jobs.) */
+ * goes on by itself. (The daemon doesn't come here: it queues the jobs.) */
 #include "gpu/rift/kinds.h"
 
 #include "gpu/gpu.h"
@@ -21,6 +21,7 @@
 struct step {
     struct run *run;
     int number;
+    int done, total; /* steps */
     json_t *specs[RIFT_STEPS];
 };
 
@@ -131,7 +132,7 @@ static int step_run(struct step *step, json_t **ret_result)
 
     if (r == 0)
         r = run_event(run, "progress",
-                      json_pack("{s:s, s:i, s:i}", "phase", kind, "done", step->number, "total", RIFT_STEPS));
+                      json_pack("{s:s, s:i, s:i}", "phase", kind, "done", step->done, "total", step->total));
     if (r == 0) {
         int code = engine_run(dir, run->stop, run->watch, run->watch_user);
 
@@ -182,6 +183,9 @@ int pipeline(struct run *run, json_t **ret_result)
     json_t *results[RIFT_STEPS] = { NULL };
     int r = rift_expand(&run->spec, step.specs);
 
+    for (int i = 0; i < RIFT_STEPS; i++)
+        step.total += step.specs[i] != NULL;
+
     if (r < 0)
         run_fail(run, FAILURE_BAD_SPEC, "the spec of a step can't be made: %s", strerror(-r));
     else
@@ -190,15 +194,20 @@ int pipeline(struct run *run, json_t **ret_result)
         r = run_event(run, "started",
                       json_pack("{s:s, s:s, s:I, s:s}", "version", RIFT_VERSION, "spec_sha256", run->spec_sha256,
                                 "seed", (json_int_t)run->spec.seed, "device", run->spec.device));
-    for (step.number = 0; step.number < RIFT_STEPS && r == 0; step.number++)
-        r = step.specs[step.number] ? step_run(&step, &results[step.number]) : 0;
+    for (int i = 0; i < RIFT_STEPS && r == 0; i++) {
+        step.number = rift_order[i];
+        if (!step.specs[step.number])
+            continue;
+        r = step_run(&step, &results[step.number]);
+        step.done++;
+    }
     if (r == 0) {
         const json_t *known[RIFT_STEPS];
 
         memcpy(known, results, sizeof(known));
         *ret_result = rift_table(known, run->spec.protocol == PROTOCOL_PAPER ? "paper" : "validation");
         r = run_event(run, "progress",
-                      json_pack("{s:s, s:i, s:i}", "phase", "done", "done", RIFT_STEPS, "total", RIFT_STEPS));
+                      json_pack("{s:s, s:i, s:i}", "phase", "done", "done", step.done, "total", step.total));
     }
     for (int i = 0; i < RIFT_STEPS; i++) {
         json_decref(step.specs[i]);

@@ -173,6 +173,16 @@ class Jobs(server.Case):
         named = self.submit(kind="mrc", model={"weights": {"job": rift["id"], "artifact": "train/last.safetensors"}})
         self.assertEqual(named["spec"]["model"]["weights"], {"job": ids[0], "artifact": "last.safetensors"})
 
+    def test_a_rift_job_that_makes_copies_has_a_sixth_step_that_its_evaluation_waits_for(self):
+        spec = {**RIFT, "evaluate": {"generate_corruptions": True, "corruptions": {"severities": [5]}}}
+        job = self.expect(self.server.ask("POST", "/v1/jobs", spec), 201).json
+        steps = {step["kind"]: self.server.get(f"/v1/jobs/{step['id']}").json for step in job["steps"]}
+        self.assertEqual(len(job["steps"]), 6)
+        self.assertEqual(steps["corrupt"]["state"], "queued")
+        self.assertIn(steps["corrupt"]["id"], steps["evaluate"]["after"])
+        self.assertEqual(steps["evaluate"]["spec"]["evaluate"]["corruptions"]["job"], steps["corrupt"]["id"])
+        self.assertEqual(steps["corrupt"]["spec"]["corrupt"]["severities"], [5])
+
     def test_an_evaluation_waits_for_the_job_that_corrupts_its_images(self):
         train = self.submit()
         copies = self.submit(kind="corrupt")
@@ -351,7 +361,7 @@ class Results(server.Case):
         found = self.server.get(path + "/evaluations").json
         self.assertEqual([(one["name"], one["accuracy"]) for one in found["evaluations"]], [("clean", .5)])
         self.assertEqual(self.server.get(path).json["state"], "succeeded")
-        self.expect(self.server.get(path + "/modules?step=5"), 400, "bad-query")
+        self.expect(self.server.get(path + "/modules?step=6"), 400, "bad-query")
 
     def test_a_job_of_another_kind_has_empty_results(self):
         job = self.submit()

@@ -34,6 +34,10 @@ static void expansion(void)
 
     CHECK_INT(expand(rift_text, steps), 0);
     for (int i = 0; i < RIFT_STEPS; i++) {
+        if (i == 5) { /* nobody asked for copies */
+            CHECK(steps[i] == NULL);
+            continue;
+        }
         struct spec_errors errors;
         if (spec_from_json(steps[i], &spec[i], &errors) < 0)
             CHECK_FAIL("step %d: %s %s", i, errors.list[0].pointer, errors.list[0].message);
@@ -100,7 +104,7 @@ static void split_stays_behind(void)
         snprintf(text, sizeof(text), "{\"kind\":\"rift\",\"dataset\":{\"name\":\"x\",\"split\":\"%s\"}}", splits[s]);
         CHECK_INT(expand(text, steps), 0);
         for (int i = 0; i < RIFT_STEPS; i++) {
-            if (!json_is_null(json_object_get(json_object_get(steps[i], "dataset"), "split")))
+            if (steps[i] && !json_is_null(json_object_get(json_object_get(steps[i], "dataset"), "split")))
                 CHECK_FAIL("step %d has the split \"%s\" of the rift spec", i, splits[s]);
             json_decref(steps[i]);
         }
@@ -129,10 +133,53 @@ static void linked(void)
     CHECK_INT(expand("{\"kind\":\"rift\",\"dataset\":{\"name\":\"x\"}}", steps), 0);
     for (int i = 0; i < RIFT_STEPS; i++) {
         char seen[300] = "";
+
+        if (!expected[i]) {
+            CHECK(steps[i] == NULL);
+            continue;
+        }
         CHECK_INT(spec_refs(steps[i], count_reference, seen), 0);
         CHECK_STRING(seen, expected[i]);
         json_decref(steps[i]);
     }
+}
+
+/* Copies are made by a step of its own, of the same test images, and the evaluation waits for it. */
+static void copies_made(void)
+{
+    json_t *steps[RIFT_STEPS];
+    spec_auto corrupt = { 0 }, evaluate = { 0 };
+    struct spec_errors errors;
+    char seen[300] = "";
+
+    CHECK_INT(expand("{\"kind\":\"rift\",\"seed\":7,\"dataset\":{\"name\":\"x\",\"test_limit\":50,\"split\":\"train\"},"
+                     "\"evaluate\":{\"generate_corruptions\":true,\"corruptions\":{\"names\":[\"fog\"],"
+                     "\"severities\":[3]}}}",
+                     steps),
+              0);
+    CHECK_INT(spec_from_json(steps[5], &corrupt, &errors), 0);
+    CHECK_INT(corrupt.kind, JOB_CORRUPT);
+    CHECK_INT(corrupt.seed, 7);
+    CHECK_INT(corrupt.dataset.test_limit, 50);
+    CHECK_INT(corrupt.dataset.split, SPLIT_DEFAULT);
+    CHECK_INT(corrupt.corrupt.name_count, 1);
+    CHECK_STRING(corrupt.corrupt.names[0], "fog");
+    CHECK_INT(corrupt.corrupt.severity_count, 1);
+    CHECK_INT(corrupt.corrupt.severities[0], 3);
+    CHECK_INT(spec_from_json(steps[4], &evaluate, &errors), 0);
+    CHECK_STRING(evaluate.evaluate.corruptions.job, "step:5");
+    CHECK_INT(spec_refs(steps[4], count_reference, seen), 0);
+    CHECK_STRING(seen, "/model/weights step:3; /evaluate/baseline step:0; /evaluate/corruptions/job step:5; ");
+    for (int i = 0; i < RIFT_STEPS; i++)
+        json_decref(steps[i]);
+    /* And when it isn't said which: the standard ones. */
+    CHECK_INT(expand("{\"kind\":\"rift\",\"dataset\":{\"name\":\"x\"},\"evaluate\":{\"generate_corruptions\":true}}",
+                     steps),
+              0);
+    CHECK_STRING(json_string_value(json_object_get(json_object_get(steps[5], "corrupt"), "set")), "standard");
+    CHECK_INT(json_array_size(json_object_get(json_object_get(steps[5], "corrupt"), "severities")), 5);
+    for (int i = 0; i < RIFT_STEPS; i++)
+        json_decref(steps[i]);
 }
 
 static void only_rift(void)
@@ -187,6 +234,7 @@ static const struct check_case cases[] = {
     { "a rift spec unfolds into five complete specs", expansion },
     { "the split that a rift spec names doesn't choose module and alpha", split_stays_behind },
     { "the steps name each other", linked },
+    { "copies that are to be made become a step that the evaluation waits for", copies_made },
     { "only a rift spec unfolds", only_rift },
     { "the table has what is known and null for the rest", table },
 };

@@ -238,12 +238,30 @@ static void what_is_missing_is_missed_at_once(void)
     free(dir);
 }
 
+static void a_rift_job_makes_its_own_copies(void)
+{
+    char *dir = lab_job("own-rift", "{'kind':'rift','attack':{'steps':1},'train':{'epochs':1,'evaluate_every':0},"
+                                    " 'mrc':{'steps':1,'modules':['linear']},'finetune':{'epochs':1},"
+                                    " 'interpolate':{'alphas':[0,1]},'evaluate':{'generate_corruptions':true,"
+                                    "   'corruptions':{'names':['contrast','fog'],'severities':[1,4]}}}");
+    json_t *result = lab_result(dir);
+    char path[4096];
+
+    CHECK(isfinite(lab_number(json_object_get(result, "before"), "corruption_accuracy")));
+    CHECK(isfinite(lab_number(json_object_get(result, "after"), "corruption_accuracy")));
+    snprintf(path, sizeof(path), "%s/steps/5-corrupt/artifacts/fog.npy", dir);
+    CHECK_INT(access(path, R_OK), 0);
+    json_decref(result);
+    free(dir);
+}
+
 static const struct check_case cases[] = {
     { "copies that change nothing have the clean accuracy, and means are means", closed_form },
     { "test_limit counts for each severity, and batches change nothing", limits_and_batches },
     { "copies may have more images than the test set and a batch", other_numbers },
     { "every corruption is one event, of the baseline too", every_corruption_is_told },
     { "what a corrupt job has written is measured", our_own_copies_are_measured },
+    { "a rift job makes copies of its own and has their accuracy before and after", a_rift_job_makes_its_own_copies },
     { "a corruption that is missing is missed before anything is measured", what_is_missing_is_missed_at_once },
 };
 
