@@ -169,7 +169,8 @@ static void copies_made(void)
     CHECK_INT(spec_from_json(steps[4], &evaluate, &errors), 0);
     CHECK_STRING(evaluate.evaluate.corruptions.job, "step:5");
     CHECK_INT(spec_refs(steps[4], count_reference, seen), 0);
-    CHECK_STRING(seen, "/model/weights step:3; /evaluate/baseline step:0; /evaluate/corruptions/job step:5; ");
+    CHECK_STRING(seen, "/model/weights step:3; /evaluate/baseline step:0; /evaluate/toward step:2; "
+                       "/evaluate/corruptions/job step:5; ");
     for (int i = 0; i < RIFT_STEPS; i++)
         json_decref(steps[i]);
     /* And when it isn't said which: the standard ones. */
