@@ -74,6 +74,14 @@ static inline void check_skip(const char *why)
     exit(77);
 }
 
+/* The device that engine tests run on beside the reference: RIFT_TEST_DEVICE, or the CPU. */
+static inline const char *check_device(void)
+{
+    const char *device = getenv("RIFT_TEST_DEVICE");
+
+    return device ? device : "cpu";
+}
+
 /* A fresh directory under $TMPDIR or /tmp; check_rmdir removes it whole. */
 static inline char *check_tmpdir(void)
 {

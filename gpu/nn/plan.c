@@ -476,3 +476,32 @@ int plan_backward(struct plan *plan, float *gradient, float *input_gradient)
         r = dev->ops->normalize_backward(dev, plan_shape(plan, 0), input_gradient, plan->model->std, input_gradient);
     return r;
 }
+
+/* ---- both at once ---- */
+
+struct both {
+    struct plan *plan;
+    float momentum, scale;
+    const int32_t *labels;
+    float *gradient, *input_gradient;
+};
+
+static int run_both(void *user)
+{
+    const struct both *b = user;
+    int r = plan_forward(b->plan, b->momentum);
+
+    if (r == 0)
+        r = plan_cross_entropy(b->plan, b->labels, b->scale);
+    return r < 0 ? r : plan_backward(b->plan, b->gradient, b->input_gradient);
+}
+
+int plan_gradient(struct plan *plan, float momentum, const int32_t *labels, float scale, float *gradient,
+                  float *input_gradient)
+{
+    struct both both = { plan, momentum, scale, labels, gradient, input_gradient };
+    const void *where[] = { labels, gradient, input_gradient };
+    uint64_t key = plan_key(PLAN_KEY, where, sizeof(where));
+
+    return plan_repeat(plan, plan_key(key, &scale, sizeof(scale)), momentum, run_both, &both);
+}

@@ -82,6 +82,10 @@ int plan_repeat(struct plan *plan, uint64_t key, float momentum, int (*run)(void
 #define PLAN_KEY 0xcbf29ce484222325u
 uint64_t plan_key(uint64_t key, const void *bytes, size_t size);
 
+/* plan_forward, plan_cross_entropy and plan_backward in one, which a device may repeat from memory. */
+int plan_gradient(struct plan *plan, float momentum, const int32_t *labels, float scale, float *gradient,
+                  float *input_gradient);
+
 /* Per-example losses and hits of that (host arrays [N], NULL: not wanted). */
 int plan_loss_read(struct plan *plan, float *loss, int32_t *correct);
 

@@ -66,21 +66,53 @@ static int start(struct batch *b, const struct attack_spec *attack, const struct
     return run->ops->pgd_start(run->dev, b->shape, b->x, (float)attack->epsilon, key, b->id, b->x_adv);
 }
 
+/* All steps of an ascent. */
+struct ascent {
+    struct batch *batch;
+    struct plan *plan;
+    const struct climb *climb;
+    float epsilon, alpha;
+    int steps;
+};
+
+static int ascend(void *user)
+{
+    const struct ascent *a = user;
+    struct batch *b = a->batch;
+    int r = 0;
+
+    for (int t = 0; t < a->steps && r == 0; t++) {
+        r = pixel_gradient(b, a->plan, a->climb);
+        if (r == 0)
+            r = b->run->ops->pgd_step(b->run->dev, b->shape, b->x, b->gradient, a->alpha, a->epsilon, b->x_adv);
+    }
+    return r;
+}
+
+/* What makes two ascents of one plan the same: places, sizes, and what is climbed. */
+static uint64_t ascent_key(const struct ascent *a)
+{
+    const struct batch *b = a->batch;
+    const void *places[] = { b->x, b->x_adv, b->gradient, b->labels, a->climb->natural };
+    const float sizes[] = { a->epsilon, a->alpha, (float)a->steps };
+    uint64_t key = plan_key(PLAN_KEY, places, sizeof(places));
+
+    key = plan_key(key, sizes, sizeof(sizes));
+    return plan_key(key, &a->climb->gradient, sizeof(a->climb->gradient));
+}
+
 int attack_climb(struct batch *b, struct plan *plan, const struct attack_spec *attack, const struct climb *climb,
                  struct random_key key)
 {
     struct run *run = b->run;
-    float epsilon = (float)attack->epsilon, alpha = (float)attack->step_size;
+    struct ascent ascent = { b, plan, climb, (float)attack->epsilon, (float)attack->step_size, attack->steps };
     int r = climb->natural ? look_at_x(b, plan, climb) : 0;
 
     if (r == 0)
         r = start(b, attack, climb, key);
     plan_bind(plan, 0, b->x_adv);
-    for (int t = 0; t < attack->steps && r == 0; t++) {
-        r = pixel_gradient(b, plan, climb);
-        if (r == 0)
-            r = run->ops->pgd_step(run->dev, b->shape, b->x, b->gradient, alpha, epsilon, b->x_adv);
-    }
+    if (r == 0 && attack->steps > 0)
+        r = plan_repeat(plan, ascent_key(&ascent), BATCH_NORM_MOMENTUM, ascend, &ascent);
     return run_device(run, r);
 }
 

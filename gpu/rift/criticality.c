@@ -208,11 +208,7 @@ static int step_up(struct criticality *c, int n)
     if (r == 0)
         r = frontier_load(&c->frontier, &c->batch, c->fixed.d_adv, c->order, c->position, n, plan);
     if (r == 0)
-        r = run_device(run, plan_forward(plan, 0));
-    if (r == 0)
-        r = run_device(run, plan_cross_entropy(plan, c->batch.labels, 1.0f / (float)n));
-    if (r == 0)
-        r = run_device(run, plan_backward(plan, c->gradient, NULL));
+        r = run_device(run, plan_gradient(plan, 0, c->batch.labels, 1.0f / (float)n, c->gradient, NULL));
     for (int m = next(c, -1); m >= 0 && r == 0; m = next(c, m)) {
         r = run_device(run, run->ops->copy(run->dev, c->finite[m], weight(c, m), weight_bytes(c, m)));
         if (r == 0)

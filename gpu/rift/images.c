@@ -184,9 +184,10 @@ int batch_label(struct batch *b, const struct images *images, const int32_t *ord
     b->n = b->shape.n = n;
     for (int i = 0; i < n; i++)
         b->id[i] = images->id[order ? order[first + i] : first + i];
-    b->labels = order ? b->own_labels : images->labels + first;
+    b->labels = b->own_labels; /* always the same place: what is done with it may be repeated from memory */
     if (!order)
-        return 0;
+        return run_device(run, run->ops->copy(run->dev, b->own_labels, images->labels + first,
+                                              (size_t)n * sizeof(int32_t)));
     return run_device(
         run, run->ops->gather_rows(run->dev, b->own_labels, images->labels, sizeof(int32_t), order + first, n));
 }

@@ -13,11 +13,7 @@ int cross_entropy_gradient(struct descent *d, float momentum)
     if (r < 0)
         return r;
     plan_bind(d->heard, 0, d->method->climb ? b->x_adv : b->x);
-    r = plan_forward(d->heard, momentum);
-    if (r == 0)
-        r = plan_cross_entropy(d->heard, b->labels, 1.0f / (float)b->n);
-    if (r == 0)
-        r = plan_backward(d->heard, d->training->optimizer.gradient, NULL);
+    r = plan_gradient(d->heard, momentum, b->labels, 1.0f / (float)b->n, d->training->optimizer.gradient, NULL);
     return run_device(d->run, r);
 }
 

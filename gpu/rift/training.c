@@ -101,12 +101,9 @@ int training_step(struct training *t, struct plan *plan, const float *anchor)
 
 int training_descend(struct training *t, struct plan *plan)
 {
-    int r = plan_forward(plan, BATCH_NORM_MOMENTUM);
+    int r = plan_gradient(plan, BATCH_NORM_MOMENTUM, t->batch->labels, 1.0f / (float)t->batch->n,
+                          t->optimizer.gradient, NULL);
 
-    if (r == 0)
-        r = plan_cross_entropy(plan, t->batch->labels, 1.0f / (float)t->batch->n);
-    if (r == 0)
-        r = plan_backward(plan, t->optimizer.gradient, NULL);
     return r < 0 ? run_device(t->run, r) : training_step(t, plan, NULL);
 }
 

@@ -20,7 +20,7 @@ static inline struct subject exact(const char *device)
 }
 static inline struct subject half(void)
 {
-    return (struct subject){ "cpu",          PRECISION_BF16, BF16_LOGITS,    BF16_LOSSES,
+    return (struct subject){ check_device(),          PRECISION_BF16, BF16_LOGITS,    BF16_LOSSES,
                              BF16_GRADIENTS, BF16_GRADIENTS, BF16_STATISTICS };
 }
 

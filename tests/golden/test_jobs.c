@@ -245,7 +245,7 @@ static void every_case(void (*section)(const struct golden *, const char *, cons
         char name[96];
 
         snprintf(name, sizeof(name), "%s-%s", label, golden_cases[i]);
-        section(&g, "cpu", name);
+        section(&g, check_device(), name);
         golden_close(&g);
     }
 }
@@ -272,7 +272,7 @@ static void autoattack_fast(void)
 {
     struct golden g = golden_open(0);
 
-    autoattack(&g, "cpu", "autoattack");
+    autoattack(&g, check_device(), "autoattack");
     golden_close(&g);
 }
 

@@ -122,19 +122,19 @@ static void awp(int number, const char *device, bool own)
 static void trades_fast(void)
 {
     for (int i = 0; i < GOLDEN_CASES; i++)
-        pair_gradient(i, "cpu", TRAIN_TRADES, "trades");
+        pair_gradient(i, check_device(), TRAIN_TRADES, "trades");
 }
 
 static void mart_fast(void)
 {
     for (int i = 0; i < GOLDEN_CASES; i++)
-        pair_gradient(i, "cpu", TRAIN_MART, "mart");
+        pair_gradient(i, check_device(), TRAIN_MART, "mart");
 }
 
 static void awp_fast(void)
 {
     for (int i = 0; i < GOLDEN_CASES; i++)
-        awp(i, "cpu", true);
+        awp(i, check_device(), true);
 }
 
 static int reference_cases = 1; /* it is slow: all of them with --every */

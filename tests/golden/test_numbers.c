@@ -125,7 +125,7 @@ static void pgd(int number, const char *device, int steps)
 static void passes_fast(void)
 {
     for (int i = 0; i < GOLDEN_CASES; i++)
-        passes(i, exact("cpu"));
+        passes(i, exact(check_device()));
 }
 
 static void passes_reference(void)
@@ -137,8 +137,8 @@ static void passes_reference(void)
 static void pgd_fast(void)
 {
     for (int i = 0; i < GOLDEN_CASES; i++) {
-        pgd(i, "cpu", 1);
-        pgd(i, "cpu", 10);
+        pgd(i, check_device(), 1);
+        pgd(i, check_device(), 10);
     }
 }
 
@@ -157,7 +157,7 @@ static bool bf16_is_here(void)
 {
     struct fault why = { 0 };
 
-    if (backend_onednn.precision_check("cpu", PRECISION_BF16, &why) == 0)
+    if (getenv("RIFT_TEST_DEVICE") || backend_onednn.precision_check("cpu", PRECISION_BF16, &why) == 0)
         return true;
     fprintf(stderr, "skipped: %s\n", why.message);
     return false;
@@ -176,7 +176,7 @@ static double loss_at(int number, const float *x_adv)
     struct plan *plan;
     struct tally tally = { 0 };
 
-    bench_open(&b, number, "cpu");
+    bench_open(&b, number, check_device());
     if (x_adv)
         CHECK_INT(b.run.ops->write(b.run.dev, b.batch.x_adv, x_adv, (size_t)shape_count(b.batch.shape) * sizeof(float)),
                   0);

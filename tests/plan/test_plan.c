@@ -163,7 +163,7 @@ static void backends_agree(void)
             float *logits[2], *gx[2], *gradient[2];
             int64_t pixels = 0, parameters = 0, scores = 0;
             for (int d = 0; d < 2; d++) {
-                struct net net = net_open(d ? "cpu" : "ref", nets[k].arch, nets[k].width, nets[k].channels,
+                struct net net = net_open(d ? check_device() : "ref", nets[k].arch, nets[k].width, nets[k].channels,
                                           nets[k].size, nets[k].batch);
                 bool *all = every_parameter(net.model);
                 warm_up(&net);
@@ -228,7 +228,7 @@ static void gradients_match_differences(void)
 {
     for (int k = 0; k < 2 * ARCHS; k++) {
         int mode = k % 2 ? PLAN_TRAIN : PLAN_EVAL;
-        struct net net = net_open("cpu", archs[k / 2], k < 4 ? 4 : 1, 3, 32, 8);
+        struct net net = net_open(check_device(), archs[k / 2], k < 4 ? 4 : 1, 3, 32, 8);
         bool *all = every_parameter(net.model);
         warm_up(&net);
         struct plan *plan = get(&net, (struct plan_spec){ .mode = mode, .wanted = all });
@@ -246,7 +246,7 @@ static void gradients_match_differences(void)
  * module's gradient must be those of the whole run, bit for bit. */
 static void starts_at_any_module(const char *arch, int width)
 {
-    struct net net = net_open("cpu", arch, width, 3, 32, 4);
+    struct net net = net_open(check_device(), arch, width, 3, 32, 4);
     int64_t scores = (int64_t)net.shape.n * net.model->num_classes;
 
     warm_up(&net);
@@ -307,7 +307,7 @@ static void some_gradients_are_those_of_all(void)
 {
     for (int k = 0; k < 2 * ARCHS; k++) {
         int mode = k % 2 ? PLAN_TRAIN : PLAN_EVAL;
-        struct net net = net_open("cpu", archs[k / 2], k < 4 ? 8 : 1, 3, 32, 4);
+        struct net net = net_open(check_device(), archs[k / 2], k < 4 ? 8 : 1, 3, 32, 4);
         bool *all = every_parameter(net.model);
         warm_up(&net);
         struct plan *plan = get(&net, (struct plan_spec){ .mode = mode, .wanted = all });
@@ -341,7 +341,7 @@ static void some_gradients_are_those_of_all(void)
 
 static void running_statistics_move_only_when_asked(void)
 {
-    struct net net = net_open("cpu", "resnet18", 8, 3, 32, 4);
+    struct net net = net_open(check_device(), "resnet18", 8, 3, 32, 4);
     struct plan *plan = get(&net, (struct plan_spec){ .mode = PLAN_TRAIN });
     float *before = malloc((size_t)net.model->total_count * sizeof(float)),
           *after = malloc((size_t)net.model->total_count * sizeof(float));
@@ -362,7 +362,7 @@ static void running_statistics_move_only_when_asked(void)
 
 static void an_eval_plan_sees_new_statistics(void)
 {
-    struct net net = net_open("cpu", "resnet18", 8, 3, 32, 4);
+    struct net net = net_open(check_device(), "resnet18", 8, 3, 32, 4);
     struct plan *eval = get(&net, (struct plan_spec){ .mode = PLAN_EVAL });
     struct plan *train = get(&net, (struct plan_spec){ .mode = PLAN_TRAIN });
 
@@ -379,7 +379,7 @@ static void running_allocates_nothing(void)
 #ifdef RIFT_SANITIZED
     printf("        (skipped: a sanitizer's heap can't be asked)\n");
 #else
-    struct net net = net_open("cpu", "resnet18", 16, 3, 32, 8);
+    struct net net = net_open(check_device(), "resnet18", 16, 3, 32, 8);
     bool *all = every_parameter(net.model);
     struct plan *plan = get(&net, (struct plan_spec){ .mode = PLAN_TRAIN, .want_input = true, .wanted = all });
 
@@ -398,7 +398,7 @@ static void running_allocates_nothing(void)
 
 static void a_plan_too_large_says_how_many_bytes(void)
 {
-    struct net net = net_open("cpu", "resnet18", 4, 3, 32, 2);
+    struct net net = net_open(check_device(), "resnet18", 4, 3, 32, 2);
     struct workspace ws = { .dev = net.dev };
     struct fault why = { 0 };
 

@@ -106,6 +106,8 @@ static inline char *lab_job(const char *name, const char *spec)
         else
             json_object_set(json[0], key, value);
     }
+    if (strcmp(json_string_value(json_object_get(json[0], "device")), "cpu") == 0)
+        json_object_set_new(json[0], "device", json_string(check_device()));
     if (asprintf(&dir, "%s/%s", lab(), name) < 0 || jobdir_create(dir, json[0], &why) < 0) {
         fprintf(stderr, "%s\n", why.message);
         exit(1);

@@ -68,7 +68,7 @@ static void pgd_in_the_ball(void)
     struct images images;
     struct batch batch;
     struct plan *plan;
-    const struct attack_spec *attack = bench_open(&run, &images, &batch, "cpu");
+    const struct attack_spec *attack = bench_open(&run, &images, &batch, check_device());
     struct plan_spec spec = attack_plan(PLAN_EVAL);
     int64_t count = 16 * LAB_PIXELS;
     bool outside = false, moved = false;
@@ -101,7 +101,7 @@ static void one_long_step(void)
     struct images images;
     struct batch batch;
     struct plan *plan;
-    struct attack_spec attack = *bench_open(&run, &images, &batch, "cpu");
+    struct attack_spec attack = *bench_open(&run, &images, &batch, check_device());
     struct plan_spec spec = attack_plan(PLAN_EVAL);
     int64_t count = 16 * LAB_PIXELS;
     int wrong = 0;

@@ -107,7 +107,7 @@ static void slope(const char *train)
     struct lesson l;
     double norm, loss[2];
 
-    lesson_open(&l, "cpu", train);
+    lesson_open(&l, check_device(), train);
     int64_t count = l.run.model->parameter_count;
     float *g = l.run.ops->alloc(l.run.dev, (size_t)count * sizeof(float));
     CHECK_INT(descent_craft(&l.descent), 0);
@@ -157,7 +157,7 @@ static void statistics_of(const char *train, const char *passes, double toleranc
 {
     struct lesson l;
 
-    lesson_open(&l, "cpu", train);
+    lesson_open(&l, check_device(), train);
     CHECK_INT(descent_craft(&l.descent), 0);
     start_again(&l);
     float *want = after_passes(&l, passes);
@@ -204,7 +204,7 @@ static void awp_moves_by_gamma(void)
     for (int i = 0; i < 2; i++) {
         struct lesson l;
 
-        lesson_open(&l, "cpu", rows[i].train);
+        lesson_open(&l, check_device(), rows[i].train);
         const struct model *model = l.run.model;
         CHECK_INT(descent_craft(&l.descent), 0);
         start_again(&l);
@@ -291,7 +291,7 @@ static void craft(const char *train, bool statistics_move)
     struct lesson l;
     double heights[2];
 
-    lesson_open(&l, "cpu", train);
+    lesson_open(&l, check_device(), train);
     float *before = statistics_read(&l);
     for (int i = 0; i < 2; i++) {
         start_again(&l);
@@ -334,7 +334,7 @@ static void starts_belong_to_examples(void)
     for (int i = 0; i < 2; i++) {
         struct lesson l;
 
-        lesson_open(&l, "cpu", "'method':'trades'");
+        lesson_open(&l, check_device(), "'method':'trades'");
         CHECK_INT(batch_load(&l.batch, &l.images, NULL, i ? 7 : 0, i ? 5 : 24, NULL), 0);
         l.run.spec.attack.steps = 0;
         CHECK_INT(descent_craft(&l.descent), 0);
