@@ -217,12 +217,12 @@ static void evaluate(const struct golden *g, const char *device, const char *nam
 }
 
 /* Attacks of another kind than the golden one: what is known is that together they find more. */
-static void autoattack(const struct golden *g, const char *device, const char *name)
+static void autoattack(const struct golden *g, const char *device, const char *name, int targets, int queries)
 {
     const json_t *pgd = json_object_get(g->expected, "pgd10");
     json_t *spec = json_pack("{s:s, s:O, s:{s:[{s:s, s:O, s:i, s:i}]}}", "kind", "evaluate", "batch_size",
                              json_object_get(g->expected, "batch"), "evaluate", "attacks", "type", "autoattack",
-                             "epsilon", json_object_get(pgd, "eps"), "targets", 2, "queries", 100);
+                             "epsilon", json_object_get(pgd, "eps"), "targets", targets, "queries", queries);
     json_t *result = job(name, spec_make(g, device, "data.safetensors", spec));
     const json_t *row = json_array_get(json_object_get(result, "attacks"), 0), *stages = json_object_get(row, "stages");
 
@@ -267,13 +267,21 @@ static void evaluate_fast(void)
     every_case(evaluate, "evaluate");
 }
 
-/* The CIFAR one; one case is enough of an attack that has no golden values. */
-static void autoattack_fast(void)
-{
-    struct golden g = golden_open(0);
+/* On both nets of CIFAR images: a small version of it, or the standard one with --standard. */
+static bool standard;
 
-    autoattack(&g, check_device(), "autoattack");
-    golden_close(&g);
+static void autoattack_cifar(void)
+{
+    static const int cifar[] = { 0, GOLDEN_WIDE };
+
+    for (int i = 0; i < 2; i++) {
+        struct golden g = golden_open(cifar[i]);
+        char name[96];
+
+        snprintf(name, sizeof(name), "autoattack-%s", golden_cases[cifar[i]]);
+        autoattack(&g, check_device(), name, standard ? 9 : 2, standard ? 5000 : 100);
+        golden_close(&g);
+    }
 }
 
 /* MRC and interpolation take minutes there; the plans they use are compared elsewhere. */
@@ -290,7 +298,7 @@ static const struct check_case cases[] = {
     { "MRC of every module is the golden one", mrc_fast },
     { "fine-tuning and interpolation end at the golden weights and losses", finetune_fast },
     { "clean and PGD-10 accuracy are the golden ones", evaluate_fast },
-    { "AutoAttack and each of its stages leave no more than PGD-10", autoattack_fast },
+    { "AutoAttack and each of its stages leave no more than PGD-10", autoattack_cifar },
     { "SGD on the reference device ends there too", sgd_reference },
 };
 
@@ -298,6 +306,11 @@ int main(int argc, char **argv)
 {
     golden_home(); /* or skip */
     home = check_tmpdir();
+    if (argc > 1 && strcmp(argv[1], "--standard") == 0) {
+        standard = true;
+        argc--;
+        argv++;
+    }
     int code = check_main(cases, (int)(sizeof(cases) / sizeof(cases[0])), argc, argv);
     check_rmdir(home);
     return code;
