@@ -26,6 +26,8 @@
 #include <string.h>
 
 #define MAX_BLOCK 16
+/* Channels that an image may have: gray, colours, and one to spare. */
+#define IMAGE_CHANNELS 4
 
 /* Hot loops exist once for each instruction set and are chosen when the
  * program starts. Sanitizers don't get along with the resolvers. */
@@ -134,6 +136,10 @@ int onednn_conv_forward(struct conv *conv, const void *x, const void *packed, co
                         void *y, void *scratch);
 int onednn_conv_backward_data(struct conv *conv, const void *dy, const void *packed, void *dx, void *scratch);
 int onednn_conv_backward_weights(struct conv *conv, const void *x, const void *dy, float *dw, void *scratch);
+
+/* onednn_stem.c: the gradient of an image, w as [tap][i][o padded] */
+void onednn_image_gradient(const struct onednn *d, const struct conv_geometry *g, const void *dy, const float *w,
+                           float *dx);
 
 /* onednn_norm.c: batch normalisation and its neighbours */
 int onednn_bn_forward(struct device *dev, struct shape s, const void *y, const float *gamma, const float *beta,

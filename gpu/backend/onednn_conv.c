@@ -7,7 +7,7 @@
  *
  *   packed = [ forward weights | backward-data weights ]   (64-byte aligned parts)
  *
- * Surprising: the stem's gradient to the pixels is our own loop. oneDNN has no
+ * Surprising: the stem's gradient to the pixels is our own loop (onednn_stem.c). oneDNN has no
  * fast primitive for a plain NCHW result with 1 or 3 channels; its blocked one
  * computes 16 channels to keep 3 (measured 4-5 times slower).
  *
@@ -451,74 +451,15 @@ int onednn_conv_forward(struct conv *conv, const void *x, const void *packed, co
     return primitive_run(conv, &conv->forward, bindings, 6);
 }
 
-/* dx[i][h][w] = sum over taps, o of dy[o][h'][w'] * w[o][i][tap] with h = h'*stride - pad + kh, for the
- * few channels of an image: one vector accumulator per input channel, summed over its lanes at the end. */
-INLINE void image_gradient_row(const struct conv *conv, const void *dy, const float *w, float *dx, int row, bool half,
-                               int block)
-{
-    const struct conv_geometry *g = &conv->request.geometry;
-    struct shape out = conv_out(g);
-    int blocks = conv->out_c / block, in_c = g->in.c, k = g->kernel;
-
-    for (int col = 0; col < g->in.w; col++) {
-        float sum[4][MAX_BLOCK] = { { 0 } };
-        for (int kh = 0; kh < k; kh++) {
-            int oh = row + g->pad - kh;
-            if (oh < 0 || oh % g->stride || oh / g->stride >= out.h)
-                continue;
-            for (int kw = 0; kw < k; kw++) {
-                int ow = col + g->pad - kw;
-                if (ow < 0 || ow % g->stride || ow / g->stride >= out.w)
-                    continue;
-                for (int b = 0; b < blocks; b++) {
-                    int64_t v = (((int64_t)b * out.h + oh / g->stride) * out.w + ow / g->stride) * block;
-                    const float *u = w + (int64_t)(kh * k + kw) * in_c * conv->out_c + (int64_t)b * block;
-                    for (int i = 0; i < in_c; i++)
-                        for (int l = 0; l < block; l++)
-                            sum[i][l] += cell_load(dy, v + l, half) * u[(int64_t)i * conv->out_c + l];
-                }
-            }
-        }
-        for (int i = 0; i < in_c; i++) {
-            float total = 0;
-            for (int l = 0; l < block; l++)
-                total += sum[i][l];
-            dx[((int64_t)i * g->in.h + row) * g->in.w + col] = total;
-        }
-    }
-}
-
-CPU_CLONES static void image_gradient(const struct conv *conv, const void *dy, const float *w, float *dx, int row)
-{
-    if (conv->d->block != 16)
-        image_gradient_row(conv, dy, w, dx, row, false, 8);
-    else if (conv->d->half)
-        image_gradient_row(conv, dy, w, dx, row, true, 16);
-    else
-        image_gradient_row(conv, dy, w, dx, row, false, 16);
-}
-
-static int run_image_gradient(struct conv *conv, const void *dy, const float *w, float *dx)
-{
-    const struct conv_geometry *g = &conv->request.geometry;
-    struct shape out = conv_out(g);
-
-    assert(g->in.c <= 4);
-#pragma omp parallel for collapse(2)
-    for (int n = 0; n < g->in.n; n++)
-        for (int row = 0; row < g->in.h; row++)
-            image_gradient(conv, cells_at(conv->d, dy, (int64_t)n * conv->out_c * out.h * out.w), w,
-                           dx + (int64_t)n * g->in.c * g->in.h * g->in.w, row);
-    return 0;
-}
-
 int onednn_conv_backward_data(struct conv *conv, const void *dy, const void *packed, void *dx, void *scratch)
 {
     const void *w = (const char *)packed + conv->packed_forward;
 
     assert(conv->request.backward_data);
-    if (own_backward_data(conv))
-        return run_image_gradient(conv, dy, w, dx);
+    if (own_backward_data(conv)) {
+        onednn_image_gradient(conv->d, &conv->request.geometry, dy, w, dx);
+        return 0;
+    }
     struct binding bindings[] = {
         { DNNL_ARG_DIFF_DST, dy },
         { DNNL_ARG_WEIGHTS, w },
