@@ -149,6 +149,7 @@ int command_log(struct cli *cli);
 int command_artifacts(struct cli *cli);
 int command_fetch(struct cli *cli);
 int command_dataset_corrupt(struct cli *cli);
+int command_dataset_fetch(struct cli *cli);
 int command_datasets(struct cli *cli);
 int command_devices(struct cli *cli);
 int command_queue(struct cli *cli);

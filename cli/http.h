@@ -1,4 +1,4 @@
-/* How does riftctl speak HTTP? The only header whose implementation knows
+/* How does riftctl speak HTTP? Only its implementation and download.c know
  * libcurl. */
 #ifndef RIFT_CLI_HTTP_H
 #define RIFT_CLI_HTTP_H

@@ -73,6 +73,15 @@ static const struct cli_command commands[] = {
               "under names such as train/best.safetensors.\n",
       { { "dir", "DIR", "where to put them (default: a new directory called like the job)" } }, command_fetch },
     { "dataset ls", "", 0, 0, "data sets riftd knows by name", NULL, { { 0 } }, command_datasets },
+    { "dataset fetch", "NAME", 1, 1, "download a published data set, check it, unpack it",
+      "NAME: cifar10, cifar100, cifar10-c, cifar100-c or tiny-imagenet. Asks no riftd. Goes on\n"
+      "where a broken download ended; what isn't the published file (size, MD5) isn't unpacked.\n"
+      "Prints where the data lie and how riftd or a spec is told.\n",
+      { { "to", "DIR", "where to (default: here)" },
+        { "url", "URL", "another place that has the same file" },
+        { "sha256", "HEX", "compare with this instead of the published MD5 and size" },
+        { "md5", "HEX", "likewise" } },
+      command_dataset_fetch },
     { "dataset corrupt", "NAME|PATH", 1, 1, "write corrupted copies of a data set's test images",
       "Submits a job of kind corrupt. NAME is one that `riftctl dataset ls` lists; a PATH, on\n"
       "the server's disk, needs --format. The copies lie in the job's directory; with --watch\n"
