@@ -142,7 +142,7 @@ static int criticality_resume(struct criticality *c)
     json_decref(c->rows);
     c->rows = json_deep_copy(json_object_get(was, "rows"));
     if (c->at < 0 || c->at > c->count || c->pass < 0 || c->pass > run->spec.mrc.steps || c->position < 0 ||
-        c->position > c->fixed.clean.count || (int)json_array_size(c->rows) != c->at)
+        c->position > c->fixed.clean.count || !json_is_array(c->rows) || (int)json_array_size(c->rows) != c->at)
         return run_fail(run, FAILURE_BAD_DATA, "%s: the checkpoint's state of the ascent is damaged", run->dir);
     return 0;
 }
@@ -369,7 +369,6 @@ static int set_begin(struct criticality *c)
     struct run *run = c->run;
     int r;
 
-    criticality_sets_at(&c->sets, c->at, c->rows, c->set);
     plan_cache_clear(run->plans); /* the last set's plans are of no more use */
     r = set_keep(c);
     if (r == 0 && (c->pass || c->position || c->ascended)) {
@@ -401,6 +400,13 @@ static int set_criticality(struct criticality *c)
 {
     struct run *run = c->run;
     int steps = run->spec.mrc.steps;
+
+    criticality_sets_at(&c->sets, c->at, c->rows, c->set);
+    json_t *known = criticality_set_find(run->model, c->rows, c->set);
+    if (known) { /* the same bits again, and its events are said */
+        c->at++;
+        return json_array_append(c->rows, known) < 0 ? run_blame(run, FAILURE_OUT_OF_MEMORY, -ENOMEM) : 0;
+    }
     int r = set_begin(c);
 
     run->outer.done = ((int64_t)c->at * steps + c->pass) * 2 * c->fixed.d_adv->count + c->position;
@@ -419,13 +425,13 @@ static int set_criticality(struct criticality *c)
 
 static json_t *criticality_result(const struct criticality *c)
 {
-    static const char *const examples[] = { [MRC_ADVERSARIAL] = "adversarial", [MRC_CLEAN] = "clean" };
     json_t *result = criticality_sets_result(&c->sets, c->rows), *modules = json_object_get(result, "modules");
     const json_t *lowest = json_array_get(modules, (size_t)criticality_choose(modules, 1));
 
-    json_object_update_new(result, json_pack("{s:s, s:f, s:f, s:O}", "examples", examples[c->run->spec.mrc.examples],
-                                             "robust_loss", c->start.loss, "robust_accuracy", c->start.accuracy,
-                                             "lowest", json_object_get(lowest, "module")));
+    json_object_update_new(result,
+                           json_pack("{s:s, s:f, s:f, s:O}", "examples", c->fixed.attack ? "adversarial" : "clean",
+                                     "robust_loss", c->start.loss, "robust_accuracy", c->start.accuracy, "lowest",
+                                     json_object_get(lowest, "module")));
     return result;
 }
 

@@ -180,6 +180,20 @@ json_t *criticality_set_names(const struct model *model, const bool *set)
     return row;
 }
 
+json_t *criticality_set_find(const struct model *model, const json_t *rows, const bool *set)
+{
+    json_auto_t *names = criticality_set_names(model, set);
+    json_t *row;
+    size_t i;
+
+    json_array_foreach((json_t *)rows, i, row)
+    {
+        if (json_equal(json_object_get(row, "module"), json_object_get(names, "module")))
+            return row;
+    }
+    return NULL;
+}
+
 bool criticality_sets_move(const struct criticality_sets *sets, int m)
 {
     for (int i = 0; i < sets->single_count; i++)

@@ -1,10 +1,11 @@
 /* Which modules are moved together, and in which order are they measured?
  *
- *   singles   each module that was asked for, in network order      MRC as the paper defines it
- *   joint     each set of mrc.joint                                 MRC of several modules at once, which it names as
- * open search    mrc.greedy k: the lowest single with each other one, then the lowest of those pairs with each other
- * one    k - 1 rounds
+ *   singles   each module that was asked for, in network order: MRC as the paper defines it
+ *   joint     each set of mrc.joint: MRC of several modules at once, which the paper names as open
+ *   search    mrc.greedy k, in k - 1 rounds: the lowest single with each other one, then the
+ *             lowest of those pairs with each other one
  *
+ * A set that comes again, in mrc.joint twice or there and in the search, is measured once.
  * The whole order is a function of the spec and of the rows so far, so a resumed
  * job needs no more than its rows. */
 #ifndef RIFT_GPU_RIFT_CRITICALITY_SETS_H
@@ -35,6 +36,8 @@ int criticality_sets_count(const struct criticality_sets *sets);
 void criticality_sets_at(const struct criticality_sets *sets, int at, const json_t *rows, bool *ret);
 /* {"module": "conv1"}, or {"module": "conv1+linear", "modules": ["conv1", "linear"]}; new reference. */
 json_t *criticality_set_names(const struct model *model, const bool *set);
+/* The row of that set among those measured so far, borrowed; or NULL. */
+json_t *criticality_set_find(const struct model *model, const json_t *rows, const bool *set);
 /* Does any set move module m? */
 bool criticality_sets_move(const struct criticality_sets *sets, int m);
 /* The largest that comes, in floats of its weights. */

@@ -37,6 +37,29 @@ static void sets_are_measured_together(void)
     free(dir);
 }
 
+/* The search comes to a set that /mrc/joint has measured, or a joint set is named twice: the row is
+ * there again, its ascent isn't made again, and no event is said twice. */
+static void a_set_is_measured_once(void)
+{
+    lab_theta();
+    char *dir = lab_job("sets-again", "{'kind':'mrc','model':{'weights':'../theta/artifacts/best.safetensors'},"
+                                      " 'mrc':{'steps':2,'greedy':2,'modules':['conv1','linear'],"
+                                      "        'joint':[['linear','conv1'],['conv1','linear']]}}");
+    json_t *result = lab_result(dir), *joint = json_object_get(result, "joint"), *events = lab_events(dir), *event;
+    int said = 0;
+    size_t i;
+
+    CHECK_INT(json_array_size(joint), 2 + 1);
+    CHECK_STRING(lab_word(json_array_get(joint, 0), "module"), "conv1+linear");
+    CHECK(json_equal(json_array_get(joint, 0), json_array_get(joint, 1)));
+    CHECK(json_equal(json_array_get(joint, 0), json_array_get(joint, 2)));
+    json_array_foreach(events, i, event) said += strcmp(lab_word(event, "type"), "module") == 0;
+    CHECK_INT(said, 3 * 2);
+    json_decref(events);
+    json_decref(result);
+    free(dir);
+}
+
 static void joint_is_not_the_sum(void)
 {
     static const char *const texts[] = { "'modules':['conv1','linear']",
@@ -83,7 +106,7 @@ static void clean_criticality(void)
         char *dir = lab_job(name, spec);
         json_t *result = lab_result(dir);
         rows[i] = json_incref(json_object_get(result, "modules"));
-        CHECK_STRING(lab_word(result, "examples"), i == 0 ? "clean" : "adversarial");
+        CHECK_STRING(lab_word(result, "examples"), i < 2 ? "clean" : "adversarial");
         json_decref(result);
         free(dir);
     }
@@ -273,6 +296,7 @@ static void every_alpha_is_evaluated(void)
 
 static const struct check_case cases[] = {
     { "sets of modules are measured together, and the search grows from the lowest", sets_are_measured_together },
+    { "a set that comes again is not measured again", a_set_is_measured_once },
     { "two modules together can do more than each alone", joint_is_not_the_sum },
     { "clean criticality is that of the images as they are", clean_criticality },
     { "MRC looks at the split it is told", criticality_of_a_split },

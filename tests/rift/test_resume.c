@@ -18,6 +18,8 @@ static const struct lab_kind {
     { "train-seldom",
       "{'kind':'train','checkpoint_every_s':0,'train':{'epochs':3,'evaluate_every':2,'method':'standard'},"
       " 'attack':{'steps':1,'restarts':2},'optimizer':{'lr':0.05,'schedule':{'type':'cosine'}}}" },
+    { "train-awp", "{'kind':'train','checkpoint_every_s':0.000001,'optimizer':{'lr':0.05},'attack':{'steps':1},"
+                   " 'train':{'epochs':2,'method':'awp','awp':{'base':'trades','warmup':1}}}" },
     { "mrc", "{'kind':'mrc','checkpoint_every_s':0.000001,'model':{'weights':'../theta/artifacts/best.safetensors'},"
              " 'mrc':{'steps':2,'modules':['conv1','layer2.1.conv2','linear']}}" },
     { "finetune",
@@ -42,7 +44,8 @@ static const struct lab_kind {
       "             'corruptions':{'path':'../copies/artifacts','names':['fog','contrast'],'severities':[2,5]}}}" },
     { "mrc-sets", "{'kind':'mrc','checkpoint_every_s':0.000001,"
                   " 'model':{'weights':'../theta/artifacts/best.safetensors'},"
-                  " 'mrc':{'steps':1,'greedy':2,'joint':[['layer3.1.conv2','conv1']],'modules':['conv1','linear']}}" },
+                  " 'mrc':{'steps':1,'greedy':2,'joint':[['layer3.1.conv2','conv1'],['linear','conv1']],"
+                  "        'modules':['conv1','linear']}}" },
 };
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
 
