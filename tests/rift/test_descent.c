@@ -247,6 +247,51 @@ static void awp_moves_by_gamma(void)
     }
 }
 
+/* theta' = theta - lr v',  v' = m v + g + wd (theta + delta),  g at theta + delta: all of it, and nothing of delta
+ * stays behind. While it warms up it is its base's step. */
+static void awp_steps_from_theta(void)
+{
+    struct lesson l;
+
+    lesson_open(&l, "cpu", "'method':'awp','awp':{'warmup':1}");
+    const struct optimizer_spec *o = &l.run.spec.optimizer;
+    struct optimizer *sgd = &l.training.optimizer;
+    int64_t count = l.run.model->parameter_count;
+    float *v = malloc((size_t)count * sizeof(float));
+
+    for (int64_t i = 0; i < count; i++)
+        v[i] = 1e-3f * (float)(i % 7 - 3);
+    l.training.epochs = 2;
+    CHECK_INT(descent_craft(&l.descent), 0);
+    for (int epoch = 0; epoch < 2; epoch++) {
+        double farthest = 0;
+
+        l.training.epoch = epoch;
+        start_again(&l);
+        float *theta = floats_read(&l, l.run.weights->theta, count);
+        CHECK_INT(epoch ? awp_gradient(&l.descent) : l.descent.method->gradient(&l.descent, BATCH_NORM_MOMENTUM), 0);
+        float *there = floats_read(&l, l.run.weights->theta, count), *g = floats_read(&l, sgd->gradient, count);
+        CHECK((memcmp(theta, there, (size_t)count * sizeof(float)) != 0) == (epoch == 1));
+        start_again(&l);
+        CHECK_INT(l.run.ops->write(l.run.dev, sgd->velocity, v, (size_t)count * sizeof(float)), 0);
+        CHECK_INT(l.descent.method->step(&l.descent), 0);
+        float *is = floats_read(&l, l.run.weights->theta, count);
+        for (int64_t i = 0; i < count; i++) {
+            double moved = o->momentum * v[i] + g[i] + o->weight_decay * there[i];
+
+            farthest = fmax(farthest, fabs(is[i] - (theta[i] - o->lr * moved)));
+        }
+        if (!(farthest <= 1e-6)) /* weights are about 1, floats are 1e-7 of that; delta is 1e-2 of it */
+            CHECK_FAIL("epoch %d: theta is %.3g from where the formula puts it", epoch + 1, farthest);
+        free(theta);
+        free(there);
+        free(g);
+        free(is);
+    }
+    free(v);
+    lesson_close(&l);
+}
+
 /* ---- crafting ---------------------------------------------------------------------------------- */
 
 /* What the method's adversary climbs, at x' of the batch, in eval mode. */
@@ -351,6 +396,7 @@ static const struct check_case cases[] = {
     { "every method's gradient is the slope of its loss through the network", gradients_are_slopes },
     { "running statistics hear the passes that published code makes", passes_as_published },
     { "AWP moves every weight by gamma of its norm, uphill, and keeps theta to the bit", awp_moves_by_gamma },
+    { "AWP takes gradient and decay at the perturbed weights and its step from theta", awp_steps_from_theta },
     { "crafting climbs, stays in the ball and leaves frozen statistics alone", crafting_climbs },
     { "the start of crafting belongs to the example, not to its batch", starts_belong_to_examples },
 };
