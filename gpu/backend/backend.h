@@ -243,13 +243,16 @@ struct backend {
     int (*pgd_step)(struct device *dev, struct shape s, const float *x, const float *g, float step, float epsilon,
                     float *x_adv);
 
-    /* -- attacks that keep more than one iterate, one row an example; rows are plain [N,C,H,W] and
-     *    P(u) = clamp(x + clamp(u - x, -epsilon, epsilon), 0, 1). Arrays called "host" are read before the call returns
-     * -- */
+    /* -- attacks that keep more than one iterate, one row an example --
+     * Rows are plain [N,C,H,W] and P(u) = clamp(x + clamp(u - x, -epsilon, epsilon), 0, 1). Arrays called "host" are
+     * read before the call returns. */
     /* loss[n] = -(z_y - z_t)/D with t = targets[n] (int32[N] on the device), or the largest class beside y where
-     * targets is NULL; z_(r) is the r-th largest logit, equal ones rank by their class. PLAIN D = 1     DLR D = z_(1) -
-     * z_(3) + 1e-12     DLR_TARGETED D = z_(1) - (z_(3) + z_(4))/2 + 1e-12 dz = scale * gradient of loss[n] by z,
-     * through D too (NULL: not wanted); labels and correct as in cross_entropy. */
+     * targets is NULL; z_(r) is the r-th largest logit, equal ones rank by their class.
+     *   PLAIN          D = 1
+     *   DLR            D = z_(1) - z_(3) + 1e-12
+     *   DLR_TARGETED   D = z_(1) - (z_(3) + z_(4))/2 + 1e-12
+     * dz = scale * gradient of loss[n] by z, through D too (NULL: not wanted); labels and correct as in
+     * cross_entropy. */
     int (*margin_loss)(struct device *dev, enum margin margin, int n, int k, const float *z, const int32_t *labels,
                        const int32_t *targets, float scale, float *loss, int32_t *correct, float *dz);
     /* row to_row[i] of `to` = row from_row[i] of `from`, i < n; both host. `to` may be `from` when no row is both

@@ -13,8 +13,9 @@
  *                    apgd.c, fab.c, square.c   what is done to them
  *   training.c       epochs       adversarial_training.c, finetune.c   what one step does
  *   pgd_at.c, trades.c, mart.c, awp.c, score.c   the losses (methods.h); pair.c   of f(x) and f(x') together
- *   fixed_examples.c D_adv        criticality.c   MRC
+ *   fixed_examples.c D_adv        criticality.c   MRC          criticality_sets.c   of which modules
  *   interpolate.c    theta(alpha) evaluate.c, corruptions.c      pipeline.c   the whole method
+ *   sweep.c          many of it   corrupt.c       corrupted copies of a data set
  *
  * Functions return 0 or negative errno; words are in run->why, and what kind of
  * failure it is in run->failure. -EINTR: stopped, a checkpoint is written. */
