@@ -15,9 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LABELS_FILE  "labels.npy"
-#define CONTENT_FILE "corruptions.json"
-
 enum { CONTENT_LIMIT_BYTES = 1 << 20 };
 
 struct corruption_data {
@@ -71,7 +68,7 @@ static int set_load(const struct corruption_data *data, const struct reader *rea
 /* Which severities the blocks of every array hold: what corruptions.json says, else 1 to 5. Returns how many. */
 static int blocks_read(const char *folder, int ret_severity[SEVERITY_COUNT], struct fault *why)
 {
-    char *path = path_join(folder, CONTENT_FILE), *text = NULL;
+    char *path = path_join(folder, CORRUPTION_CONTENT), *text = NULL;
     size_t size;
     int r = 0, count = SEVERITY_COUNT;
 
@@ -109,7 +106,7 @@ static int blocks_find(struct corruption_data *data, struct fault *why)
                 data->block[s] = b;
         if (data->block[s] < 0)
             return fault_set(why, -EINVAL, "%s: severity %d isn't there (%s)", data->request.path,
-                             data->request.severities[s], CONTENT_FILE);
+                             data->request.severities[s], CORRUPTION_CONTENT);
     }
     return blocks;
 }
@@ -154,7 +151,7 @@ static int labels_open(struct corruption_data *data, struct fault *why)
 {
     struct npy npy = { 0 };
     int blocks = blocks_find(data, why);
-    char *path = path_join(data->request.path, LABELS_FILE);
+    char *path = path_join(data->request.path, CORRUPTION_LABELS);
     int r = blocks < 0 ? blocks : path ? npy_open(path, &npy, why) : fault_set(why, -ENOMEM, "out of memory");
 
     if (r == 0 && npy.rank != 1)
@@ -197,7 +194,7 @@ static int array_check(const struct corruption_data *data, int which, int blocks
         r = fault_set(why, -EINVAL, "%s: must be |u1 of shape [N,H,W,C] or [N,H,W]", npy.path);
     if (r == 0 && npy.shape[0] != (int64_t)blocks * data->images)
         r = fault_set(why, -EINVAL, "%s: %lld images, but %s has %lld labels", npy.path, (long long)npy.shape[0],
-                      LABELS_FILE, (long long)blocks * data->images);
+                      CORRUPTION_LABELS, (long long)blocks * data->images);
     if (r == 0)
         r = fit_check(npy.path, npy.rank == 4 ? npy.shape[3] : 1, npy.shape[1], npy.shape[2], data->request.input, why);
     npy_close(&npy);

@@ -14,6 +14,10 @@
 
 #include "gpu/data/dataset.h"
 
+/* Beside the arrays. */
+#define CORRUPTION_LABELS  "labels.npy"
+#define CORRUPTION_CONTENT "corruptions.json"
+
 struct corruption_request {
     const char *path;
     int which[CORRUPTION_COUNT], which_count; /* corruptions */

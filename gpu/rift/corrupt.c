@@ -15,12 +15,14 @@
 #include "gpu/rift/kinds.h"
 
 #include "gpu/data/corrupt/corrupt.h"
+#include "gpu/data/corruption_data.h"
 #include "gpu/data/folder_write.h"
 #include "gpu/data/image_write.h"
 #include "gpu/data/npy_write.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,9 +31,7 @@
 
 enum { IMAGES_AT_ONCE = 256, PUBLISHED_QUALITY = 85, BYTE_LABELS = 256 };
 
-#define LABELS_FILE  "labels.npy"
-#define SHEET_FILE   "contact-sheet.png"
-#define CONTENT_FILE "corruptions.json"
+#define SHEET_FILE "contact-sheet.png"
 
 /* What is to be made. */
 struct plan_of_copies {
@@ -84,7 +84,7 @@ static int images_most(const struct job_spec *spec, enum dataset_split split, in
     int limit = split == SPLIT_TEST ? spec->dataset.test_limit : spec->dataset.train_limit;
     int most = limit > 0 && limit < count ? limit : count;
 
-    return split == SPLIT_VALIDATION ? (int)(spec->dataset.validation * most) : most;
+    return split == SPLIT_VALIDATION ? (int)ceil(spec->dataset.validation * most) : most;
 }
 
 static bool copy_there(const struct copying *copying, int which)
@@ -338,7 +338,7 @@ static int labels_make(struct copying *copying)
 
     for (int i = 0; i < images->count; i++)
         bytes = bytes && images->label[i] < BYTE_LABELS;
-    int r = npy_begin(copying->artifacts, LABELS_FILE, bytes ? "|u1" : "<i8", &rows, 1, &writer, &run->why);
+    int r = npy_begin(copying->artifacts, CORRUPTION_LABELS, bytes ? "|u1" : "<i8", &rows, 1, &writer, &run->why);
     if (r < 0)
         return run_blame(run, FAILURE_INTERNAL, r);
     for (int64_t i = 0; i < rows && r == 0; i++) {
@@ -350,7 +350,7 @@ static int labels_make(struct copying *copying)
         npy_abandon(writer);
     else
         r = npy_end(writer, sha256, &size, &run->why);
-    return r < 0 ? run_blame(run, FAILURE_INTERNAL, r) : artifact_say(run, LABELS_FILE, sha256, size);
+    return r < 0 ? run_blame(run, FAILURE_INTERNAL, r) : artifact_say(run, CORRUPTION_LABELS, sha256, size);
 }
 
 static int sheet_make(struct copying *copying)
@@ -388,11 +388,11 @@ static json_t *content_json(const struct copying *copying)
         json_array_append_new(names, json_string(corruption_infos[plan->which[i]].name));
     for (int i = 0; i < plan->severity_count; i++)
         json_array_append_new(severities, json_integer(plan->severities[i]));
-    json_t *content = json_pack("{s:o, s:o, s:i, s:[i,i,i], s:s, s:s, s:I, s:s}", "corruptions", names, "severities",
-                                severities, "images", copying->images->count, "shape", plan->shape[1], plan->shape[2],
-                                plan->shape[0], "format", plan->folder ? "folder" : "npy", "parameters",
-                                plan->parameters == CORRUPTION_TINY ? "tiny" : "cifar", "seed", (json_int_t)spec->seed,
-                                "protocol", spec->protocol == PROTOCOL_PAPER ? "paper" : "validation");
+    json_t *content =
+        json_pack("{s:o, s:o, s:i, s:[i,i,i], s:s, s:s, s:I, s:O}", "corruptions", names, "severities", severities,
+                  "images", copying->images->count, "shape", plan->shape[1], plan->shape[2], plan->shape[0], "format",
+                  plan->folder ? "folder" : "npy", "parameters", plan->parameters == CORRUPTION_TINY ? "tiny" : "cifar",
+                  "seed", (json_int_t)spec->seed, "protocol", json_object_get(spec->json, "protocol"));
     for (int i = 0; i < plan->which_count; i++)
         if (strcmp(corruption_infos[plan->which[i]].name, "frost") == 0)
             json_object_set_new(content, "frost", json_string("frost-like, not comparable with published numbers"));
@@ -403,7 +403,7 @@ static int content_make(struct copying *copying, json_t **ret_content)
 {
     json_t *content = content_json(copying);
     char *text = content ? json_dumps(content, JSON_INDENT(2)) : NULL;
-    int r = text ? file_make(copying, CONTENT_FILE, text, strlen(text)) : -ENOMEM;
+    int r = text ? file_make(copying, CORRUPTION_CONTENT, text, strlen(text)) : -ENOMEM;
 
     free(text);
     if (r < 0)

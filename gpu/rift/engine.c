@@ -160,8 +160,7 @@ static enum worker_exit job_end(struct run *run, int r, json_t *result)
 
     if (r == 0) {
         if (!json_object_get(result, "protocol")) /* what chose, beside what was chosen */
-            json_object_set_new(result, "protocol",
-                                json_string(run->spec.protocol == PROTOCOL_PAPER ? "paper" : "validation"));
+            json_object_set(result, "protocol", json_object_get(run->spec.json, "protocol"));
         r = run_event(run, "finished", json_pack("{s:o}", "result", result));
     } else if (r == -EINTR) {
         r = run_event(run, "interrupted", NULL);
