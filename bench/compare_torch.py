@@ -266,11 +266,15 @@ class Side:
         self.process.wait()
 
 
+# As rift-worker sets itself up (gpu/worker/main.c); --ours goes before.
+WAITING = {"GOMP_SPINCOUNT": "1000"}
+
+
 class Engine(Side):
     def __init__(self, given, precision, width, weights, data):
         self.given, self.precision, self.width, self.weights, self.data = given, precision, width, weights, data
         super().__init__([os.path.join(given.build, "bench_engine"), "serve", "cpu", str(given.threads), precision,
-                          str(width), str(given.batch), weights, data], **given.ours)
+                          str(width), str(given.batch), weights, data], **(given.ours or WAITING))
 
 
 class Torch(Side):

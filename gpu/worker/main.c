@@ -157,18 +157,20 @@ static const struct {
     { "-h", help_command }, { "help", help_command },   { "--version", version_command },
 };
 
-/* Threads that wait for each other shall sleep, not spin: a worker often shares
- * its processors with another, and a spinning thread then holds the very core
- * that the one it waits for needs (two jobs on two cores: 11 images/s spinning,
- * 104 sleeping, each; alone on the machine spinning is 12-15 % faster). The
- * threads' library reads its settings before main, so the program starts once
- * more. OMP_WAIT_POLICY=active asks for spinning. */
-static void wait_asleep(char **argv)
+/* Threads that wait for each other shall spin a little and then sleep: a worker
+ * often shares its processors with another, and a thread that spins for long (the
+ * library's default is 300,000 rounds) holds the very core that the one it waits
+ * for needs: two jobs on two cores come to a tenth of what they do asleep. A
+ * thousand rounds have most of what spinning gains alone and lose little when
+ * others are there (figures in bench/RESULTS.md). The library reads its settings
+ * before main, so the program starts once more. OMP_WAIT_POLICY or
+ * GOMP_SPINCOUNT in the environment go before. */
+static void wait_briefly(char **argv)
 {
     char path[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
-    if (getenv("OMP_WAIT_POLICY") || length < 0 || setenv("OMP_WAIT_POLICY", "passive", 1) < 0)
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || length < 0 || setenv("GOMP_SPINCOUNT", "1000", 1) < 0)
         return;
     path[length] = '\0';
     execv(path, argv); /* when it fails we go on as we are */
@@ -176,7 +178,7 @@ static void wait_asleep(char **argv)
 
 int main(int argc, char **argv)
 {
-    wait_asleep(argv);
+    wait_briefly(argv);
     for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 2, argv + 2);
