@@ -16,7 +16,7 @@ const struct job_kind_info job_kinds[JOB_KIND_COUNT] = {
     [JOB_FINETUNE] = { "finetune", "train only the chosen modules on clean data", "best.safetensors" },
     [JOB_INTERPOLATE] = { "interpolate", "walk between two sets of weights and pick the best point",
                           "interpolated.safetensors" },
-    [JOB_EVALUATE] = { "evaluate", "measure accuracy on clean and on attacked examples", NULL },
+    [JOB_EVALUATE] = { "evaluate", "measure accuracy on clean, attacked and corrupted examples", NULL },
     [JOB_RIFT] = { "rift", "the whole method: train, mrc, finetune, interpolate and evaluate, one after the other",
                    NULL, true },
     [JOB_CORRUPT] = { "corrupt", "write corrupted copies of a data set", NULL },

@@ -321,6 +321,7 @@ static void numbered_folders_arrive(void)
 
 static void wrong_copies_are_refused(void)
 {
+    static const int32_t zeros[5 * N];
     char *dir = check_tmpdir();
     struct corruption_request request = request_of(dir, "fog", "snow");
 
@@ -339,7 +340,7 @@ static void wrong_copies_are_refused(void)
     request.num_classes = 5;
     check_refused(&request, -EINVAL, "labels.npy: label 6 of row 2; the model has 5 classes");
     request.num_classes = 10;
-    npy_write(in(dir, "fog.npy"), 1, "{'descr': '<i4', 'fortran_order': False, 'shape': (30,)}", ALL_FIVE, 120);
+    npy_write(in(dir, "fog.npy"), 1, "{'descr': '<i4', 'fortran_order': False, 'shape': (30,)}", zeros, sizeof(zeros));
     check_refused(&request, -EINVAL, "fog.npy: must be |u1 of shape [N,H,W,C] or [N,H,W]");
     check_rmdir(dir);
 }
