@@ -18,6 +18,7 @@ Whole jobs are timed from `started` to `finished` in their journal.
 Needs python3-torch (./setup bench). Run it on an otherwise idle machine."""
 import argparse
 import array
+import importlib.util
 import json
 import os
 import statistics
@@ -504,6 +505,8 @@ def main():
     add("--ours", nargs="*", default=[], metavar="NAME=VALUE", help="environment of our side")
     given = parser.parse_args()
     given.ours = dict(one.split("=", 1) for one in given.ours)
+    if importlib.util.find_spec("torch") is None:
+        sys.exit(f"compare_torch: {sys.executable} has no torch: ./setup bench, and start this file itself (/usr/bin/python3)")
     with tempfile.TemporaryDirectory() as home:
         if not compare(given, home):
             sys.exit("compare_torch: the two don't compute the same; see DIFFERENT above")

@@ -175,6 +175,7 @@ struct tile_gradient {
 struct tile_kind {
     bool two, mask, half;
     int block;
+    bool keep; /* g is written */
 };
 
 INLINE float masked(const struct tile_gradient *t, int64_t i, struct tile_kind kind)
@@ -186,51 +187,63 @@ INLINE float masked(const struct tile_gradient *t, int64_t i, struct tile_kind k
     return kind.mask && !(cell_load(t->z, i, kind.half) > 0) ? 0 : g;
 }
 
+/* Pixel p of a tile into one of the sums. */
+INLINE void reduce_pixel(const struct tile_gradient *t, int64_t p, const float *mean, float *s1, float *s2,
+                         struct tile_kind kind)
+{
+    SAME_CELL
+    for (int l = 0; l < kind.block; l++) {
+        int64_t i = p * kind.block + l;
+        float g = masked(t, i, kind);
+        if (kind.keep)
+            cell_store(t->g, i, g, kind.half);
+        s1[l] += g;
+        s2[l] += g * (cell_load(t->y, i, kind.half) - mean[l]);
+    }
+}
+
 INLINE void tile_reduce_kind(const struct tile_gradient *tile, int pixels, float *sums, struct tile_kind kind)
 {
     float s1[UNROLL][MAX_BLOCK] = { { 0 } }, s2[UNROLL][MAX_BLOCK] = { { 0 } }, mean[MAX_BLOCK];
     const struct tile_gradient t = *tile;
-    int block = kind.block;
+    int block = kind.block, p = 0;
 
     memcpy(mean, t.mean, (size_t)block * sizeof(float));
-    for (int p = 0; p < pixels; p++) {
-        int u = p % UNROLL;
-        SAME_CELL
-        for (int l = 0; l < block; l++) {
-            int64_t i = (int64_t)p * block + l;
-            float g = masked(&t, i, kind);
-            if (t.g)
-                cell_store(t.g, i, g, kind.half);
-            s1[u][l] += g;
-            s2[u][l] += g * (cell_load(t.y, i, kind.half) - mean[l]);
-        }
-    }
+    for (; p + UNROLL <= pixels; p += UNROLL)
+        for (int u = 0; u < UNROLL; u++)
+            reduce_pixel(&t, p + u, mean, s1[u], s2[u], kind);
+    for (; p < pixels; p++)
+        reduce_pixel(&t, p, mean, s1[0], s2[0], kind);
     for (int l = 0; l < block; l++) {
         sums[l] = (s1[0][l] + s1[1][l]) + (s1[2][l] + s1[3][l]);
         sums[MAX_BLOCK + l] = (s2[0][l] + s2[1][l]) + (s2[2][l] + s2[3][l]);
     }
 }
 
-INLINE void tile_reduce_16(const struct tile_gradient *t, int pixels, float *sums, bool half)
+INLINE void tile_reduce_16(const struct tile_gradient *t, int pixels, float *sums, bool half, bool keep)
 {
     if (t->b && t->z)
-        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ true, true, half, 16 });
+        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ true, true, half, 16, keep });
     else if (t->z)
-        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ false, true, half, 16 });
+        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ false, true, half, 16, keep });
     else if (t->b)
-        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ true, false, half, 16 });
+        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ true, false, half, 16, keep });
     else
-        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ false, false, half, 16 });
+        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ false, false, half, 16, keep });
 }
 
 CPU_CLONES static void tile_reduce(const struct tile_gradient *t, int pixels, float *sums, bool half, int block)
 {
     if (block != 16)
-        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ t->b, t->z, false, 8 });
+        tile_reduce_kind(t, pixels, sums, (struct tile_kind){ t->b, t->z, false, 8, t->g });
+    else if (half && t->g)
+        tile_reduce_16(t, pixels, sums, true, true);
     else if (half)
-        tile_reduce_16(t, pixels, sums, true);
+        tile_reduce_16(t, pixels, sums, true, false);
+    else if (t->g)
+        tile_reduce_16(t, pixels, sums, false, true);
     else
-        tile_reduce_16(t, pixels, sums, false);
+        tile_reduce_16(t, pixels, sums, false, false);
 }
 
 /* dy = k1*g + k2*y + k3 per lane. */
