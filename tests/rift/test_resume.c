@@ -255,6 +255,31 @@ static void foreign_checkpoint(void)
     free(other);
 }
 
+/* Activations in bf16 are nobody's state: weights and momentum are float32, so the bits are the same again. */
+static void killed_in_bf16(void)
+{
+    static const char spec[] = "{'kind':'train','precision':'bf16','threads':2,'checkpoint_every_s':0.000001,"
+                               " 'train':{'epochs':2},'optimizer':{'lr':0.05}}";
+    json_t *devices = engine_devices(), *precisions = json_object_get(json_array_get(devices, 0), "precisions");
+    bool here = json_array_size(precisions) > 1;
+
+    json_decref(devices);
+    if (!here) {
+        fprintf(stderr, "skipped: this processor doesn't compute in bf16\n");
+        return;
+    }
+    char *whole = lab_job("bf16-whole", spec), *killed = lab_job("bf16-killed", spec);
+    json_decref(lab_result(whole));
+    CHECK_INT(lab_run(killed, "kill", 9), -SIGKILL);
+    json_decref(lab_result(killed));
+    json_t *is = lab_findings(killed), *wanted = lab_findings(whole);
+    CHECK(json_array_size(wanted) > 3 && json_equal(is, wanted));
+    json_decref(is);
+    json_decref(wanted);
+    free(whole);
+    free(killed);
+}
+
 /* The checkpoint says itself what it was computed in: half a job in one format and half in another
  * would be a run that nobody asked for. */
 static void other_precision(void)
@@ -391,6 +416,7 @@ static const struct check_case cases[] = {
     { "a job stopped again and again still comes to the same end", stop_again_and_again },
     { "a cut checkpoint is refused by name, never ignored", cut_checkpoint },
     { "a checkpoint of another spec is refused", foreign_checkpoint },
+    { "a bf16 job that was killed ends with the bits of one that wasn't", killed_in_bf16 },
     { "a checkpoint made in another number format is refused", other_precision },
     { "a changed spec in a used directory is refused", changed_spec },
     { "label, priority and checkpoint interval may change before going on", label_may_change },
