@@ -252,13 +252,17 @@ int dataset_open(const struct dataset_spec *spec, enum protocol protocol, const 
         r = file_set_open(reader, &request, num_classes, &set, &classes, why);
         if (r < 0)
             break;
-        loaded.num_classes = classes > loaded.num_classes ? classes : loaded.num_classes;
+        if (loaded.class_name && classes != loaded.num_classes) /* the names are those of the first look */
+            r = fault_set(why, -EIO, "%s: its classes have changed while they were read", set.name);
+        else
+            loaded.num_classes = classes > loaded.num_classes ? classes : loaded.num_classes;
         if (!loaded.class_name) {
             loaded.class_name = set.class_name;
             set.class_name = NULL;
         }
-        r = test ? test_load(reader, &set, spec, input, &loaded, why)
-                 : train_load(reader, &set, spec, holds_out, input, wants, &loaded, why);
+        if (r == 0)
+            r = test ? test_load(reader, &set, spec, input, &loaded, why)
+                     : train_load(reader, &set, spec, holds_out, input, wants, &loaded, why);
         file_set_close(reader, &set);
     }
     if (r < 0) {
