@@ -531,6 +531,8 @@ struct sha256 {
 void sha256_start(struct sha256 *sha);
 void sha256_add(struct sha256 *sha, const void *data, size_t size);
 void sha256_finish(struct sha256 *sha, char ret_hex[65]);
+/* All three at once. */
+void sha256_of(const void *data, size_t size, char ret_hex[65]);
 int sha256_file(const char *path, char ret_hex[65], int64_t *ret_size, struct fault *why);
 
 /* ---- safetensors -----------------------------------------------------------------

@@ -101,6 +101,15 @@ void sha256_finish(struct sha256 *sha, char ret_hex[65])
     ret_hex[64] = 0;
 }
 
+void sha256_of(const void *data, size_t size, char ret_hex[65])
+{
+    struct sha256 sha;
+
+    sha256_start(&sha);
+    sha256_add(&sha, data, size);
+    sha256_finish(&sha, ret_hex);
+}
+
 int sha256_file(const char *path, char ret_hex[65], int64_t *ret_size, struct fault *why)
 {
     uint8_t *piece = malloc(PIECE);

@@ -87,7 +87,6 @@ static int file_write(const char *path, const void *data, size_t size, struct fa
 int folder_add(struct folder_writer *writer, const char *below, const char *file, const void *data, size_t size,
                struct fault *why)
 {
-    struct sha256 sha;
     char hex[65], *path;
     int r = 0;
 
@@ -102,9 +101,7 @@ int folder_add(struct folder_writer *writer, const char *below, const char *file
         return fault_set(why, -ENOMEM, "%s: out of memory", file);
     r = file_write(path, data, size, why);
     free(path);
-    sha256_start(&sha);
-    sha256_add(&sha, data, size);
-    sha256_finish(&sha, hex);
+    sha256_of(data, size, hex);
     fprintf(writer->lines, "%s  %s/%s\n", hex, below, file);
     return r;
 }
@@ -123,7 +120,6 @@ static int tree_sync(const char *path, struct fault *why)
 
 int folder_end(struct folder_writer *writer, char ret_sha256[65], int64_t *ret_size, struct fault *why)
 {
-    struct sha256 sha;
     int r = directories_make(writer->part, ".", why);
 
     if (fclose(writer->lines) != 0)
@@ -138,9 +134,7 @@ int folder_end(struct folder_writer *writer, char ret_sha256[65], int64_t *ret_s
     if (r == 0)
         r = tree_sync(writer->folder, why);
     if (r == 0) {
-        sha256_start(&sha);
-        sha256_add(&sha, writer->manifest, writer->manifest_size);
-        sha256_finish(&sha, ret_sha256);
+        sha256_of(writer->manifest, writer->manifest_size, ret_sha256);
         *ret_size = (int64_t)writer->manifest_size;
     }
     folder_abandon(writer);

@@ -180,26 +180,6 @@ static int copying_open(struct copying *copying)
 
 /* ---- making ------------------------------------------------------------------------ */
 
-static int artifact_say(struct run *run, const char *name, const char *sha256, int64_t size)
-{
-    return run_event(run, "artifact",
-                     json_pack("{s:s, s:s, s:I}", "name", name, "sha256", sha256, "size", (json_int_t)size));
-}
-
-/* A small file, and its announcement. */
-static int file_make(struct copying *copying, const char *name, const void *data, size_t size)
-{
-    struct run *run = copying->run;
-    struct sha256 sha;
-    char hex[65];
-    int r = run_blame(run, FAILURE_INTERNAL, file_replace(copying->artifacts, name, data, size, &run->why));
-
-    sha256_start(&sha);
-    sha256_add(&sha, data, size);
-    sha256_finish(&sha, hex);
-    return r < 0 ? r : artifact_say(run, name, hex, (int64_t)size);
-}
-
 /* Where a corruption's images go. */
 struct sink {
     struct npy_writer *array;
@@ -306,7 +286,7 @@ static int copy_make(struct copying *copying, int which)
     }
     r = sink.array ? npy_end(sink.array, sha256, &size, &run->why) : folder_end(sink.folder, sha256, &size, &run->why);
     copy_name(copying, which, name);
-    return r < 0 ? run_blame(run, FAILURE_INTERNAL, r) : artifact_say(run, name, sha256, size);
+    return r < 0 ? run_blame(run, FAILURE_INTERNAL, r) : run_artifact_say(run, name, sha256, size);
 }
 
 /* It was whole when the job was stopped; it may not have been announced yet. */
@@ -322,7 +302,7 @@ static int copy_keep(struct copying *copying, int which)
     int r = sha256_file(path, sha256, &size, &run->why);
     free(path);
     copying->done += (int64_t)copying->images->count * copying->plan.severity_count;
-    return r < 0 ? run_blame(run, FAILURE_INTERNAL, r) : artifact_say(run, name, sha256, size);
+    return r < 0 ? run_blame(run, FAILURE_INTERNAL, r) : run_artifact_say(run, name, sha256, size);
 }
 
 /* Every label once for each severity: bytes when they fit. */
@@ -350,7 +330,7 @@ static int labels_make(struct copying *copying)
         npy_abandon(writer);
     else
         r = npy_end(writer, sha256, &size, &run->why);
-    return r < 0 ? run_blame(run, FAILURE_INTERNAL, r) : artifact_say(run, CORRUPTION_LABELS, sha256, size);
+    return r < 0 ? run_blame(run, FAILURE_INTERNAL, r) : run_artifact_say(run, CORRUPTION_LABELS, sha256, size);
 }
 
 static int sheet_make(struct copying *copying)
@@ -372,7 +352,7 @@ static int sheet_make(struct copying *copying)
     int r = contact_sheet_draw(&sheet, copying->images, &png, &size);
     if (r < 0)
         return run_blame(run, FAILURE_INTERNAL, fault_set(&run->why, r, "no memory for " SHEET_FILE));
-    r = file_make(copying, SHEET_FILE, png, size);
+    r = run_artifact_write(run, SHEET_FILE, png, size);
     free(png);
     return r;
 }
@@ -403,7 +383,8 @@ static int content_make(struct copying *copying, json_t **ret_content)
 {
     json_t *content = content_json(copying);
     char *text = content ? json_dumps(content, JSON_INDENT(2)) : NULL;
-    int r = text ? file_make(copying, CORRUPTION_CONTENT, text, strlen(text)) : -ENOMEM;
+    int r = text ? run_artifact_write(copying->run, CORRUPTION_CONTENT, text, strlen(text))
+                 : run_fail(copying->run, FAILURE_OUT_OF_MEMORY, "no memory for " CORRUPTION_CONTENT);
 
     free(text);
     if (r < 0)

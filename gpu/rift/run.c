@@ -21,7 +21,10 @@ enum { LIBRARY_GROWTH = 32 << 20 };
 static const struct {
     int error;
     enum failure failure;
-} errors[] = { { -ENOMEM, FAILURE_OUT_OF_MEMORY }, { -ENOSPC, FAILURE_NO_SPACE }, { -ENODEV, FAILURE_DEVICE_LOST }, { -EDOM, FAILURE_NOT_FINITE } };
+} errors[] = { { -ENOMEM, FAILURE_OUT_OF_MEMORY },
+               { -ENOSPC, FAILURE_NO_SPACE },
+               { -ENODEV, FAILURE_DEVICE_LOST },
+               { -EDOM, FAILURE_NOT_FINITE } };
 
 int run_blame(struct run *run, enum failure failure, int r)
 {
@@ -360,6 +363,24 @@ int run_artifact(struct run *run, const char *name)
     free(model);
     if (r < 0)
         return run_blame(run, FAILURE_INTERNAL, r);
+    return run_artifact_say(run, name, sha256, size);
+}
+
+int run_artifact_write(struct run *run, const char *name, const void *data, size_t size)
+{
+    char *dir = run_path(run, JOBDIR_ARTIFACTS), sha256[65];
+    int r = dir ? file_replace(dir, name, data, size, &run->why)
+                : fault_set(&run->why, -ENOMEM, "no memory to save %s", name);
+
+    free(dir);
+    if (r < 0)
+        return run_blame(run, FAILURE_INTERNAL, r);
+    sha256_of(data, size, sha256);
+    return run_artifact_say(run, name, sha256, (int64_t)size);
+}
+
+int run_artifact_say(struct run *run, const char *name, const char *sha256, int64_t size)
+{
     return run_event(run, "artifact",
                      json_pack("{s:s, s:s, s:I}", "name", name, "sha256", sha256, "size", (json_int_t)size));
 }

@@ -155,6 +155,9 @@ int run_plan_reserve(struct run *run, int count, struct plan_spec spec);
 
 /* Save theta as artifacts/name and announce it. */
 int run_artifact(struct run *run, const char *name);
+/* Save a small file as artifacts/name and announce it; announce one that is there. */
+int run_artifact_write(struct run *run, const char *name, const void *data, size_t size);
+int run_artifact_say(struct run *run, const char *name, const char *sha256, int64_t size);
 
 /* ---- events.c ---- */
 

@@ -88,20 +88,12 @@ static int run_do(struct sweeping *s, int number)
 static int artifact_write(struct run *run, const json_t *table, enum table_format format)
 {
     const char *name = table_formats[format].artifact;
-    char *dir = run_path(run, JOBDIR_ARTIFACTS), *text = table_text(table, format), hex[65];
-    size_t size = text ? strlen(text) : 0;
-    struct sha256 sha;
-    int r = dir && text ? file_replace(dir, name, text, size, &run->why) : fault_set(&run->why, -ENOMEM, "no memory");
+    char *text = table_text(table, format);
+    int r = text ? run_artifact_write(run, name, text, strlen(text))
+                 : run_fail(run, FAILURE_OUT_OF_MEMORY, "no memory for %s", name);
 
-    sha256_start(&sha);
-    sha256_add(&sha, text ? text : "", size);
-    sha256_finish(&sha, hex);
-    free(dir);
     free(text);
-    if (r < 0)
-        return run_blame(run, FAILURE_INTERNAL, r);
-    return run_event(run, "artifact",
-                     json_pack("{s:s, s:s, s:I}", "name", name, "sha256", hex, "size", (json_int_t)size));
+    return r;
 }
 
 /* The averaged table of what there is, and its files. */
