@@ -135,7 +135,7 @@ class Jobs(server.Case):
                         tried.add(pointer)
         self.assertEqual(tried, {"/dataset/path", "/dataset/test_path", "/model/weights", "/train/weights",
                                  "/finetune/mrc_job", "/interpolate/from", "/interpolate/to", "/evaluate/baseline",
-                                 "/evaluate/corruptions/path"})
+                                 "/evaluate/toward", "/evaluate/corruptions/path"})
 
     def test_a_rift_job_becomes_five_jobs_that_wait_for_each_other(self):
         job = self.expect(self.server.ask("POST", "/v1/jobs", {**RIFT, "label": "all"}), 201).json
