@@ -8,10 +8,11 @@
 
 /* ---- cancel, retry, delete ---- */
 
-/* All steps of a parent, in order. */
+/* All steps of a parent in the order they were inserted, in which each comes after
+ * those that it needs; their own numbers needn't be in that order. */
 static int steps_collect(struct connection *on, const char *parent, char (**ret_ids)[DB_ID_SIZE])
 {
-    return ids_collect(on, "SELECT id FROM job WHERE parent = ?1 ORDER BY step", VALUES(V(parent)), ret_ids);
+    return ids_collect(on, "SELECT id FROM job WHERE parent = ?1 ORDER BY number", VALUES(V(parent)), ret_ids);
 }
 
 /* Do something to each step of a parent, in order. */

@@ -140,9 +140,35 @@ static void sweep_cancelled_and_deleted(void)
     fixture_close();
 }
 
+/* A rift job's evaluation is step 4 and waits for the copies of step 5, which is made before it. */
+static void later_step_first(void)
+{
+    static const char *const after = "r5";
+    struct db_new_job jobs[] = {
+        { .id = "r", .kind = "rift", .spec = "{}", .step = -1 },
+        { .id = "r5", .kind = "corrupt", .spec = "{}", .parent = "r", .step = 5 },
+        { .id = "r4", .kind = "evaluate", .spec = "{}", .parent = "r", .step = 4, .after = &after, .after_count = 1 },
+    };
+    char first[DB_ID_SIZE];
+
+    fixture_open();
+    CHECK_INT(db_job_insert(fixture, jobs, 3, NULL, NULL, 1000, first), 0);
+    run_next("r5", STATE_FAILED);
+    CHECK_STRING(state_of("r4"), "cancelled");
+    CHECK_STRING(state_of("r"), "failed");
+    CHECK_INT(db_job_retry(fixture, "r", 4000), 0);
+    CHECK_STRING(state_of("r5"), "queued");
+    CHECK_STRING(state_of("r4"), "blocked");
+    run_next("r5", SUCCEEDED);
+    run_next("r4", SUCCEEDED);
+    CHECK_STRING(state_of("r"), "succeeded");
+    fixture_close();
+}
+
 static const struct check_case cases[] = {
     { "a sweep follows its rift jobs, and one that fails doesn't stop the others", sweep_follows },
     { "a shared step that fails takes all with it that need it, and a retry brings them back", shared_training_fails },
     { "cancelling and deleting a sweep reach everything below it", sweep_cancelled_and_deleted },
+    { "a retried parent begins with the step that others need, whatever their numbers", later_step_first },
 };
 CHECK_MAIN(cases)
