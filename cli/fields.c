@@ -24,6 +24,7 @@ static const char *const type_names[] = {
     [FIELD_JOB] = "job id",
     [FIELD_MODULES] = "list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": K}, "
                       "{\"greedy\": K} or {\"containing\": TEXT}",
+    [FIELD_CHOICE_LIST] = "list of values that finetune.modules takes, or names",
     [FIELD_ATTACK] = "attack",
     [FIELD_ATTACK_LIST] = "list of attacks",
     [FIELD_OBJECT] = "object",
@@ -97,7 +98,7 @@ static void print_bound(double bound)
 static void print_field(const struct spec_field *field)
 {
     printf("%s\n    %s", field->pointer, type_names[field->type]);
-    if (field->type == FIELD_ENUM && field->values)
+    if (field->values)
         print_values(field->values);
     if (has_range(field)) {
         printf(", ");

@@ -54,9 +54,20 @@ static int show_training(struct cli *cli, const json_t *job)
     return CLI_OK;
 }
 
+/* A rift job that was given criticality by its directory, or whose mrc job was
+ * deleted since, has no such table: it has succeeded all the same. */
+static int show_modules_if_any(struct cli *cli, const json_t *job)
+{
+    json_auto_t *answer = NULL;
+    char path[80];
+
+    snprintf(path, sizeof(path), "/v1/jobs/%.36s/modules", text_at(job, "id", ""));
+    return server_try(cli->http, path, &answer) == 404 ? CLI_OK : show_modules(cli, job);
+}
+
 static int show_rift(struct cli *cli, const json_t *job)
 {
-    int r = show_modules(cli, job);
+    int r = show_modules_if_any(cli, job);
 
     if (r == CLI_OK)
         r = show_interpolation(cli, job);
@@ -91,8 +102,7 @@ static int (*const shows[JOB_KIND_COUNT])(struct cli *cli, const json_t *job) = 
     [JOB_TRAIN] = show_training,      [JOB_MRC] = show_modules,
     [JOB_FINETUNE] = show_training,   [JOB_INTERPOLATE] = show_interpolation,
     [JOB_EVALUATE] = show_evaluation, [JOB_RIFT] = show_rift,
-    [JOB_CORRUPT] = show_copies,
-    [JOB_SWEEP] = show_sweep,
+    [JOB_CORRUPT] = show_copies,      [JOB_SWEEP] = show_sweep,
 };
 
 enum cli_exit outcome_exit(const json_t *job)

@@ -205,6 +205,8 @@ class Unreachable(Case):
 
     def test_the_bounds_of_fields_are_written_out(self):
         out, _ = self.run_ctl(0, "fields")
+        self.assertNotIn("(null)", out, "each type has a name")
+        self.assertRegex(out, r"(?m)^/sweep/methods\n +list of strings: standard, pgd-at, trades")
         self.assertIn(" to 2147483647", out)
         self.assertNotRegex(out, r"\de\+\d")
 

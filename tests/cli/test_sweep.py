@@ -59,6 +59,15 @@ class Sweep(Case):
         train = json.loads(self.ctl(0, "show", runs[0], "--json"))["steps"][0]["id"]
         self.ctl(2, "table", train)
 
+        # Given by directories, there is no job that could tell of criticality: the rift job succeeds without.
+        jobs = os.path.join(self.riftd.state, "jobs")
+        mrc = json.loads(self.ctl(0, "show", runs[0], "--json"))["steps"][1]["id"]
+        given = rift_spec(self.riftd.data, train={"weights": f"{jobs}/{train}/artifacts/best.safetensors"}, interpolate={"alphas": [0, 1]},
+                          finetune={"epochs": 1, "mrc_job": f"{jobs}/{mrc}"})
+        out = self.ctl(0, "submit", "-", "--watch", stdin=json.dumps(given))
+        self.assertIn("AT+RiFT", out)
+        self.assertNotIn("Criticality", out)
+
 
 if __name__ == "__main__":
     skip_unless_built("riftctl", "riftd", "rift-worker")
