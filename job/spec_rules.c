@@ -11,6 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Bytes of the specs that a sweep becomes: thousands of usual ones, and what a
+ * server can hold several times while it makes them. */
+enum { SWEEP_TEXT_MAX = 16 << 20 };
+
 #define MASK(kind) (1u << (kind))
 #define MASK_RIFT  (MASK(JOB_RIFT) | MASK(JOB_SWEEP)) /* a sweep is judged like the rift jobs it becomes */
 
@@ -263,6 +267,10 @@ static void rule_sweep(const json_t *spec, struct spec_errors *errors)
         sizes[i] = json_is_array(list) ? (json_int_t)json_array_size(list) : 1;
     }
     json_int_t count = sizes[0] * sizes[1] * sizes[2]; /* lists are bounded: no overflow */
+    size_t bytes = json_dumpb(spec, NULL, 0, JSON_COMPACT);
+    if (limit && count <= limit && count * (json_int_t)bytes > SWEEP_TEXT_MAX)
+        spec_wrong(errors, "/sweep", "would be %lld rift jobs of %zu bytes each, more than %d in all", (long long)count,
+                   bytes, SWEEP_TEXT_MAX);
     if (limit && count > limit)
         spec_wrong(errors, "/sweep",
                    "would be %lld rift jobs (%lld seeds, %lld methods, %lld module choices), more than the %lld of "

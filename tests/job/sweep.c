@@ -110,6 +110,7 @@ static void mistakes(void)
         { "\"finetune\":{\"mrc_job\":\"/mrc\"}", "/finetune/mrc_job", "unless /train/weights" },
         { "\"train\":{\"weights\":\"/w\"},\"sweep\":{\"methods\":[\"trades\",\"mart\"]}", "/sweep/methods",
           "nothing is trained" },
+        { "\"attack\":{\"type\":\"square\"}", "/attack/type", "must be pgd in a sweep job" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct spec_errors errors = { 0 };
@@ -121,6 +122,29 @@ static void mistakes(void)
         CHECK_STRING(errors.list[0].pointer, rows[i].pointer);
         CHECK_HOLDS(errors.list[0].message, rows[i].words);
     }
+}
+
+/* A megabyte of spec times a thousand jobs would be more than any machine has. */
+static void too_much_text(void)
+{
+    json_auto_t *modules = json_array();
+    struct spec_errors errors = { 0 };
+    spec_auto spec = { 0 };
+
+    for (int i = 0; i < 1000; i++)
+        json_array_append_new(modules, json_sprintf("%060d", i));
+    json_auto_t *json = json_pack("{s:s, s:{s:s}, s:{s:O}, s:{s:[]}}", "kind", "sweep", "dataset", "name", "x", "mrc",
+                                  "modules", modules, "sweep", "seeds");
+    json_object_set_new(json_object_get(json, "sweep"), "limit", json_integer(1000));
+    for (int i = 0; i < 100; i++)
+        json_array_append_new(json_object_get(json_object_get(json, "sweep"), "seeds"), json_integer(i));
+    CHECK_INT(spec_from_json(json, &spec, &errors), 0);
+    for (int i = 100; i < 900; i++)
+        json_array_append_new(json_object_get(json_object_get(json, "sweep"), "seeds"), json_integer(i));
+    spec_done(&spec);
+    CHECK_INT(spec_from_json(json, &spec, &errors), -EINVAL);
+    CHECK_STRING(errors.list[0].pointer, "/sweep");
+    CHECK_HOLDS(errors.list[0].message, "900 rift jobs of ");
 }
 
 static void sharing(void)
@@ -171,6 +195,7 @@ static const struct check_case cases[] = {
     { "what a sweep doesn't say is three seeds of the spec's own method", defaults },
     { "labels of runs stay within what labels may be", long_labels },
     { "mistakes of a sweep are told with the nearest right word, or the count and the limit", mistakes },
+    { "more specs than fit into memory are refused before they are made", too_much_text },
     { "a run that shares trains and measures nothing", sharing },
     { "the training step knows the modules that later steps name", names_are_known_before_training },
 };
