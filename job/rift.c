@@ -80,7 +80,8 @@ static json_t *link_make(const json_t *rift, const char *job)
     return given ? json_deep_copy(given) : json_pack("{s:s}", "job", job);
 }
 
-/* Put the names of a list, or of the lists in it, into `names`, each once. */
+/* Put the names of a list, or of the lists in it, into `names`, each once, as many
+ * as a list holds: the rest is found out later, by the step that names it. */
 static void names_add(json_t *names, json_t *seen, const json_t *list)
 {
     json_t *item;
@@ -92,7 +93,7 @@ static void names_add(json_t *names, json_t *seen, const json_t *list)
 
         if (!name) {
             names_add(names, seen, item);
-        } else if (!json_object_get(seen, name)) {
+        } else if (!json_object_get(seen, name) && json_array_size(names) < LIST_TOP) {
             json_array_append(names, item);
             json_object_set_new(seen, name, json_true());
         }

@@ -24,6 +24,8 @@ void spec_wrong(struct spec_errors *errors, const char *pointer, const char *for
 
 /* ---- spec_values.c ---- */
 
+enum { LIST_TOP = 1000 }; /* the longest list */
+
 /* Check one value that isn't null against its row. 0 with a normalised copy,
  * new reference; -EINVAL with the error recorded; -ENOMEM. Not for
  * OBJECT, ATTACK and ATTACK_LIST, which are made of other rows. */

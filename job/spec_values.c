@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST_TOP = 1000, GREEDY_TOP = 3, ID_LENGTH = 36 };
+enum { GREEDY_TOP = 3, ID_LENGTH = 36 };
 
 /* ---- words ------------------------------------------------------------------- */
 
@@ -472,7 +472,7 @@ static bool attack_name_free(const json_t *value)
     return strcmp(name, "clean") != 0 && !strchr(name, '/');
 }
 
-/* Three groups of blocks of two convolutions, and four layers more (METHODS: the depth of a wide ResNet). */
+/* Three groups of blocks of two convolutions, and four layers more: the depth of a wide ResNet. */
 static bool wide_depth(const json_t *value)
 {
     return (json_integer_value(value) - 4) % 6 == 0;

@@ -10,7 +10,7 @@
  *            parameters first, so that SGD and interpolation are one call; dead
  *            tensors, which a published model has and never uses, come last
  *   modules  what MRC walks: the convolutions and the linear layer, in
- *            named_parameters order (METHODS: paper section 3, "module = one layer") */
+ *            named_parameters order (the paper, section 3: a module is one layer) */
 #ifndef RIFT_GPU_NN_MODEL_H
 #define RIFT_GPU_NN_MODEL_H
 
@@ -29,7 +29,7 @@ struct op {
 
 enum tensor_role { TENSOR_WEIGHT, TENSOR_BIAS, TENSOR_BN_GAMMA, TENSOR_BN_BETA, TENSOR_BN_MEAN, TENSOR_BN_VAR };
 
-/* How weights begin (METHODS 1.3). */
+/* How weights begin. */
 enum initialisation {
     INIT_UNIFORM, /* PyTorch's default: all weights and biases U(-1/sqrt(fan_in), 1/sqrt(fan_in)) */
     INIT_FAN_OUT  /* convolutions N(0, 2/(k*k*O)), the linear layer's bias 0, its weight as above */

@@ -231,12 +231,33 @@ static void table(void)
     CHECK(json_is_null(json_object_get(after, "robust_accuracy")));
 }
 
+/* A list holds 1000 names; a rift spec may name more, in several lists. */
+static void many_names(void)
+{
+    json_auto_t *spec = json_loads("{\"kind\":\"rift\",\"dataset\":{\"name\":\"x\"}}", 0, NULL);
+    json_t *measured = json_array(), *tuned = json_array(), *steps[RIFT_STEPS] = { NULL };
+
+    for (int i = 0; i < 600; i++) {
+        json_array_append_new(measured, json_sprintf("a%d", i));
+        json_array_append_new(tuned, json_sprintf("b%d", i));
+    }
+    json_object_set_new(spec, "mrc", json_pack("{s:o}", "modules", measured));
+    json_object_set_new(spec, "finetune", json_pack("{s:o}", "modules", tuned));
+    char *text = json_dumps(spec, 0);
+    CHECK_INT(expand(text, steps), 0);
+    CHECK_INT(json_array_size(json_object_get(steps[0], "modules_expected")), 1000);
+    for (int i = 0; i < RIFT_STEPS; i++)
+        json_decref(steps[i]);
+    free(text);
+}
+
 static const struct check_case cases[] = {
     { "a rift spec unfolds into five complete specs", expansion },
     { "the split that a rift spec names doesn't choose module and alpha", split_stays_behind },
     { "the steps name each other", linked },
     { "copies that are to be made become a step that the evaluation waits for", copies_made },
     { "only a rift spec unfolds", only_rift },
+    { "more names than a list holds are no reason to refuse a rift spec", many_names },
     { "the table has what is known and null for the rest", table },
 };
 CHECK_MAIN(cases)
