@@ -5,9 +5,9 @@
  * A mean says something only about like things. Two runs of a row must have the
  * same spec but for what repetitions differ in (`apart`): the seed, where it ran,
  * and where weights come from. Two rows may differ in how training is done, and
- * in what group_by names; a protocol, a data set or an architecture that is in
- * one row and not in the other would make the table a trap. So all else is an
- * error that names the field and the jobs, never an average.
+ * in what group_by names; a protocol, a data set, an architecture or a way to
+ * measure that is in one row and not in the other would make the table a trap. So
+ * all else is an error that names the field and the jobs, never an average.
  *
  * Surprising: a value that a stored spec lacks is the field's default: the spec
  * was written before the field was. */
@@ -28,7 +28,13 @@ static const char *const apart[] = {
 /* What always tells rows apart. */
 static const char *const keys[] = { "/train/method", "/finetune/modules" };
 /* What must be the same in the whole table. */
-static const char *const common[] = { "/protocol", "/model", "/dataset" };
+static const char *const common[] = { "/protocol",
+                                      "/model",
+                                      "/dataset",
+                                      "/evaluate/attacks",
+                                      "/evaluate/corruptions/set",
+                                      "/evaluate/corruptions/names",
+                                      "/evaluate/corruptions/severities" };
 
 static const char *const columns[] = { "clean_accuracy", "corruption_accuracy", "robust_accuracy" };
 enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
@@ -60,29 +66,96 @@ static bool below(const char *pointer, const char *above)
     return strncmp(pointer, above, length) == 0 && (pointer[length] == '/' || !pointer[length]);
 }
 
+/* By itself, or with the object that it is in. */
 static bool is_grouped(const struct tabling *t, const struct spec_field *field)
 {
     for (int i = 0; i < t->grouped_count; i++)
-        if (strcmp(t->grouped[i]->pointer, field->pointer) == 0)
+        if (below(field->pointer, t->grouped[i]->pointer))
             return true;
     return false;
 }
 
-/* The value of a field, or its default. New reference; NULL when it has neither. */
-static json_t *field_value(const json_t *spec, const struct spec_field *field)
+/* The value of a field in the object that stands at `above`, "" being the whole
+ * spec, or its default. New reference; NULL when it has neither. */
+static json_t *member_value(const json_t *object, const struct spec_field *field, const char *above)
 {
-    json_t *value = spec_at(spec, field->pointer);
+    json_t *value = spec_at(object, field->pointer + strlen(above));
 
     if (value)
         return json_incref(value);
     return field->fallback ? json_loads(field->fallback, JSON_DECODE_ANY, NULL) : NULL;
 }
 
+static json_t *field_value(const json_t *spec, const struct spec_field *field)
+{
+    return member_value(spec, field, "");
+}
+
+static bool alike(const json_t *a, const json_t *b, const struct spec_field *field);
+
 static bool same_value(const json_t *left, const json_t *right, const struct spec_field *field)
 {
     json_auto_t *a = field_value(left, field), *b = field_value(right, field);
 
-    return a == b || (a && b && json_equal(a, b));
+    return a == b || (a && b && alike(a, b, field));
+}
+
+static bool alike_lists(const json_t *a, const json_t *b, const struct spec_field *field)
+{
+    if (json_array_size(a) != json_array_size(b))
+        return false;
+    for (size_t i = 0; i < json_array_size(a); i++)
+        if (!alike(json_array_get(a, i), json_array_get(b, i), field))
+            return false;
+    return true;
+}
+
+/* Objects whose members are rows below `above`. */
+static bool alike_members(const json_t *a, const json_t *b, const char *above)
+{
+    for (int i = 0; i < spec_field_count; i++) {
+        const struct spec_field *member = &spec_fields[i];
+
+        if (!(member->kinds & 1u << JOB_RIFT) || strcmp(field_owner(member), above) != 0)
+            continue;
+        json_auto_t *left = member_value(a, member, above), *right = member_value(b, member, above);
+        if (left != right && !(left && right && alike(left, right, member)))
+            return false;
+    }
+    return true;
+}
+
+/* Do two values of a field say the same? 1 and 1.0 do, and 8/255 and its decimals. */
+static bool alike(const json_t *a, const json_t *b, const struct spec_field *field)
+{
+    double left, right;
+
+    if (json_is_number(a) && json_is_number(b))
+        return json_number_value(a) == json_number_value(b); /* no field has integers that a double hasn't */
+    if (field->type == FIELD_PIXEL && value_pixel(a, &left) == 0 && value_pixel(b, &right) == 0)
+        return left == right;
+    if (json_is_array(a) && json_is_array(b))
+        return alike_lists(a, b, field);
+    if (json_is_object(a) && json_is_object(b)) {
+        if (field->type == FIELD_ATTACK || field->type == FIELD_ATTACK_LIST)
+            return alike_members(a, b, "/attack");
+        if (field->type == FIELD_OBJECT)
+            return alike_members(a, b, field->pointer);
+    }
+    return json_equal(a, b);
+}
+
+/* An object of fields: its members are judged one by one, and it only by whether it is there. */
+static bool is_object_field(const struct spec_field *field)
+{
+    return field->type == FIELD_OBJECT || field->type == FIELD_ATTACK;
+}
+
+static bool same_presence(const struct table_run *one, const struct table_run *other, const struct spec_field *field)
+{
+    json_auto_t *a = field_value(one->spec, field), *b = field_value(other->spec, field);
+
+    return json_is_object(a) == json_is_object(b);
 }
 
 /* Must this field be the same in two runs of one row (or, with `rows`, of two)? */
@@ -90,7 +163,7 @@ static bool must_agree(const struct tabling *t, const struct spec_field *field, 
 {
     bool in_common = false;
 
-    if (!(field->kinds & 1u << JOB_RIFT) || *field_owner(field) || field->type == FIELD_WEIGHTS ||
+    if (!(field->kinds & 1u << JOB_RIFT) || field->type == FIELD_WEIGHTS ||
         listed(apart, sizeof(apart) / sizeof(apart[0]), field->pointer) ||
         listed(keys, sizeof(keys) / sizeof(keys[0]), field->pointer) || is_grouped(t, field))
         return false;
@@ -165,7 +238,8 @@ static int agree(struct tabling *t, int one, int other, bool rows)
 {
     for (int i = 0; i < spec_field_count; i++)
         if (must_agree(t, &spec_fields[i], rows) &&
-            !same_value(t->runs[one].spec, t->runs[other].spec, &spec_fields[i]))
+            !(is_object_field(&spec_fields[i]) ? same_presence(&t->runs[one], &t->runs[other], &spec_fields[i])
+                                               : same_value(t->runs[one].spec, t->runs[other].spec, &spec_fields[i])))
             return disagree(t, &spec_fields[i], one, other);
     return 0;
 }

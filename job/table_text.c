@@ -6,9 +6,8 @@
  * for programs: fractions, one column a number; the others are for people:
  * percent, mean and sample standard deviation in one cell. */
 #include "job/spec.h"
+#include "job/table_cell.h"
 
-#include <ctype.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +20,7 @@ const struct table_format_info table_formats[TABLE_FORMAT_COUNT] = {
     [TABLE_TEXT] = { "text", NULL, "text/plain; charset=utf-8" },
 };
 
-enum { CELL_SIZE = 240, CELLS_TOP = 32 };
+enum { CELLS_TOP = 32 };
 
 /* ---- words ---------------------------------------------------------------------------- */
 
@@ -32,6 +31,8 @@ static const struct {
     { "corruption_accuracy", "OOD", "ood" },
     { "robust_accuracy", "Adv", "robust" },
 };
+/* The lines of a row. */
+static const char *const sides[] = { "before", "after", "gain" };
 enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
 static bool has_column(const json_t *table, int column)
@@ -41,108 +42,6 @@ static bool has_column(const json_t *table, int column)
     return json_object_get(json_object_get(row, "before"), columns[column].key) != NULL;
 }
 
-/* Append to a cell, cutting what doesn't fit. */
-static void put(char cell[CELL_SIZE], const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(char cell[CELL_SIZE], const char *format, ...)
-{
-    size_t used = strlen(cell);
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(cell + used, CELL_SIZE - used, format, arguments);
-    va_end(arguments);
-}
-
-static void put_choice(char cell[CELL_SIZE], const json_t *choice)
-{
-    char text[CELL_SIZE];
-
-    choice_show(choice, text, sizeof(text));
-    put(cell, "%s", text);
-}
-
-/* A value of a field as people write it. */
-static void put_value(char cell[CELL_SIZE], const json_t *value)
-{
-    char *text =
-        json_is_string(value) ? strdup(json_string_value(value)) : spec_text(value, JSON_COMPACT | JSON_ENCODE_ANY);
-
-    put(cell, "%s", text ? text : "?");
-    free(text);
-}
-
-/* "PGD-AT" */
-static void put_method(char cell[CELL_SIZE], const json_t *row)
-{
-    const char *method = json_string_value(json_object_get(row, "method"));
-    size_t used = strlen(cell);
-
-    put(cell, "%s", method ? method : "?");
-    for (char *at = cell + used; *at; at++)
-        *at = (char)toupper((unsigned char)*at);
-}
-
-static void put_numbers(char cell[CELL_SIZE], const json_t *list, const char *between)
-{
-    json_t *value;
-    size_t i;
-
-    json_array_foreach((json_t *)list, i, value) put(cell, "%s%.10g", i ? between : "", json_number_value(value));
-}
-
-/* The modules of a run as one word: "layer2.1.conv2", "conv1+linear", "21 modules". */
-static void put_modules(char cell[CELL_SIZE], const json_t *modules)
-{
-    json_t *name;
-    size_t i;
-
-    if (json_array_size(modules) > 3) {
-        put(cell, "%zu modules", json_array_size(modules));
-        return;
-    }
-    json_array_foreach((json_t *)modules, i, name) put(cell, "%s%s", i ? "+" : "", json_string_value(name));
-}
-
-/* "layer2.1.conv2 (2), conv1" of three seeds. */
-static void put_chosen(char cell[CELL_SIZE], const json_t *chosen)
-{
-    json_t *run, *other;
-    size_t i, j;
-
-    json_array_foreach((json_t *)chosen, i, run)
-    {
-        const json_t *modules = json_object_get(run, "modules");
-        int before = 0, times = 0;
-
-        json_array_foreach((json_t *)chosen, j, other) if (json_equal(modules, json_object_get(other, "modules")))
-        {
-            before += j < i;
-            times++;
-        }
-        if (before)
-            continue;
-        put(cell, "%s", *cell ? ", " : "");
-        put_modules(cell, modules);
-        if (times > 1)
-            put(cell, " (%d)", times);
-    }
-}
-
-static void put_alphas(char cell[CELL_SIZE], const json_t *chosen, const char *between)
-{
-    json_t *run;
-    size_t i;
-
-    json_array_foreach((json_t *)chosen, i, run)
-    {
-        const json_t *alpha = json_object_get(run, "alpha");
-        if (json_is_number(alpha))
-            put(cell, "%s%.10g", *cell ? between : "", json_number_value(alpha));
-        else
-            put(cell, "%s-", *cell ? between : "");
-    }
-}
-
 /* ---- for people ------------------------------------------------------------------------ */
 
 struct paper {
@@ -150,33 +49,36 @@ struct paper {
     enum table_format format;
     const json_t *table;
     bool choices; /* rows differ in the module choice, or have another than lowest */
-    char (*cells)[CELL_SIZE];
+    struct cell cells[CELLS_TOP];
     int cell_count;
+    bool broken;
     int widths[CELLS_TOP];
 };
 
-static char *cell_new(struct paper *paper)
+static struct cell *cell_new(struct paper *paper)
 {
-    char *cell = paper->cells[paper->cell_count < CELLS_TOP - 1 ? paper->cell_count++ : CELLS_TOP - 1];
+    struct cell *cell = &paper->cells[paper->cell_count < CELLS_TOP - 1 ? paper->cell_count++ : CELLS_TOP - 1];
 
-    *cell = 0;
+    paper->broken = paper->broken || cell->broken;
+    cell_done(cell);
     return cell;
 }
 
 /* "81.46 ± 0.12"; of a gain, with its sign. */
-static void put_mean(struct paper *paper, char cell[CELL_SIZE], const json_t *number, bool sign)
+static void put_mean(struct paper *paper, struct cell *cell, const json_t *number, bool sign)
 {
     const json_t *mean = json_object_get(number, "mean"), *std = json_object_get(number, "std");
     bool latex = paper->format == TABLE_LATEX;
 
+    cell->marked = latex;
     if (!json_is_number(mean)) {
-        put(cell, "-");
+        cell_put(cell, "-");
         return;
     }
-    put(cell, sign ? "%s%+.2f" : "%s%.2f", latex ? "$" : "", 100 * json_number_value(mean));
+    cell_put(cell, sign ? "%s%+.2f" : "%s%.2f", latex ? "$" : "", 100 * json_number_value(mean));
     if (json_is_number(std))
-        put(cell, " %s %.2f", latex ? "\\pm" : "±", 100 * json_number_value(std));
-    put(cell, "%s", latex ? "$" : "");
+        cell_put(cell, " %s %.2f", latex ? "\\pm" : "±", 100 * json_number_value(std));
+    cell_put(cell, "%s", latex ? "$" : "");
 }
 
 /* Characters of UTF-8 text. */
@@ -189,25 +91,48 @@ static int width_of(const char *text)
     return width;
 }
 
-/* A cell with the marks that would mean something else taken care of. */
-static void print_cell(struct paper *paper, const char *cell, int column)
+/* Text in which nothing is a mark of the format. */
+static void print_plain(const struct paper *paper, const char *text)
 {
-    if (paper->format == TABLE_TEXT) {
-        bool last = true; /* nothing but blanks follows: none at the end of a line */
-        for (int i = column + 1; i < paper->cell_count; i++)
-            last = last && !*paper->cells[i];
-        if (!last || *cell)
-            fprintf(paper->out, "%s%s%*s", column ? "  " : "", cell, last ? 0 : paper->widths[column] - width_of(cell),
-                    "");
+    static const struct {
+        enum table_format format;
+        const char *marks;
+        const char *instead; /* of the mark; NULL: a backslash before it */
+    } rows[] = {
+        { TABLE_MARKDOWN, "|\\`*_<", NULL },         { TABLE_LATEX, "_&%#${}", NULL },
+        { TABLE_LATEX, "\\", "\\textbackslash{}" },  { TABLE_LATEX, "~", "\\textasciitilde{}" },
+        { TABLE_LATEX, "^", "\\textasciicircum{}" },
+    };
+
+    for (; *text; text++) {
+        size_t i = 0;
+        while (i < sizeof(rows) / sizeof(rows[0]) && (rows[i].format != paper->format || !strchr(rows[i].marks, *text)))
+            i++;
+        if (i == sizeof(rows) / sizeof(rows[0]))
+            fputc(*text, paper->out);
+        else if (rows[i].instead)
+            fputs(rows[i].instead, paper->out);
+        else
+            fprintf(paper->out, "\\%c", *text);
+    }
+}
+
+static void print_cell(struct paper *paper, const struct cell *cell, int column)
+{
+    bool last = true; /* nothing but blanks follows: none at the end of a line */
+
+    if (paper->format != TABLE_TEXT) {
+        if (cell->marked)
+            fputs(cell_text(cell), paper->out);
+        else
+            print_plain(paper, cell_text(cell));
         return;
     }
-    for (; *cell; cell++) {
-        if (paper->format == TABLE_MARKDOWN && strchr("|\\`*_<", *cell))
-            fputc('\\', paper->out);
-        if (paper->format == TABLE_LATEX && strchr("_&%#", *cell))
-            fputc('\\', paper->out);
-        fputc(*cell, paper->out);
-    }
+    for (int i = column + 1; i < paper->cell_count; i++)
+        last = last && !paper->cells[i].used;
+    if (!last || cell->used)
+        fprintf(paper->out, "%s%s%*s", column ? "  " : "", cell_text(cell),
+                last ? 0 : paper->widths[column] - width_of(cell_text(cell)), "");
 }
 
 static void print_line(struct paper *paper)
@@ -219,7 +144,7 @@ static void print_line(struct paper *paper)
     fputs(open[paper->format], paper->out);
     for (int i = 0; i < paper->cell_count; i++) {
         fputs(i ? between[paper->format] : "", paper->out);
-        print_cell(paper, paper->cells[i], i);
+        print_cell(paper, &paper->cells[i], i);
     }
     fputs(close[paper->format], paper->out);
 }
@@ -233,56 +158,56 @@ static void line_make(struct paper *paper, const json_t *row, const char *side)
     size_t i;
 
     paper->cell_count = 0;
-    char *cell = cell_new(paper);
+    struct cell *cell = cell_new(paper);
     if (!side) {
-        put(cell, "Method");
+        cell_put(cell, "Method");
     } else if (gain) {
-        put(cell, paper->format == TABLE_TEXT ? "  gain" : "gain");
+        cell_put(cell, paper->format == TABLE_TEXT ? "  gain" : "gain");
     } else {
-        put_method(cell, row);
-        put(cell, "%s", after ? "+RiFT" : "");
+        cell_put_method(cell, row);
+        cell_put(cell, "%s", after ? "+RiFT" : "");
         if (after && paper->choices) {
-            put(cell, " (");
-            put_choice(cell, json_object_get(row, "modules"));
-            put(cell, ")");
+            cell_put(cell, " (");
+            cell_put_choice(cell, json_object_get(row, "modules"));
+            cell_put(cell, ")");
         }
     }
     json_array_foreach((json_t *)names, i, name)
     {
         cell = cell_new(paper);
         if (!side)
-            put(cell, "%s", json_string_value(name));
+            cell_put(cell, "%s", json_string_value(name));
         else
-            put_value(cell, json_object_get(group, json_string_value(name)));
+            cell_put_value(cell, json_object_get(group, json_string_value(name)));
     }
     for (int c = 0; c < COLUMNS; c++) {
         if (!has_column(paper->table, c))
             continue;
         cell = cell_new(paper);
         if (!side)
-            put(cell, "%s", columns[c].head);
+            cell_put(cell, "%s", columns[c].head);
         else
             put_mean(paper, cell, json_object_get(json_object_get(row, side), columns[c].key), gain);
     }
-    put(cell_new(paper), side ? "%lld" : "n", (long long)json_integer_value(json_object_get(row, "n")));
+    cell_put(cell_new(paper), side ? "%lld" : "n", (long long)json_integer_value(json_object_get(row, "n")));
     cell = cell_new(paper);
     if (!side)
-        put(cell, "Module");
+        cell_put(cell, "Module");
     else if (after)
-        put_chosen(cell, json_object_get(row, "chosen"));
+        cell_put_chosen(cell, json_object_get(row, "chosen"));
     cell = cell_new(paper);
     if (!side)
-        put(cell, "alpha");
+        cell_put(cell, "alpha");
     else if (after)
-        put_alphas(cell, json_object_get(row, "chosen"), ", ");
+        cell_put_alphas(cell, json_object_get(row, "chosen"), ", ");
 }
 
 /* Print the line, or see how wide its cells are. */
 static void line_use(struct paper *paper, bool print)
 {
     for (int c = 0; !print && c < paper->cell_count; c++)
-        if (width_of(paper->cells[c]) > paper->widths[c])
-            paper->widths[c] = width_of(paper->cells[c]);
+        if (width_of(cell_text(&paper->cells[c])) > paper->widths[c])
+            paper->widths[c] = width_of(cell_text(&paper->cells[c]));
     if (print)
         print_line(paper);
 }
@@ -290,7 +215,6 @@ static void line_use(struct paper *paper, bool print)
 /* All lines, to be measured (print false) or printed. */
 static void lines_make(struct paper *paper, bool print)
 {
-    static const char *const sides[] = { "before", "after", "gain" };
     const json_t *last = NULL;
     json_t *row;
     size_t i;
@@ -345,20 +269,25 @@ static void notes_print(struct paper *paper)
     json_t *run;
     size_t i;
 
-    fprintf(paper->out, "%sAccuracy in percent, mean ± sample standard deviation over n seeds%s%s; protocol %s.\n",
-            open[paper->format], *attack ? "; Adv: " : "", attack, protocol ? protocol : "as in the rows");
+    fprintf(paper->out, "%sAccuracy in percent, mean ± sample standard deviation over n seeds%s", open[paper->format],
+            *attack ? "; Adv: " : "");
+    print_plain(paper, attack);
+    fprintf(paper->out, "; protocol %s.\n", protocol ? protocol : "as in the rows");
     if (paper->format == TABLE_MARKDOWN && json_array_size(json_object_get(paper->table, "missing")))
         fputc('\n', paper->out);
     json_array_foreach(json_object_get(paper->table, "missing"), i, run)
     {
         const char *state = json_string_value(json_object_get(run, "state"));
-        char name[CELL_SIZE] = "";
+        cell_auto name = { 0 };
 
-        put_method(name, run);
-        put(name, ", seed %lld, ", (long long)json_integer_value(json_object_get(run, "seed")));
-        put_choice(name, json_object_get(run, "modules"));
-        fprintf(paper->out, "%smissing: %s%s%s (job %s)\n", item[paper->format], name, state ? ": " : "",
-                state ? state : "", json_string_value(json_object_get(run, "job")));
+        cell_put_method(&name, run);
+        cell_put(&name, ", seed %lld, ", (long long)json_integer_value(json_object_get(run, "seed")));
+        cell_put_choice(&name, json_object_get(run, "modules"));
+        fprintf(paper->out, "%smissing: ", item[paper->format]);
+        print_plain(paper, cell_text(&name));
+        fprintf(paper->out, "%s%s (job %s)\n", state ? ": " : "", state ? state : "",
+                json_string_value(json_object_get(run, "job")));
+        paper->broken = paper->broken || name.broken;
     }
 }
 
@@ -381,9 +310,6 @@ static bool paper_print(FILE *out, const json_t *table, enum table_format format
 {
     struct paper paper = { .out = out, .format = format, .table = table, .choices = choices_differ(table) };
 
-    paper.cells = calloc(CELLS_TOP, sizeof(*paper.cells));
-    if (!paper.cells)
-        return false;
     lines_make(&paper, false);
     if (format == TABLE_LATEX) {
         fputs("\\begin{tabular}{", out);
@@ -395,8 +321,11 @@ static bool paper_print(FILE *out, const json_t *table, enum table_format format
     if (format == TABLE_LATEX)
         fputs("  \\hline\n\\end{tabular}\n", out);
     notes_print(&paper);
-    free(paper.cells);
-    return true;
+    for (int i = 0; i < CELLS_TOP; i++) {
+        paper.broken = paper.broken || paper.cells[i].broken;
+        cell_done(&paper.cells[i]);
+    }
+    return !paper.broken;
 }
 
 /* ---- for programs ------------------------------------------------------------------------ */
@@ -425,33 +354,35 @@ static void csv_number(FILE *out, const json_t *number)
     csv_cell(out, cell, false);
 }
 
-static void csv_line(FILE *out, const json_t *table, const json_t *row, const char *side)
+static bool csv_line(FILE *out, const json_t *table, const json_t *row, const char *side)
 {
     const json_t *group = json_object_get(row, "group");
     const char *method = json_string_value(json_object_get(row, "method"));
     const char *protocol = json_string_value(json_object_get(row, "protocol"));
     const char *attack = json_string_value(json_object_get(row, "attack"));
-    char choice[CELL_SIZE] = "", seeds[CELL_SIZE] = "", modules[CELL_SIZE] = "", alphas[CELL_SIZE] = "";
+    cell_auto choice = { 0 }, seeds = { 0 }, modules = { 0 }, alphas = { 0 };
+    bool whole = true;
     json_t *name;
     size_t i;
 
-    put_choice(choice, json_object_get(row, "modules"));
-    put_numbers(seeds, json_object_get(row, "seeds"), " ");
-    put_chosen(modules, json_object_get(row, "chosen"));
-    put_alphas(alphas, json_object_get(row, "chosen"), " ");
+    cell_put_choice(&choice, json_object_get(row, "modules"));
+    cell_put_seeds(&seeds, json_object_get(row, "seeds"));
+    cell_put_chosen(&modules, json_object_get(row, "chosen"));
+    cell_put_alphas(&alphas, json_object_get(row, "chosen"), " ");
     csv_cell(out, method ? method : "", true);
-    csv_cell(out, choice, false);
+    csv_cell(out, cell_text(&choice), false);
     json_array_foreach(json_object_get(table, "group_by"), i, name)
     {
-        char value[CELL_SIZE] = "";
-        put_value(value, json_object_get(group, json_string_value(name)));
-        csv_cell(out, value, false);
+        cell_auto value = { 0 };
+        cell_put_value(&value, json_object_get(group, json_string_value(name)));
+        csv_cell(out, cell_text(&value), false);
+        whole = whole && !value.broken;
     }
     csv_cell(out, protocol ? protocol : "", false);
     csv_cell(out, attack ? attack : "", false);
     csv_cell(out, side, false);
     csv_number(out, json_object_get(row, "n"));
-    csv_cell(out, seeds, false);
+    csv_cell(out, cell_text(&seeds), false);
     for (int c = 0; c < COLUMNS; c++) {
         const json_t *number = json_object_get(json_object_get(row, side), columns[c].key);
         if (!has_column(table, c))
@@ -459,13 +390,15 @@ static void csv_line(FILE *out, const json_t *table, const json_t *row, const ch
         csv_number(out, json_object_get(number, "mean"));
         csv_number(out, json_object_get(number, "std"));
     }
-    csv_cell(out, strcmp(side, "before") ? modules : "", false);
-    csv_cell(out, strcmp(side, "before") ? alphas : "", false);
+    csv_cell(out, strcmp(side, "before") ? cell_text(&modules) : "", false);
+    csv_cell(out, strcmp(side, "before") ? cell_text(&alphas) : "", false);
     fputs("\r\n", out);
+    return whole && !choice.broken && !seeds.broken && !modules.broken && !alphas.broken;
 }
 
-static void csv_print(FILE *out, const json_t *table)
+static bool csv_print(FILE *out, const json_t *table)
 {
+    bool whole = true;
     json_t *row, *name;
     size_t i;
 
@@ -478,10 +411,10 @@ static void csv_print(FILE *out, const json_t *table)
     fputs(",chosen_modules,alphas\r\n", out);
     json_array_foreach(json_object_get(table, "rows"), i, row)
     {
-        csv_line(out, table, row, "before");
-        csv_line(out, table, row, "after");
-        csv_line(out, table, row, "gain");
+        for (size_t s = 0; s < sizeof(sides) / sizeof(sides[0]); s++)
+            whole = csv_line(out, table, row, sides[s]) && whole;
     }
+    return whole;
 }
 
 char *table_text(const json_t *table, enum table_format format)
@@ -496,10 +429,10 @@ char *table_text(const json_t *table, enum table_format format)
     if (!out)
         return NULL;
     if (format == TABLE_CSV)
-        csv_print(out, table);
+        done = csv_print(out, table);
     else
         done = paper_print(out, table, format);
-    if (fclose(out) == 0 && done)
+    if (fclose(out) == 0 && done) /* a table that lacks words would be believed */
         return text;
     free(text);
     return NULL;

@@ -182,6 +182,11 @@ static void mixtures(void)
     refused(NULL, -EINVAL, "job-0 and job-1", "model.arch is \"resnet18\" in the first and \"resnet34\"");
     json_decref(make("model.arch"));
     clear();
+    add("", 0, 0.8, 0.8, NAN);
+    add("\"train\":{\"method\":\"mart\"},\"attack\":{\"epsilon\":0.031}", 0, 0.8, 0.8, NAN);
+    refused(NULL, -EINVAL, "job-0 and job-1", "evaluate.attacks"); /* as strong a ball for every row */
+    json_decref(make("evaluate.attacks"));
+    clear();
     /* Whatever decides the numbers of a row. */
     add("", 0, 0.8, 0.8, NAN);
     add("\"train\":{\"epochs\":3}", 1, 0.8, 0.8, NAN);
@@ -190,6 +195,74 @@ static void mixtures(void)
     add("", 0, 0.8, 0.8, NAN);
     add("\"attack\":{\"epsilon\":\"4/255\"}", 1, 0.8, 0.8, NAN);
     refused(NULL, -EINVAL, "attack", "4/255");
+    clear();
+}
+
+/* However it was written, and whenever. */
+static void the_same_in_other_words(void)
+{
+    add("", 0, 0.8, 0.8, NAN);
+    add("\"mrc\":{\"lr\":1},\"attack\":{\"epsilon\":0.03137254901960784},\"interpolate\":{\"alphas\":[0.0,0.1,0.2,0.3,"
+        "0.4,0.5,0.6,0.7,0.8,0.9,1]}",
+        1, 0.8, 0.8, NAN);
+    add("", 2, 0.8, 0.8, NAN);
+    json_object_del(json_object_get(runs[2].spec, "attack"), "rho"); /* by a riftd that didn't know it */
+    json_object_del(json_array_get(json_object_get(json_object_get(runs[2].spec, "evaluate"), "attacks"), 0), "rho");
+    json_decref(make(NULL));
+    add("\"attack\":{\"rho\":0.5}", 3, 0.8, 0.8, NAN);
+    refused(NULL, -EINVAL, "job-0 and job-3", "attack.rho is 0.75 in the first and 0.5 in the second");
+    json_decref(make("attack.rho,evaluate.attacks"));
+    json_decref(make("attack,evaluate.attacks"));
+    clear();
+    add("\"train\":{\"method\":\"standard\"},\"evaluate\":{\"attacks\":[]}", 0, 0.8, 0.8, NAN);
+    add("\"train\":{\"method\":\"standard\"},\"evaluate\":{\"attacks\":[]},\"attack\":null", 1, 0.8, 0.8, NAN);
+    refused(NULL, -EINVAL, "job-0 and job-1", "attack is {");
+    clear();
+}
+
+/* Nothing is cut: a program counts the seeds. */
+static void long_cells(void)
+{
+    static char words[4000], text[4200];
+    json_auto_t *table =
+        json_loads("{\"rows\":[{\"method\":\"mart\",\"modules\":[],\"n\":100,\"seeds\":[],\"chosen\":[],"
+                   "\"before\":{},\"after\":{},\"gain\":{}}],\"group_by\":[]}",
+                   0, NULL);
+    size_t used = 0;
+
+    for (int i = 0; i < 100; i++) {
+        json_array_append_new(json_object_get(row(table, 0), "seeds"), json_integer(i ? 1000 + i : 9007199254740991));
+        json_array_append_new(json_object_get(row(table, 0), "modules"), json_sprintf("layer%d", i));
+        used += (size_t)snprintf(words + used, sizeof(words) - used, "%s%ld", i ? " " : "",
+                                 i ? 1000L + i : 9007199254740991L);
+    }
+    snprintf(text, sizeof(text), ",100,%s,", words);
+    char *csv = table_text(table, TABLE_CSV);
+    CHECK_HOLDS(csv, text);
+    CHECK_HOLDS(csv, "layer98, layer99\"");
+    free(csv);
+}
+
+/* What a user wrote is text in every format, wherever it stands. */
+static void marks_are_text(void)
+{
+    add("\"finetune\":{\"modules\":{\"containing\":\"\\\\input{a}$^~|_\"}},\"evaluate\":{\"attacks\":[{\"name\":\"<b>"
+        "50%\"}]}",
+        0, 0.8, 0.8, NAN);
+    add("\"finetune\":{\"modules\":{\"containing\":\"\\\\input{a}$^~|_\"}},\"evaluate\":{\"attacks\":[{\"name\":\"<b>"
+        "50%\"}]}",
+        1, 0, 0, NAN);
+    json_object_set_new((json_t *)runs[0].result, "attack", json_string("<b>50%"));
+    json_auto_t *table = make(NULL);
+    char *text = table_text(table, TABLE_LATEX);
+    CHECK_HOLDS(text, "containing \\textbackslash{}input\\{a\\}\\$\\textasciicircum{}\\textasciitilde{}|\\_");
+    CHECK_HOLDS(text, " & $80.00$ & $40.00$ & ");
+    free(text);
+    text = table_text(table, TABLE_MARKDOWN);
+    CHECK_HOLDS(text, "(containing \\\\input{a}$^~\\|\\_)");
+    CHECK_HOLDS(text, "Adv: \\<b>50%");
+    CHECK_HOLDS(text, "seed 1, containing \\\\input{a}$^~\\|\\_: running");
+    free(text);
     clear();
 }
 
@@ -248,8 +321,12 @@ static const struct check_case cases[] = {
     { "accuracy on corrupted images is there where it was measured", corruptions_where_measured },
     { "methods and module choices are rows, devices and labels aren't", rows_apart },
     { "what isn't alike is refused with jobs and field, unless a group keeps it apart", mixtures },
+    { "numbers are alike however they were written, and what an older spec lacks is the default",
+      the_same_in_other_words },
     { "no run counts twice", twice },
     { "a field to group by that isn't there is told with the nearest one", group_names },
     { "Markdown, LaTeX, CSV, text and JSON say the same", on_paper },
+    { "a hundred seeds stand in one cell", long_cells },
+    { "names with marks of LaTeX or Markdown stay names", marks_are_text },
 };
 CHECK_MAIN(cases)
