@@ -75,11 +75,12 @@ async function showJobs() {
   const selected = location.hash.slice(1);
   byId("jobs").tBodies[0].replaceChildren(...await Promise.all(rows.map(async (job) => {
     const running = job.state === "running";
-    /* A rift job's progress is its running step's. */
+    /* A rift job's progress is its running step's, a sweep's that of its rift jobs. */
     const steps = running && ["rift", "sweep"].includes(job.kind) ? (await ask(`v1/jobs/${job.id}`)).steps : [];
     const step = job.kind === "rift" ? steps.find((one) => one.state === "running") : null;
     const ended = steps.filter((one) => ["succeeded", "failed", "cancelled"].includes(one.state)).length;
-    const progress = job.kind === "sweep" && running ? bar({ phase: "rift jobs", done: ended, total: steps.length }) : step ? make("span", {}, make("span", {}, `${step.kind} `), bar(step.progress)) : bar(running && job.progress);
+    const runs = job.kind === "sweep" && { phase: "rift jobs", done: ended, total: steps.length };
+    const progress = step ? make("span", {}, `${step.kind} `, bar(step.progress)) : bar(running && (runs || job.progress));
     return make("tr", { class: job.id === selected ? "job chosen" : "job", "data-id": job.id },
       make("td", {}, make("a", { href: `#${job.id}` }, job.label || job.id.slice(0, 18))), make("td", {}, job.kind),
       make("td", {}, state(job.state)), make("td", {}, progress),
