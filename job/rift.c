@@ -80,9 +80,7 @@ static json_t *link_make(const json_t *rift, const char *job)
     return given ? json_deep_copy(given) : json_pack("{s:s}", "job", job);
 }
 
-/* Put the names of a list, or of the lists in it, into `names`, each once, as many
- * as a list holds: the rest is found out later, by the step that names it. */
-static void names_add(json_t *names, json_t *seen, const json_t *list)
+void module_names_add(json_t *names, json_t *seen, const json_t *list)
 {
     json_t *item;
     size_t i;
@@ -92,7 +90,7 @@ static void names_add(json_t *names, json_t *seen, const json_t *list)
         const char *name = json_string_value(item);
 
         if (!name) {
-            names_add(names, seen, item);
+            module_names_add(names, seen, item);
         } else if (!json_object_get(seen, name) && json_array_size(names) < LIST_TOP) {
             json_array_append(names, item);
             json_object_set_new(seen, name, json_true());
@@ -104,12 +102,12 @@ static void names_add(json_t *names, json_t *seen, const json_t *list)
  * before it: null when they name none. New reference. */
 static json_t *modules_expected(const json_t *rift)
 {
-    static const char *const places[] = { "/mrc/modules", "/mrc/joint", "/finetune/modules" };
+    static const char *const places[] = { "/modules_expected", "/mrc/modules", "/mrc/joint", "/finetune/modules" };
     json_auto_t *seen = json_object();
     json_auto_t *names = json_array();
 
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-        names_add(names, seen, spec_at(rift, places[i]));
+        module_names_add(names, seen, spec_at(rift, places[i]));
     return json_array_size(names) ? json_incref(names) : json_null();
 }
 

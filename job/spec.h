@@ -40,6 +40,13 @@ int value_pixel(const json_t *value, double *ret);
 /* Place of `text` in "a|b|c", or -ENOENT. */
 int value_enum(const char *values, const char *text);
 
+/* ---- rift.c ---- */
+
+/* Put the names of a list, or of the lists in it, into `names`, each once (`seen`
+ * is an object that remembers), as many as a list holds: the rest is found out
+ * later, by the step that names it. */
+void module_names_add(json_t *names, json_t *seen, const json_t *list);
+
 /* ---- sweep.c ---- */
 
 /* A module choice for people: "lowest", "top 3", "conv1, linear"; cut to size. */

@@ -72,6 +72,20 @@ struct place {
     int number;
 };
 
+/* The modules that choices name: whoever trains for all of them looks before it
+ * trains. null when none is named. New reference. */
+static json_t *modules_expected(const json_t *sweep)
+{
+    json_auto_t *seen = json_object();
+    json_auto_t *names = json_array();
+    json_t *choice;
+    size_t i;
+
+    json_array_foreach(spec_at(sweep, "/sweep/modules"), i, choice) if (json_is_array(choice))
+        module_names_add(names, seen, choice);
+    return json_array_size(names) ? json_incref(names) : json_null();
+}
+
 /* The rift spec of one run before it is checked. New reference or NULL. */
 static json_t *run_make(const json_t *sweep, const struct place *place, char name[80])
 {
@@ -88,6 +102,7 @@ static json_t *run_make(const json_t *sweep, const struct place *place, char nam
     if (!spec || json_object_del(spec, "sweep") < 0 || spec_put(spec, "/kind", json_string("rift")) < 0 ||
         spec_put(spec, "/seed", json_integer(seed)) < 0 || spec_put(spec, "/label", label_make(sweep, tail)) < 0 ||
         spec_put(spec, "/train/method", json_string(method)) < 0 ||
+        spec_put(spec, "/modules_expected", modules_expected(sweep)) < 0 ||
         (place->choice && spec_put(spec, "/finetune/modules", json_deep_copy(place->choice)) < 0))
         return NULL;
     return json_incref(spec);

@@ -190,6 +190,30 @@ static void names_are_known_before_training(void)
         json_decref(steps[i]);
 }
 
+/* The first run of a seed trains for its neighbours: it looks for their modules too. */
+static void names_of_neighbours(void)
+{
+    struct spec_errors errors;
+    struct sweep_run *runs = NULL;
+    json_t *steps[RIFT_STEPS] = { NULL };
+    json_auto_t *expected = json_pack("[s,s,s]", "conv1", "liner", "linear");
+    spec_auto rift = { 0 };
+    int count = 0;
+
+    CHECK_INT(
+        expand(
+            "\"mrc\":{\"modules\":[\"conv1\",\"linear\"]},\"sweep\":{\"seeds\":[1],\"modules\":[\"lowest\",[\"conv1\","
+            "\"liner\"],{\"top\":2},\"conv1\"]}",
+            &runs, &count, &errors),
+        0);
+    CHECK_INT(spec_from_json(runs[0].spec, &rift, &errors), 0);
+    CHECK_INT(rift_expand(&rift, steps), 0);
+    CHECK(json_equal(json_object_get(steps[0], "modules_expected"), expected));
+    for (int i = 0; i < RIFT_STEPS; i++)
+        json_decref(steps[i]);
+    sweep_runs_free(runs, count);
+}
+
 static const struct check_case cases[] = {
     { "a sweep becomes methods times seeds times module choices", expansion },
     { "what a sweep doesn't say is three seeds of the spec's own method", defaults },
@@ -198,5 +222,6 @@ static const struct check_case cases[] = {
     { "more specs than fit into memory are refused before they are made", too_much_text },
     { "a run that shares trains and measures nothing", sharing },
     { "the training step knows the modules that later steps name", names_are_known_before_training },
+    { "the run that trains for others knows the modules that they name", names_of_neighbours },
 };
 CHECK_MAIN(cases)
