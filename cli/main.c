@@ -60,7 +60,8 @@ static const struct cli_command commands[] = {
     { "table", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "before and after RiFT, averaged over seeds",
       ID_HELP " Of a sweep, or of several rift jobs and\n"
               "sweeps, rows are training methods times module choices, averaged over seeds. Jobs\n"
-              "that differ in protocol, data or model are refused unless --group-by keeps them apart.\n",
+              "that differ in protocol, data, model or in what is measured are refused unless\n"
+              "--group-by keeps them apart.\n",
       { { "format", "FORMAT", "text (default), json, csv, markdown or latex" },
         { "group-by", "FIELD,...", "rows for each value of a field too, such as protocol or model.width" } },
       command_table },
