@@ -59,6 +59,9 @@ const struct spec_field spec_fields[] = {
     { "/precision", FIELD_ENUM, NETWORK, "\"float32\"", 0, 0, "float32|bf16|tf32", false, "",
       "Number format of the computation; weights, statistics, sums and losses are float32 in each. What a device can do "
       "is in its list of precisions; it refuses the others." },
+    { "/deterministic", FIELD_BOOL, NETWORK, "true", 0, 0, NULL, false, "",
+      "The same seed on the same device gives the same bits. false: whatever is fastest, chosen by the clock and perhaps "
+      "adding in another order each time. The CPU is deterministic anyway." },
     { "/seed", FIELD_INT, ALL & ~SWEEP, "0", 0, 9007199254740992.0, NULL, false, "",
       "Every random number follows from it: initial weights, order, augmentation, attacks." },
     { "/batch_size", FIELD_INT, NETWORK, "128", 1, 65536, NULL, false, "images",

@@ -223,6 +223,7 @@ struct job_spec {
     const char *label;  /* for people and for filtering lists, or NULL */
     const char *device; /* auto | cpu | cuda | cuda:N */
     enum precision precision; /* of the computation; weights, sums and losses are float32 in each */
+    bool deterministic; /* the same bits again on the same device */
     int priority;
     int64_t seed;
     int batch_size;

@@ -56,6 +56,7 @@ static const struct {
     { "/label", AS_TEXT, PLACE(label) },
     { "/device", AS_TEXT, PLACE(device) },
     { "/precision", AS_ENUM, PLACE(precision), PRECISION_FLOAT32 },
+    { "/deterministic", AS_BOOL, PLACE(deterministic) },
     { "/priority", AS_INT, PLACE(priority) },
     { "/seed", AS_INT64, PLACE(seed) },
     { "/batch_size", AS_INT, PLACE(batch_size) },

@@ -66,6 +66,7 @@ static int device_begin(struct run *run)
     if (r < 0)
         return run_blame(run, r == -ENOTSUP ? FAILURE_BAD_SPEC : FAILURE_DEVICE_LOST, r);
     run->ops = run->dev->ops;
+    run->dev->deterministic = run->spec.deterministic;
 
     json_auto_t *about = run->ops->describe(run->dev);
     run->threads = (int)json_integer_value(json_object_get(about, "threads"));

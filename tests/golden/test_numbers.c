@@ -157,8 +157,12 @@ static bool bf16_is_here(void)
 {
     struct fault why = { 0 };
 
-    if (getenv("RIFT_TEST_DEVICE") || backend_onednn.precision_check("cpu", PRECISION_BF16, &why) == 0)
+    struct device *dev = NULL;
+
+    if (device_open(check_device(), PRECISION_BF16, 1, &dev, &why) == 0) {
+        device_close(dev);
         return true;
+    }
     fprintf(stderr, "skipped: %s\n", why.message);
     return false;
 }

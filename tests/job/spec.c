@@ -191,7 +191,7 @@ static void given_values(void)
 {
     spec_auto spec = { 0 };
     const char *text =
-        "{\"kind\":\"evaluate\",\"label\":\"mine\",\"priority\":-7,\"device\":\"cuda:1\",\"precision\":\"bf16\","
+        "{\"kind\":\"evaluate\",\"label\":\"mine\",\"priority\":-7,\"device\":\"cuda:1\",\"precision\":\"bf16\",\"deterministic\":false,"
         "\"seed\":12,\"batch_size\":"
         "1e2,"
         "\"threads\":2,\"checkpoint_every_s\":0,\"protocol\":\"paper\",\"shuffle\":false,"
@@ -209,6 +209,7 @@ static void given_values(void)
     CHECK_INT(spec.priority, -7);
     CHECK_STRING(spec.device, "cuda:1");
     CHECK_INT(spec.precision, PRECISION_BF16);
+    CHECK(!spec.deterministic);
     CHECK_INT(spec.seed, 12);
     CHECK_INT(spec.batch_size, 100); /* 1e2 is a whole number */
     CHECK(json_is_integer(json_object_get(spec.json, "batch_size")));

@@ -3,6 +3,7 @@
 #include "tests/check.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Is there a graphics card here that can be used? */

@@ -55,21 +55,12 @@ static int lost(struct cuda_device *d)
     return -ENODEV;
 }
 
-/* A fault on request, to see that whoever is above lives through it. */
-static void trap_when_due(struct cuda_device *d)
-{
-    if (d->trap_countdown > 0 && --d->trap_countdown == 0)
-        kernel_trap(d->stream);
-}
-
 int cuda_result(struct cuda_device *d, cudaError_t r, const char *what)
 {
     if (d->lost)
         return -ENODEV;
-    if (r == cudaSuccess) {
-        trap_when_due(d);
+    if (r == cudaSuccess)
         return 0;
-    }
     cudaGetLastError(); /* it has been heard */
     snprintf(d->base.message, sizeof(d->base.message), "%s: %s (%s)", what, cudaGetErrorString(r), cudaGetErrorName(r));
     if (r == cudaErrorMemoryAllocation)
@@ -83,10 +74,8 @@ int cuda_dnn_result(struct cuda_device *d, cudnnStatus_t status, const char *wha
 
     if (d->lost)
         return -ENODEV;
-    if (status == CUDNN_STATUS_SUCCESS) {
-        trap_when_due(d);
+    if (status == CUDNN_STATUS_SUCCESS)
         return 0;
-    }
     cudaError_t under = cudaGetLastError();
     if (under != cudaSuccess && !survivable(under))
         return cuda_result(d, under, what);

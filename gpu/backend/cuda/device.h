@@ -31,7 +31,7 @@ struct cuda_device {
     int next_stage;
     bool recording;
     bool lost;           /* a fault that the context doesn't survive */
-    long trap_countdown; /* operations until a fault is provoked; 0: never (RIFT_CUDA_TRAP_AFTER) */
+    long trap_countdown; /* reads until a fault is provoked; 0: never (RIFT_CUDA_TRAP_AFTER) */
 };
 
 static inline struct cuda_device *cuda(struct device *dev)

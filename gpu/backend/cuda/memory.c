@@ -62,6 +62,8 @@ int cuda_read(struct device *dev, void *host, const void *from, size_t bytes)
     int r;
 
     assert(!d->recording);
+    if (d->trap_countdown > 0 && --d->trap_countdown == 0)
+        kernel_trap(d->stream); /* a fault on request, to see that whoever is above lives through it */
     r = cuda_result(d, cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, d->stream), "reading");
     return r < 0 ? r : cuda_result(d, cudaStreamSynchronize(d->stream), "waiting for the card");
 }
