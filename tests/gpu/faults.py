@@ -28,7 +28,7 @@ def main():
     home, failed = Home(worker), 0
 
     path = home.job("fault", device, checkpoint_every_s=0)
-    code, events = home.run(path, RIFT_CUDA_TRAP_AFTER="40")
+    code, events = home.run(path, RIFT_CUDA_TRAP_AFTER="9")
     end = last(events)
     failed |= check("a fault in the middle of a job is exit 69 and one failed event",
                     code == DEVICE_LOST and end.get("type") == "failed" and end.get("code") == "device_lost" and
