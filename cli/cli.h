@@ -99,19 +99,36 @@ const char *text_at(const json_t *object, const char *key, const char *fallback)
 void print_json(const json_t *json);       /* one document, indented, numbers exact: 0.10000000000000001 */
 void print_json_short(const json_t *json); /* the same for people: 0.1 */
 void print_percent(char ret[16], const json_t *fraction); /* 0.7812 -> "78.12 %" */
+void print_number(char ret[32], const json_t *number);    /* four significant digits, zeros kept */
+/* The longest text that the rows have at `key`, at least `least`. */
+int print_width(const json_t *rows, const char *key, int least);
 void print_duration(char ret[32], double seconds);        /* 1:02:03 */
 void print_bar(char *ret, int width, double part);        /* "#####....." */
 void print_jobs(const json_t *jobs);
 void print_job(const json_t *job);
-void print_modules(const json_t *modules, const char *lowest);
+/* lowest: the module's name, or NULL; greedy: the rows that a search for sets found, or NULL. */
+void print_modules(const json_t *modules, const char *lowest, const json_t *greedy);
 void print_interpolation(const json_t *points, const json_t *chosen);
-void print_evaluation(const json_t *result);
-void print_table(const json_t *job); /* before/after of an ended rift job */
+const char *print_article(const char *noun); /* "a" or "an" */
+const char *print_plural(size_t count);      /* "" or "s" */
+
+/* ---- evaluation.c: what was measured, before and after ---- */
+
+/* What an evaluate job measured; beside its baseline when it has one. */
+void print_evaluation(const json_t *job);
+/* Before and after of a rift job. evaluation: the result of its evaluate step,
+ * or NULL: then there is only what the job's own result says. */
+void print_table(const json_t *job, const json_t *evaluation);
 
 /* ---- dataset.c ---- */
 
 /* What an ended corrupt job has made, and where it lies. */
 void print_copies(struct cli *cli, const json_t *job);
+
+/* ---- files.c ---- */
+
+/* Make every directory on the way to path, which is as before afterwards; negative errno. */
+int make_parents(char *path);
 
 /* ---- submit.c ---- */
 
@@ -131,6 +148,10 @@ int watch_job(struct cli *cli, const char *id);
 enum cli_exit outcome_exit(const json_t *job);
 /* Print an ended job's tables, or its error; the exit code is the job's. */
 int outcome_show(struct cli *cli, const json_t *job);
+/* The answer to GET /v1/jobs/ID/modules, sets of modules too. */
+void show_criticality(struct cli *cli, const json_t *answer);
+/* The tables of a rift or evaluate job, with whatever is known so far. */
+void show_measured(struct cli *cli, const json_t *job);
 
 /* ---- the commands ---- */
 

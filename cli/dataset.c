@@ -95,13 +95,14 @@ int command_dataset_corrupt(struct cli *cli)
 void print_copies(struct cli *cli, const json_t *job)
 {
     const json_t *result = json_object_get(job, "result");
+    size_t corruptions = json_array_size(json_object_get(result, "corruptions"));
+    size_t severities = json_array_size(json_object_get(result, "severities"));
+    json_int_t images = json_integer_value(json_object_get(result, "images"));
 
     (void)cli;
-    printf("\n%zu corruptions in %zu severities of %" JSON_INTEGER_FORMAT " images (%s) lie in\n  %s\n",
-           json_array_size(json_object_get(result, "corruptions")),
-           json_array_size(json_object_get(result, "severities")),
-           json_integer_value(json_object_get(result, "images")), text_at(result, "format", "?"),
-           text_at(result, "path", "?"));
+    printf("\n%zu corruption%s in %zu severit%s of %" JSON_INTEGER_FORMAT " image%s (%s) lie in\n  %s\n", corruptions,
+           print_plural(corruptions), severities, severities == 1 ? "y" : "ies", images, print_plural((size_t)images),
+           text_at(result, "format", "?"), text_at(result, "path", "?"));
     if (json_object_get(result, "frost"))
         printf("frost is %s\n", text_at(result, "frost", ""));
 }

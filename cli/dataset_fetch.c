@@ -138,17 +138,29 @@ static int unknown_name(const char *name)
                      meant ? "; did you mean \"" : ".", meant ? near : "", meant ? "\"?" : "", names);
 }
 
+/* The place to put it, made if it isn't there, as a path from the root. */
+static int place_find(const char *given, char ret[PATH_MAX])
+{
+    char *inside = NULL;
+    int r = asprintf(&inside, "%s/", given) < 0 ? -ENOMEM : make_parents(inside);
+
+    if (r == 0 && !realpath(given, ret))
+        r = -errno;
+    free(inside);
+    return r < 0 ? cli_error(CLI_FAILED, "dataset fetch: %s: %s", given, strerror(-r)) : CLI_OK;
+}
+
 int command_dataset_fetch(struct cli *cli)
 {
     const struct published *set = published_find(cli->arguments[0]);
     char to[PATH_MAX];
     char *part = NULL, *path = NULL;
-    int r = CLI_OK;
 
     if (!set)
         return unknown_name(cli->arguments[0]);
-    if (!realpath(cli_value(cli, "to", "."), to))
-        return cli_error(CLI_FAILED, "dataset fetch: %s: %m", cli_value(cli, "to", "."));
+    int r = place_find(cli_value(cli, "to", "."), to);
+    if (r != CLI_OK)
+        return r;
     if (asprintf(&part, "%s/%s.part", to, set->archive) < 0 || asprintf(&path, "%s/%s", to, set->folder) < 0)
         return cli_error(CLI_FAILED, "out of memory");
     if (access(path, F_OK) != 0)

@@ -116,6 +116,18 @@ static void print_field(const struct spec_field *field)
     print_wrapped(field->meaning, 4);
 }
 
+static int unknown_kind(const char *name)
+{
+    char words[200] = "", near[64];
+
+    for (int kind = 0; kind < JOB_KIND_COUNT; kind++)
+        snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s%s", kind ? "|" : "", job_kinds[kind].name);
+    bool meant = word_nearest(words, name, near, sizeof(near));
+
+    return cli_error(CLI_USAGE, "there is no kind of job called \"%s\"%s%s%s", name, meant ? "; did you mean \"" : "",
+                     meant ? near : "", meant ? "\"?" : "");
+}
+
 int command_fields(struct cli *cli)
 {
     unsigned wanted = (1u << JOB_KIND_COUNT) - 1;
@@ -124,7 +136,7 @@ int command_fields(struct cli *cli)
     if (cli->argument_count) {
         int kind = job_kind_find(cli->arguments[0]);
         if (kind < 0)
-            return cli_error(CLI_USAGE, "there is no kind of job called \"%s\"", cli->arguments[0]);
+            return unknown_kind(cli->arguments[0]);
         wanted = 1u << kind;
     }
     if (!cli->json && !cli->argument_count)

@@ -128,8 +128,7 @@ static int download(struct cli *cli, const char *url, const char *part, int64_t 
     return CLI_OK;
 }
 
-/* Make every directory on the way to path. */
-static int make_parents(char *path)
+int make_parents(char *path)
 {
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';

@@ -45,9 +45,9 @@ static const struct cli_command commands[] = {
     { "show", "ID", 1, 1, "everything about a job but its numbers", ID_HELP "\n",
       { { "spec", NULL, "the spec alone, as JSON with every default filled in" } }, command_show },
     { "watch", "ID", 1, 1, "follow a job to its end and print its tables",
-      ID_HELP " Survives a restart of riftd.\nExit code: 0 succeeded, 1 failed, 3 cancelled.\n", { { 0 } }, command_watch },
+      ID_HELP "\nSurvives a restart of riftd. Exit code: 0 succeeded, 1 failed, 3 cancelled.\n", { { 0 } }, command_watch },
     { "cancel", "ID", 1, 1, "stop a job (it keeps its checkpoint)", ID_HELP "\n", { { 0 } }, command_cancel },
-    { "retry", "ID", 1, 1, "queue a failed or cancelled job again", ID_HELP " It goes on from its checkpoint.\n",
+    { "retry", "ID", 1, 1, "queue a failed or cancelled job again", ID_HELP "\nIt goes on from its checkpoint.\n",
       { { 0 } }, command_retry },
     { "delete", "ID", 1, 1, "forget an ended job and its files", ID_HELP "\n", { { 0 } }, command_delete },
     { "modules", "ID", 1, 1, "the Module Robust Criticality of every module", ID_HELP "\n", { { 0 } }, command_modules },
@@ -58,10 +58,12 @@ static const struct cli_command commands[] = {
         { "step", "N", "of a rift job: its step N, from 0 (default: 0, training)" } },
       command_metrics },
     { "table", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "before and after RiFT, averaged over seeds",
-      ID_HELP " Of a sweep, or of several rift jobs and\n"
-              "sweeps, rows are training methods times module choices, averaged over seeds. Jobs\n"
-              "that differ in protocol, data, model or in what is measured are refused unless\n"
-              "--group-by keeps them apart.\n",
+      ID_HELP "\n"
+              "Of one rift or evaluate job: every attack, every corruption and every point of the\n"
+              "line that was measured. Of a sweep, or of several rift jobs and sweeps: rows are\n"
+              "training methods times module choices, averaged over seeds. Jobs that differ in\n"
+              "protocol, data, model or in what is measured are refused unless --group-by keeps\n"
+              "them apart.\n",
       { { "format", "FORMAT", "text (default), json, csv, markdown or latex" },
         { "group-by", "FIELD,...", "rows for each value of a field too, such as protocol or model.width" } },
       command_table },
@@ -69,16 +71,17 @@ static const struct cli_command commands[] = {
       command_log },
     { "artifacts", "ID", 1, 1, "the files a job made", ID_HELP "\n", { { 0 } }, command_artifacts },
     { "fetch", "ID [NAME...]", 1, CLI_ARGUMENTS_MOST, "download artifacts, all or the named ones",
-      ID_HELP " Goes on where a broken download ended; a file appears under its\n"
-              "name only when its SHA-256 is right. A rift job has the files of all its steps,\n"
-              "under names such as train/best.safetensors.\n",
+      ID_HELP "\n"
+              "Goes on where a broken download ended; a file appears under its name only when\n"
+              "its SHA-256 is right. A rift job has the files of all its steps, under names such\n"
+              "as train/best.safetensors.\n",
       { { "dir", "DIR", "where to put them (default: a new directory called like the job)" } }, command_fetch },
     { "dataset ls", "", 0, 0, "data sets riftd knows by name", NULL, { { 0 } }, command_datasets },
     { "dataset fetch", "NAME", 1, 1, "download a published data set, check it, unpack it",
       "NAME: cifar10, cifar100, cifar10-c, cifar100-c or tiny-imagenet. Asks no riftd. Goes on\n"
       "where a broken download ended; what isn't the published file (size, MD5) isn't unpacked.\n"
       "Prints where the data lie and how riftd or a spec is told.\n",
-      { { "to", "DIR", "where to (default: here)" },
+      { { "to", "DIR", "where to (default: here); made if it isn't there" },
         { "url", "URL", "another place that has the same file" },
         { "sha256", "HEX", "compare with this instead of the published MD5 and size" },
         { "md5", "HEX", "likewise" } },

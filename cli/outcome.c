@@ -8,6 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+void show_criticality(struct cli *cli, const json_t *answer)
+{
+    const json_t *modules = json_object_get(answer, "modules"), *row;
+    json_auto_t *job = NULL;
+    bool sets = false;
+    char path[80];
+    size_t i;
+
+    json_array_foreach(modules, i, row) sets = sets || json_object_get(row, "modules");
+    snprintf(path, sizeof(path), "/v1/jobs/%.36s", text_at(answer, "job", ""));
+    if (sets) /* only the job's result says which of them a search chose */
+        server_try(cli->http, path, &job);
+    print_modules(modules, text_at(answer, "lowest", NULL),
+                  json_object_get(json_object_get(job, "result"), "greedy"));
+}
+
 static int show_modules(struct cli *cli, const json_t *job)
 {
     json_auto_t *answer = NULL;
@@ -16,7 +32,7 @@ static int show_modules(struct cli *cli, const json_t *job)
     if (r != CLI_OK)
         return r;
     printf("\nModule Robust Criticality\n\n");
-    print_modules(json_object_get(answer, "modules"), text_at(answer, "lowest", NULL));
+    show_criticality(cli, answer);
     return CLI_OK;
 }
 
@@ -32,25 +48,45 @@ static int show_interpolation(struct cli *cli, const json_t *job)
     return CLI_OK;
 }
 
+void show_measured(struct cli *cli, const json_t *job)
+{
+    json_auto_t *evaluate = NULL;
+    const json_t *step;
+    char path[80];
+    size_t i;
+
+    if (job_kind_find(text_at(job, "kind", "")) == JOB_EVALUATE) {
+        print_evaluation(job);
+        return;
+    }
+    json_array_foreach(json_object_get(job, "steps"), i, step)
+    {
+        if (job_kind_find(text_at(step, "kind", "")) != JOB_EVALUATE || evaluate)
+            continue;
+        snprintf(path, sizeof(path), "/v1/jobs/%.36s", text_at(step, "id", ""));
+        server_try(cli->http, path, &evaluate);
+    }
+    print_table(job, json_object_get(evaluate, "result"));
+}
+
 static int show_evaluation(struct cli *cli, const json_t *job)
 {
-    (void)cli;
     printf("\nEvaluation\n\n");
-    print_evaluation(json_object_get(job, "result"));
+    show_measured(cli, job);
     return CLI_OK;
 }
 
 static int show_training(struct cli *cli, const json_t *job)
 {
     const json_t *result = json_object_get(job, "result");
+    json_int_t epochs = json_integer_value(json_object_get(result, "epochs"));
     char clean[16], robust[16];
 
     (void)cli;
     print_percent(clean, json_object_get(result, "clean_accuracy"));
     print_percent(robust, json_object_get(result, "robust_accuracy"));
-    printf("\n%" JSON_INTEGER_FORMAT " epochs, best after %" JSON_INTEGER_FORMAT ": clean %s, robust %s\n",
-           json_integer_value(json_object_get(result, "epochs")),
-           json_integer_value(json_object_get(result, "best_epoch")), clean, robust);
+    printf("\n%" JSON_INTEGER_FORMAT " epoch%s, best after %" JSON_INTEGER_FORMAT ": clean %s, robust %s\n", epochs,
+           print_plural((size_t)epochs), json_integer_value(json_object_get(result, "best_epoch")), clean, robust);
     return CLI_OK;
 }
 
@@ -74,7 +110,7 @@ static int show_rift(struct cli *cli, const json_t *job)
     if (r != CLI_OK)
         return r;
     printf("\nBefore and after\n\n");
-    print_table(job);
+    show_measured(cli, job);
     return CLI_OK;
 }
 

@@ -17,6 +17,16 @@ const char *text_at(const json_t *object, const char *key, const char *fallback)
     return text ? text : fallback;
 }
 
+const char *print_article(const char *noun)
+{
+    return strncmp(noun, "mrc", 3) == 0 || strchr("aeiou", *noun) ? "an" : "a"; /* "em ar see" */
+}
+
+const char *print_plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 void print_json(const json_t *json)
 {
     json_dumpf(json, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
@@ -37,8 +47,7 @@ void print_percent(char ret[16], const json_t *fraction)
         strcpy(ret, "-");
 }
 
-/* Four significant digits, zeros kept. */
-static void print_number(char ret[32], const json_t *number)
+void print_number(char ret[32], const json_t *number)
 {
     if (json_is_number(number))
         snprintf(ret, 32, "%#.4g", json_number_value(number));
@@ -111,6 +120,19 @@ void print_job(const json_t *job)
     }
 }
 
+int print_width(const json_t *rows, const char *key, int least)
+{
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row)
+    {
+        int length = (int)strlen(text_at(row, key, ""));
+        least = length > least ? length : least;
+    }
+    return least;
+}
+
 static double largest_mrc(const json_t *modules)
 {
     const json_t *module;
@@ -121,28 +143,57 @@ static double largest_mrc(const json_t *modules)
     return most;
 }
 
-void print_modules(const json_t *modules, const char *lowest)
+/* "<- lowest", of modules or, as the search found it, of sets of a size; "" of others. */
+static void module_mark(char ret[64], const json_t *module, const char *lowest, const json_t *greedy)
+{
+    const char *name = text_at(module, "module", "-");
+    size_t size = json_array_size(json_object_get(module, "modules")), i;
+    const json_t *winner;
+
+    *ret = '\0';
+    if (size == 0 && lowest && strcmp(lowest, name) == 0)
+        strcpy(ret, "<- lowest");
+    json_array_foreach(greedy, i, winner) if (size > 0 && strcmp(text_at(winner, "module", ""), name) == 0)
+        snprintf(ret, 64, "<- lowest of %zu (greedy)", size);
+}
+
+static void print_module(const json_t *module, int width, double most, const char *mark)
+{
+    const json_t *mrc = json_object_get(module, "mrc"), *count = json_object_get(module, "parameters");
+    char value[32], drop[16], parameters[32] = "-", bar[BAR_WIDTH + 1];
+
+    print_number(value, mrc);
+    print_percent(drop, json_object_get(module, "robust_accuracy_drop"));
+    if (json_is_integer(count))
+        snprintf(parameters, sizeof(parameters), "%" JSON_INTEGER_FORMAT, json_integer_value(count));
+    print_bar(bar, BAR_WIDTH, most > 0 ? json_number_value(mrc) / most : 0);
+    bar[strspn(bar, "#")] = '\0';
+    printf("%-*s %10s  %10s  %10s  %s%s%s\n", width, text_at(module, "module", "-"), value, drop, parameters, bar,
+           *mark && *bar ? " " : "", mark);
+}
+
+void print_modules(const json_t *modules, const char *lowest, const json_t *greedy)
 {
     double most = largest_mrc(modules);
+    int width = print_width(modules, "module", 24);
     const json_t *module;
+    char mark[64];
     size_t i;
 
-    printf("%-24s %10s  %10s  %10s\n", "module", "MRC", "acc. drop", "parameters");
-    json_array_foreach(modules, i, module)
-    {
-        const char *name = text_at(module, "module", "-");
-        const json_t *mrc = json_object_get(module, "mrc"), *count = json_object_get(module, "parameters");
-        char value[32], drop[16], parameters[32] = "-", bar[BAR_WIDTH + 1];
+    for (int sets = 0; sets < 2; sets++) { /* single ones first */
+        bool begun = false;
 
-        print_number(value, mrc);
-        print_percent(drop, json_object_get(module, "robust_accuracy_drop"));
-        if (json_is_integer(count))
-            snprintf(parameters, sizeof(parameters), "%" JSON_INTEGER_FORMAT, json_integer_value(count));
-        print_bar(bar, BAR_WIDTH, most > 0 ? json_number_value(mrc) / most : 0);
-        bar[strspn(bar, "#")] = '\0';
-        bool is_lowest = lowest && strcmp(lowest, name) == 0;
-        printf("%-24s %10s  %10s  %10s  %s%s%s\n", name, value, drop, parameters, bar, is_lowest && *bar ? " " : "",
-               is_lowest ? "<- lowest" : "");
+        json_array_foreach(modules, i, module)
+        {
+            if (json_is_array(json_object_get(module, "modules")) != sets)
+                continue;
+            if (!begun)
+                printf("%s%-*s %10s  %10s  %10s\n", sets ? "\n" : "", width, sets ? "set of modules" : "module", "MRC",
+                       "acc. drop", "parameters");
+            begun = true;
+            module_mark(mark, module, lowest, greedy);
+            print_module(module, width, most, mark);
+        }
     }
 }
 
@@ -165,132 +216,4 @@ void print_interpolation(const json_t *points, const json_t *chosen)
         printf("%6.3g  %10s  %10s  %11s  %11s%s\n", json_number_value(alpha), clean, robust, clean_loss, robust_loss,
                is_chosen ? "  <- chosen" : "");
     }
-}
-
-static void print_measurement(const char *indent, const char *name, const json_t *row)
-{
-    const json_t *worst = json_object_get(row, "worst_case_accuracy");
-    char accuracy[16], loss[32], worst_case[16] = "";
-
-    print_percent(accuracy, json_object_get(row, "accuracy"));
-    print_number(loss, json_object_get(row, "loss"));
-    if (json_is_number(worst))
-        print_percent(worst_case, worst);
-    printf("%s%-*s %10s  %11s  %11s\n", indent, 24 - (int)strlen(indent), name, accuracy, worst_case, loss);
-}
-
-/* An attack with stages: what stood after each. */
-static void print_attack(const json_t *attack)
-{
-    const json_t *stage, *warning;
-    size_t i;
-
-    print_measurement("", text_at(attack, "name", "attack"), attack);
-    json_array_foreach(json_object_get(attack, "stages"), i,
-                       stage) if (json_array_size(json_object_get(attack, "stages")) >
-                                  2) /* clean and the attack itself are told already */
-        print_measurement("  ", text_at(stage, "name", "-"), stage);
-    json_array_foreach(json_object_get(attack, "warnings"), i, warning)
-        printf("  warning: %s\n", json_string_value(warning));
-}
-
-/* Every corruption with its severities, the groups, the mean. */
-static void print_corruptions(const json_t *result)
-{
-    const json_t *row, *severity, *mean;
-    const char *group;
-    char accuracy[16];
-    size_t i, k;
-
-    if (!json_is_object(result))
-        return;
-    printf("\n%-24s %10s  by severity\n", "corruption", "accuracy");
-    json_array_foreach(json_object_get(result, "corruptions"), i, row)
-    {
-        print_percent(accuracy, json_object_get(row, "accuracy"));
-        printf("%-24s %10s ", text_at(row, "name", "-"), accuracy);
-        json_array_foreach(json_object_get(row, "severities"), k, severity)
-            printf(" %6.2f", 100 * json_number_value(json_object_get(severity, "accuracy")));
-        putchar('\n');
-    }
-    json_object_foreach(json_object_get(result, "groups"), group, mean)
-    {
-        print_percent(accuracy, mean);
-        printf("%-24s %10s\n", group, accuracy);
-    }
-    print_percent(accuracy, json_object_get(result, "corruption_accuracy"));
-    printf("%-24s %10s\n", "mean", accuracy);
-}
-
-void print_evaluation(const json_t *result)
-{
-    const json_t *attack;
-    size_t i;
-
-    printf("%-24s %10s  %11s  %11s\n", "examples", "accuracy", "worst case", "loss");
-    print_measurement("", "clean", json_object_get(result, "clean"));
-    json_array_foreach(json_object_get(result, "attacks"), i, attack) print_attack(attack);
-    print_corruptions(json_object_get(result, "corruptions"));
-}
-
-/* ---- before and after ---- */
-
-/* "PGD-10" from the spec's first attack, so that the row says what it is. */
-static void attack_name(const json_t *job, char ret[64])
-{
-    const json_t *spec = json_object_get(job, "spec");
-    const json_t *attack = json_array_get(json_object_get(json_object_get(spec, "evaluate"), "attacks"), 0);
-
-    if (!json_is_object(attack))
-        attack = json_object_get(spec, "attack");
-    if (!json_is_object(attack)) {
-        strcpy(ret, "robust");
-        return;
-    }
-    if (strcmp(text_at(attack, "type", "pgd"), "pgd") != 0) {
-        snprintf(ret, 64, "%.60s", text_at(attack, "name", "robust"));
-        return;
-    }
-    json_int_t restarts = json_integer_value(json_object_get(attack, "restarts"));
-    snprintf(ret, 64, "PGD-%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(attack, "steps")));
-    if (restarts > 1)
-        snprintf(ret + strlen(ret), 64 - strlen(ret), " x%" JSON_INTEGER_FORMAT, restarts);
-}
-
-static void print_row(const char *name, const json_t *before, const json_t *after)
-{
-    char left[16], right[16], change[16] = "-";
-
-    print_percent(left, before);
-    print_percent(right, after);
-    if (json_is_number(before) && json_is_number(after))
-        snprintf(change, sizeof(change), "%+.2f", 100.0 * (json_number_value(after) - json_number_value(before)));
-    printf("%-20s %10s  %10s  %8s\n", name, left, right, change);
-}
-
-void print_table(const json_t *job)
-{
-    const json_t *result = json_object_get(job, "result");
-    const json_t *before = json_object_get(result, "before"), *after = json_object_get(result, "after");
-    const json_t *alpha = json_object_get(result, "alpha");
-    char attack[64], row[80], chosen[32] = "-";
-
-    attack_name(job, attack);
-    snprintf(row, sizeof(row), "%s accuracy", attack);
-    printf("%-20s %10s  %10s  %8s\n", "", "AT", "AT+RiFT", "change");
-    print_row("clean accuracy", json_object_get(before, "clean_accuracy"), json_object_get(after, "clean_accuracy"));
-    if (json_is_number(json_object_get(after, "corruption_accuracy")))
-        print_row("corruption accuracy", json_object_get(before, "corruption_accuracy"),
-                  json_object_get(after, "corruption_accuracy"));
-    print_row(row, json_object_get(before, "robust_accuracy"), json_object_get(after, "robust_accuracy"));
-    if (strstr(attack, " x")) /* of several runs: the number that counts a point only when it is right under all */
-        print_row("worst case", json_object_get(before, "worst_case_accuracy"),
-                  json_object_get(after, "worst_case_accuracy"));
-    if (json_is_number(alpha))
-        snprintf(chosen, sizeof(chosen), "%g", json_number_value(alpha));
-    printf("module %s, alpha %s, chosen under the %s protocol\n", text_at(result, "module", "-"), chosen,
-           text_at(result, "protocol", "-"));
-    if (json_is_number(alpha) && json_number_value(alpha) == 0)
-        printf("No point of the line kept robustness within the tolerance and had better clean accuracy, so AT's own "
-               "weights are kept.\n");
 }

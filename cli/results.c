@@ -28,7 +28,7 @@ int command_modules(struct cli *cli)
     else if (!json_array_size(json_object_get(answer, "modules")))
         return cli_nothing(cli, job);
     else
-        print_modules(json_object_get(answer, "modules"), text_at(answer, "lowest", NULL));
+        show_criticality(cli, answer);
     return CLI_OK;
 }
 
@@ -51,11 +51,12 @@ int command_interpolation(struct cli *cli)
 static void print_series(const json_t *series)
 {
     const json_t *row;
+    int width = print_width(series, "name", 32);
     size_t i;
 
-    printf("%-32s %8s  %12s\n", "NAME", "POINTS", "LAST");
+    printf("%-*s %8s  %12s\n", width, "NAME", "POINTS", "LAST");
     json_array_foreach(series, i, row)
-        printf("%-32s %8" JSON_INTEGER_FORMAT "  %12.6g\n", text_at(row, "name", "-"),
+        printf("%-*s %8" JSON_INTEGER_FORMAT "  %12.6g\n", width, text_at(row, "name", "-"),
                json_integer_value(json_object_get(row, "count")), json_number_value(json_object_get(row, "last")));
 }
 
@@ -143,14 +144,32 @@ static int format_read(const struct cli *cli)
     return -1;
 }
 
-/* One rift job, as before and after. */
+/* Why there is less than a whole table. */
+static void say_unfinished(const char *kind, const json_t *job)
+{
+    const char *state = text_at(job, "state", "?"), *why = text_at(json_object_get(job, "error"), "message", NULL);
+
+    if (outcome_exit(job) == CLI_CANCELLED)
+        cli_error(CLI_OK, "table: the %s job was cancelled; \"-\" wasn't measured", kind);
+    else if (strcmp(state, "failed") == 0)
+        cli_error(CLI_OK, "table: the %s job failed%s%s; \"-\" wasn't measured", kind, why ? ": " : "", why ? why : "");
+    else if (strcmp(state, "succeeded") != 0)
+        cli_error(CLI_OK, "table: the %s job isn't finished (%s); \"-\" isn't measured yet", kind, state);
+}
+
+/* One rift job, as before and after, or what an evaluate job measured. */
 static int table_of_one(struct cli *cli, const json_t *job)
 {
     if (cli->json)
         print_json(json_object_get(job, "result"));
     else
-        print_table(job);
-    return json_is_object(json_object_get(job, "result")) ? CLI_OK : cli_nothing(cli, job);
+        show_measured(cli, job);
+    bool failed = outcome_exit(job) == CLI_CANCELLED || strcmp(text_at(job, "state", ""), "failed") == 0;
+    if (!failed && !json_is_object(json_object_get(job, "result")))
+        return cli_nothing(cli, job);
+    if (!cli->json)
+        say_unfinished(text_at(job, "kind", "?"), job);
+    return CLI_OK;
 }
 
 /* The averaged table of the first job and those of `with` (ids and commas). */
@@ -195,10 +214,11 @@ int command_table(struct cli *cli)
 
         if (r != CLI_OK)
             return r;
-        if (kind != JOB_RIFT && kind != JOB_SWEEP)
-            return cli_error(CLI_USAGE, "only rift and sweep jobs have a before/after table; %s is a %s job",
-                             text_at(job, "id", "?"), text_at(job, "kind", "?"));
-        if (plain && kind == JOB_RIFT)
+        if (kind != JOB_RIFT && kind != JOB_SWEEP && !(plain && kind == JOB_EVALUATE))
+            return cli_error(CLI_USAGE, "only rift and sweep jobs have %s table; %s is %s %s job",
+                             plain ? "a before/after" : "an averaged", text_at(job, "id", "?"),
+                             print_article(text_at(job, "kind", "?")), text_at(job, "kind", "?"));
+        if (plain && kind != JOB_SWEEP)
             return table_of_one(cli, job);
         if (i == 0)
             snprintf(first, sizeof(first), "%s", text_at(job, "id", ""));

@@ -4,6 +4,7 @@ The server here is a scripted one; test_real.py speaks to the real riftd."""
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import tempfile
@@ -251,11 +252,95 @@ class Tables(Case):
         self.assertRegex(out, r"(?m)^mean +40\.00 %$")
 
     def test_the_table_says_what_an_alpha_of_0_means(self):
-        kept = "No point of the line kept robustness within the tolerance and had better clean accuracy, so AT's own "
+        kept = "No point of the line is better on clean data within the tolerance, so AT's own weights are kept."
         for alpha, says in ((0, True), (0.0, True), (0.1, False), (None, False)):
             with self.serve("/none", {}, "rift", result={"module": "conv1", "alpha": alpha}) as server:
                 out, _ = self.run_ctl(0, "table", A, "--server", server.url)
             self.assertEqual(kept in out, says, out)
+        for tolerance, says in ((0.001, "of 0.1 points of"), (1, "of 100 points of")):
+            with self.serve("/none", {}, "rift", result={"alpha": 0}, spec={"interpolate": {"tolerance": tolerance}}) as server:
+                self.assertIn(f"within the tolerance {says} robust accuracy, so", self.run_ctl(0, "table", A, "--server", server.url)[0])
+
+    def measured(self, clean, pgd, auto, fog, fog_severe):
+        """One set of weights, as an evaluate job says it."""
+        stages = [{"name": "clean", "accuracy": clean}, {"name": "apgd-ce", "accuracy": auto + 0.01},
+                  {"name": "square", "accuracy": auto}]
+        return {"clean": {"accuracy": clean, "loss": 1},
+                "attacks": [{"name": "pgd-20", "accuracy": pgd, "worst_case_accuracy": pgd - 0.01, "loss": 1},
+                            {"name": "pgd-20-2", "accuracy": pgd + 0.1, "worst_case_accuracy": pgd + 0.1, "loss": 1},
+                            {"name": "autoattack", "accuracy": auto, "loss": 1, "stages": stages}],
+                "corruptions": {"corruption_accuracy": (fog + fog_severe) / 2, "groups": {"weather": fog},
+                                "corruptions": [{"name": "fog", "group": "weather", "accuracy": (fog + fog_severe) / 2,
+                                                 "severities": [{"accuracy": fog}, {"accuracy": fog_severe}]}]}}
+
+    ATTACKS = {"evaluate": {"attacks": [{"type": "pgd", "name": "pgd-20", "steps": 20, "restarts": 3},
+                                        {"type": "pgd", "name": "pgd-20-2", "steps": 20, "restarts": 3},
+                                        {"type": "autoattack", "name": "autoattack", "steps": 100}]}}
+
+    def check_both(self, out, left, right):
+        self.assertRegex(out, rf"(?m)^ +{left} +{re.escape(right)} +change$")
+        for row in (r"clean accuracy +80\.00 % +85\.00 % +\+5\.00", r"corruption accuracy +50\.00 % +45\.00 % +-5\.00",
+                    r"PGD-20 x3 accuracy +50\.00 % +49\.00 % +-1\.00", r"  worst case +49\.00 % +48\.00 % +-1\.00",
+                    r"pgd-20-2 accuracy +60\.00 % +59\.00 % +-1\.00", r"autoattack accuracy +40\.00 % +38\.00 % +-2\.00",
+                    r"  apgd-ce +41\.00 % +39\.00 % +-2\.00", r"  square +40\.00 % +38\.00 % +-2\.00",
+                    r"fog +50\.00 % +45\.00 % +-5\.00 +60\.00 +30\.00", r"weather +60\.00 % +60\.00 % +\+0\.00",
+                    r"mean +50\.00 % +45\.00 % +-5\.00", r" +alpha +clean +corruption +PGD-20 x3 +pgd-20-2 +autoattack",
+                    r" +0\.5 +81\.00 % +48\.00 % +50\.00 % +60\.00 % +40\.00 %", r" +1 +85\.00 % +45\.00 % +49\.00 % +59\.00 % +38\.00 %"):
+            self.assertRegex(out, rf"(?m)^{row}$")
+
+    def everything(self):
+        after = self.measured(0.85, 0.49, 0.38, 0.6, 0.3)
+        return {**after, "baseline": self.measured(0.8, 0.5, 0.4, 0.6, 0.4),
+                "alphas": [{"alpha": 0.5, **self.measured(0.81, 0.5, 0.4, 0.6, 0.36)}, {"alpha": 1, **after}]}
+
+    def test_the_table_has_every_attack_every_corruption_and_every_point_of_the_evaluate_step(self):
+        rift = job(A, "rift", "succeeded", result={"module": "conv1", "alpha": 1, "protocol": "paper"}, spec=self.ATTACKS,
+                   steps=[{"id": step_id(digit), "kind": kind, "state": "succeeded"} for kind, digit in STEPS])
+
+        def answer(http, method, path, body):
+            http.reply(200, job(step_id("5"), "evaluate", "succeeded", result=self.everything())
+                       if path.endswith(step_id("5")) else rift)
+
+        with Server(answer) as server:
+            self.check_both(self.run_ctl(0, "table", A, "--server", server.url)[0], "AT", "AT+RiFT")
+
+    def test_an_evaluation_stands_beside_its_baseline(self):
+        with self.serve("/none", {}, "evaluate", result=self.everything(), spec=self.ATTACKS) as server:
+            self.check_both(self.run_ctl(0, "watch", A, "--server", server.url)[0], "baseline", "model")
+            self.check_both(self.run_ctl(0, "table", A, "--server", server.url)[0], "baseline", "model")
+
+    def test_sets_of_modules_stand_apart_with_the_search_s_winners_marked_in_columns_as_wide_as_their_names(self):
+        sets = [["conv1", "linear"], ["layer1.0.conv1", "linear"], ["block2.layer.0.convShortcut", "layer1.0.conv1", "linear"]]
+        rows = self.MODULES + [{"module": "+".join(names), "modules": names, "mrc": 0.25, "parameters": 1} for names in sets]
+        found = {"greedy": [rows[4], rows[5]]}
+        with self.serve("/modules", {"job": A, "modules": rows, "lowest": "layer1.0.conv1"}, result=found) as server:
+            lines = self.run_ctl(0, "modules", A, "--server", server.url)[0].splitlines()
+        self.assertEqual([line.split(" ")[0] for line in lines], ["module", "conv1", "layer1.0.conv1", "linear", "", "set",
+                                                                  *("+".join(names) for names in sets)])
+        self.assertEqual([line[line.index("<-"):] if "<-" in line else "" for line in lines],
+                         ["", "", "<- lowest", "", "", "", "", "<- lowest of 2 (greedy)", "<- lowest of 3 (greedy)"])
+        ends = {line.index("MRC") + 3 for line in lines if "MRC" in line}
+        ends |= {re.search(r" (0\.\d+)", line).end() for line in lines if "0." in line[16:]}
+        self.assertEqual(len(ends), 1, "\n".join(lines))
+
+    def test_a_table_of_a_job_that_has_not_succeeded_says_so(self):
+        for state, error, says in (("failed", {"message": "no disk"}, "the rift job failed: no disk"),
+                                   ("cancelled", None, "the rift job was cancelled"),
+                                   ("running", None, "the rift job isn't finished (running)")):
+            def answer(http, method, path, body):
+                http.reply(200, job(A, "rift", state, error=error, result={"before": None}))
+
+            with Server(answer) as server:
+                self.assertIn(says, self.run_ctl(0, "table", A, "--server", server.url)[1])
+
+    def test_one_is_told_as_one(self):
+        with self.serve("/none", {}, "corrupt", result={"corruptions": ["fog"], "severities": [1], "images": 1}) as server:
+            self.assertIn("\n1 corruption in 1 severity of 1 image ", self.run_ctl(0, "watch", A, "--server", server.url)[0])
+        with self.serve("/none", {}, "train", result={"epochs": 1, "best_epoch": 1}) as server:
+            self.assertIn("\n1 epoch, best after 1:", self.run_ctl(0, "watch", A, "--server", server.url)[0])
+        for kind, words in (("mrc", "an mrc job"), ("interpolate", "an interpolate job"), ("train", "a train job")):
+            with self.serve("/none", {}, kind) as server:
+                self.assertIn(words, self.run_ctl(2, "table", A, "--server", server.url)[1])
 
     def test_an_unfinished_table_has_dashes_and_another_kind_has_none(self):
         with self.serve("/none", {}, "rift", result=None) as server:

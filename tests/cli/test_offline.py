@@ -26,6 +26,7 @@ class Help(Case):
             out, _ = self.run_ctl(0, *name.split(), "--help")
             self.assertTrue(out.startswith(f"usage: riftctl {name} "), out)
             self.assertIn("--json", out)
+            self.assertLessEqual(max(map(len, out.splitlines())), 110, out)
             self.assertEqual(self.run_ctl(0, "--help", *name.split())[0], out, "help may be asked before the command too")
 
     def test_no_command_is_a_usage_error_and_shows_what_there_is(self):
@@ -177,6 +178,7 @@ class Fields(Case):
         self.assertTrue(all(field["meaning"] for field in everything))
         self.assertTrue(all("train" in field["kinds"] for field in train))
         self.assertLess(len(train), len(everything))
+        self.assertIn('did you mean "train"?', self.run_ctl(2, "fields", "trian")[1])
         out, _ = self.run_ctl(0, "fields", "mrc")
         self.assertIn("/mrc/epsilon", out)
         self.assertNotIn("/train/epochs", out)

@@ -122,6 +122,15 @@ class Published(Case):
             self.assertIn("is there already", err)
             self.assertEqual(len(world.asked), before, "what is there is not asked for")
 
+    def test_the_place_is_made_where_there_is_none(self):
+        self.to = os.path.join(self.to, "new", "place")
+        with World(GOOD) as world:
+            self.fetch(0, world)
+        self.assertEqual(os.listdir(self.to), ["cifar-10-batches-bin"])
+        self.to = self.at("cifar-10-batches-bin", "test_batch.bin", "x")
+        with World(GOOD) as world:
+            self.assertIn("Not a directory", self.fetch(1, world)[1])
+
     def test_zip_and_plain_tar_come_too_and_copies_are_for_evaluate(self):
         with World(zipped([("tiny-imagenet-200/train/n01/images/n01_0.JPEG", b"x"), ("tiny-imagenet-200/wnids.txt", b"n01")])) as world:
             self.assertIn("tiny-imagenet=tiny-imagenet:", self.fetch(0, world, "tiny-imagenet")[0])
