@@ -146,8 +146,7 @@ static void print_pair(const struct sides *sides, const char *name, const json_t
     print_percent(left, before);
     print_percent(right, after);
     if (json_is_number(before) && json_is_number(after))
-        snprintf(change, sizeof(change), "%+.2f",
-                 FULL_POINTS * (json_number_value(after) - json_number_value(before)));
+        snprintf(change, sizeof(change), "%+.2f", FULL_POINTS * (json_number_value(after) - json_number_value(before)));
     if (sides->before)
         printf("%-*s %10s  %10s  %8s", sides->width, name, left, right, change);
     else
@@ -260,12 +259,10 @@ static void print_point(const json_t *spec, const json_t *first, const json_t *p
         printf("%6s", "alpha");
     print_cell("clean", !point, json_object_get(json_object_get(point, "clean"), "accuracy"));
     if (json_object_get(first, "corruptions"))
-        print_cell("corruption", !point,
-                   json_object_get(json_object_get(point, "corruptions"), "corruption_accuracy"));
+        print_cell("corruption", !point, json_object_get(json_object_get(point, "corruptions"), "corruption_accuracy"));
     for (size_t i = 0; i < json_array_size(attacks); i++) {
         attack_title(spec, attacks, i, title);
-        print_cell(title, !point,
-                   json_object_get(json_array_get(json_object_get(point, "attacks"), i), "accuracy"));
+        print_cell(title, !point, json_object_get(json_array_get(json_object_get(point, "attacks"), i), "accuracy"));
     }
     putchar('\n');
 }
@@ -300,11 +297,10 @@ void print_evaluation(const json_t *job)
 /* One side as an evaluate job would say it, as far as a rift job's own result goes. */
 static json_t *side_make(const json_t *row)
 {
-    return json_pack("{s:{s:O?}, s:{s:O?}, s:[{s:O?, s:O?}]}", "clean", "accuracy",
-                     json_object_get(row, "clean_accuracy"), "corruptions", "corruption_accuracy",
-                     json_object_get(row, "corruption_accuracy"), "attacks", "accuracy",
-                     json_object_get(row, "robust_accuracy"), "worst_case_accuracy",
-                     json_object_get(row, "worst_case_accuracy"));
+    return json_pack(
+        "{s:{s:O?}, s:{s:O?}, s:[{s:O?, s:O?}]}", "clean", "accuracy", json_object_get(row, "clean_accuracy"),
+        "corruptions", "corruption_accuracy", json_object_get(row, "corruption_accuracy"), "attacks", "accuracy",
+        json_object_get(row, "robust_accuracy"), "worst_case_accuracy", json_object_get(row, "worst_case_accuracy"));
 }
 
 /* Alpha 0 is AT itself. */

@@ -20,8 +20,7 @@ void show_criticality(struct cli *cli, const json_t *answer)
     snprintf(path, sizeof(path), "/v1/jobs/%.36s", text_at(answer, "job", ""));
     if (sets) /* only the job's result says which of them a search chose */
         server_try(cli->http, path, &job);
-    print_modules(modules, text_at(answer, "lowest", NULL),
-                  json_object_get(json_object_get(job, "result"), "greedy"));
+    print_modules(modules, text_at(answer, "lowest", NULL), json_object_get(json_object_get(job, "result"), "greedy"));
 }
 
 static int show_modules(struct cli *cli, const json_t *job)

@@ -12,6 +12,24 @@ BUILD = os.environ.get("RIFT_BUILD", os.path.join(os.path.dirname(os.path.abspat
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 DEADLINE_S = 60
 
+A = "01900000-0000-7000-8000-00000000000a"
+B = "01900000-0000-7000-8000-0000000000bb"
+STEPS = [("train", "1"), ("mrc", "2"), ("finetune", "3"), ("interpolate", "4"), ("evaluate", "5")]
+
+
+def step_id(digit):
+    return f"01900000-0000-7000-8000-{digit * 12}"
+
+
+def job(id=A, kind="train", state="running", **more):
+    return {"id": id, "kind": kind, "state": state, "label": None, "steps": [], "progress": None, "result": None,
+            "error": None, "created_at": "2026-01-02T03:04:05.678Z", "ended_at": None, "spec": {"kind": kind}, **more}
+
+
+def event(number, type, **fields):
+    data = json.dumps({"type": type, **fields})
+    return f"id: {number}\nevent: {type}\ndata: {data}\n\n".encode()
+
 
 def program(name):
     return os.path.join(BUILD, name)
