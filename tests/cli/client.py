@@ -16,6 +16,10 @@ A = "01900000-0000-7000-8000-00000000000a"
 B = "01900000-0000-7000-8000-0000000000bb"
 STEPS = [("train", "1"), ("mrc", "2"), ("finetune", "3"), ("interpolate", "4"), ("evaluate", "5")]
 
+MODULES = [{"module": "conv1", "mrc": 0.5, "robust_accuracy_drop": 0.123456, "parameters": 144},
+           {"module": "layer1.0.conv1", "mrc": 0.001234567, "robust_accuracy_drop": 0.0, "parameters": 2304},
+           {"module": "linear", "mrc": 0.25, "robust_accuracy_drop": None, "parameters": 650}]
+
 
 def step_id(digit):
     return f"01900000-0000-7000-8000-{digit * 12}"

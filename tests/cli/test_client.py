@@ -10,7 +10,7 @@ import tempfile
 import threading
 import unittest
 
-from client import Case, Server, event, job, program, step_id, A, B, DEADLINE_S, STEPS
+from client import Case, Server, event, job, program, step_id, A, B, DEADLINE_S, MODULES, STEPS
 
 END = b'event: end\ndata: {"type":"end"}\n\n'  # what riftd says last
 
@@ -309,7 +309,7 @@ class Watching(Case):
                 http.wfile.write(event(1, "progress", job=step_id("1"), phase="epoch 1/2", done=30, total=120,
                                        images_per_s=512.4, eta_s=75) + event(2, "state", job=step_id("1"), state="succeeded") + END)
             elif path.endswith("/modules"):
-                http.reply(200, {"modules": Tables.MODULES, "lowest": "layer1.0.conv1"})
+                http.reply(200, {"modules": MODULES, "lowest": "layer1.0.conv1"})
             elif path.endswith("/interpolation"):
                 http.reply(200, {"points": [], "chosen_alpha": 1})
             else:

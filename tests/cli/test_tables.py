@@ -4,14 +4,10 @@ The server here is a scripted one."""
 import re
 import unittest
 
-from client import Case, Server, event, job, step_id, A, STEPS
+from client import Case, Server, event, job, step_id, A, MODULES, STEPS
 
 
 class Tables(Case):
-    MODULES = [{"module": "conv1", "mrc": 0.5, "robust_accuracy_drop": 0.123456, "parameters": 144},
-               {"module": "layer1.0.conv1", "mrc": 0.001234567, "robust_accuracy_drop": 0.0, "parameters": 2304},
-               {"module": "linear", "mrc": 0.25, "robust_accuracy_drop": None, "parameters": 650}]
-
     def serve(self, what, document, kind="mrc", **more):
         def answer(http, method, path, body):
             http.reply(200, document if path.endswith(what) else job(A, kind, "succeeded", **more))
@@ -19,7 +15,7 @@ class Tables(Case):
         return Server(answer)
 
     def test_modules_keep_the_models_order_and_mark_the_lowest(self):
-        with self.serve("/modules", {"modules": self.MODULES, "lowest": "layer1.0.conv1"}) as server:
+        with self.serve("/modules", {"modules": MODULES, "lowest": "layer1.0.conv1"}) as server:
             lines = self.run_ctl(0, "modules", A, "--server", server.url)[0].splitlines()
         self.assertEqual([line.split()[0] for line in lines[1:]], ["conv1", "layer1.0.conv1", "linear"])
         self.assertEqual(lines[1].split()[1:5], ["0.5000", "12.35", "%", "144"])
@@ -161,7 +157,7 @@ class Tables(Case):
 
     def test_sets_of_modules_stand_apart_with_the_search_s_winners_marked_in_columns_as_wide_as_their_names(self):
         sets = [["conv1", "linear"], ["layer1.0.conv1", "linear"], ["block2.layer.0.convShortcut", "layer1.0.conv1", "linear"]]
-        rows = self.MODULES + [{"module": "+".join(names), "modules": names, "mrc": 0.25, "parameters": 1} for names in sets]
+        rows = MODULES + [{"module": "+".join(names), "modules": names, "mrc": 0.25, "parameters": 1} for names in sets]
         found = {"greedy": [rows[4], rows[5]]}
         with self.serve("/modules", {"job": A, "modules": rows, "lowest": "layer1.0.conv1"}, result=found) as server:
             lines = self.run_ctl(0, "modules", A, "--server", server.url)[0].splitlines()
