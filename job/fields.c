@@ -284,9 +284,9 @@ const struct spec_field spec_fields[] = {
     { "/corrupt/contact_sheet", FIELD_INT, CORRUPT, "2", 0, 8, NULL, false, "images",
       "So many images in all corruptions and severities on one picture, contact-sheet.png. 0: none." },
 
-    { "/modules_expected", FIELD_STRING_LIST, TRAIN | MRC | 1u << JOB_RIFT, "null", 1, 63, NULL, true, "",
-      "Modules that the model must have, because later jobs name them; a job that lacks one fails at its start. In the "
-      "steps of rift jobs and in the rift jobs of sweeps it is filled in." },
+    { "/modules_expected", FIELD_STRING_LIST, TRAIN | MRC | 1u << JOB_RIFT, "null", 1, 65, NULL, true, "",
+      "Modules that the model must have, because later jobs name them; *TEXT*: a parameter with TEXT in its name. A job "
+      "that lacks one fails at its start. In the steps of rift jobs and in the rift jobs of sweeps it is filled in." },
 
     { "/sweep/seeds", FIELD_INT_LIST, SWEEP, "[0,1,2]", 0, 9007199254740992.0, NULL, false, "",
       "The seeds; each row of the table is a mean over them." },

@@ -44,10 +44,14 @@ static const struct {
     const char *job;  /* {"job": ...}, or what is given instead of that step; or NULL */
     const char *from; /* pointer in the rift spec */
 } links[] = {
-    { 1, "/model/weights", "step:0", NULL },    { 2, "/model/weights", "step:0", NULL },
-    { 2, "/finetune/mrc_job", "step:1", NULL }, { 2, "/optimizer", NULL, "/finetune/optimizer" },
-    { 3, "/interpolate/from", "step:0", NULL }, { 3, "/interpolate/to", "step:2", NULL },
-    { 4, "/model/weights", "step:3", NULL },    { 4, "/evaluate/baseline", "step:0", NULL },
+    { 1, "/model/weights", "step:0", NULL },
+    { 2, "/model/weights", "step:0", NULL },
+    { 2, "/finetune/mrc_job", "step:1", NULL },
+    { 2, "/optimizer", NULL, "/finetune/optimizer" },
+    { 3, "/interpolate/from", "step:0", NULL },
+    { 3, "/interpolate/to", "step:2", NULL },
+    { 4, "/model/weights", "step:3", NULL },
+    { 4, "/evaluate/baseline", "step:0", NULL },
     { 4, "/evaluate/toward", "step:2", NULL },
     { 5, "/corrupt/set", NULL, "/evaluate/corruptions/set" },
     { 5, "/corrupt/names", NULL, "/evaluate/corruptions/names" },
@@ -80,21 +84,30 @@ static json_t *link_make(const json_t *rift, const char *job)
     return given ? json_deep_copy(given) : json_pack("{s:s}", "job", job);
 }
 
-void module_names_add(json_t *names, json_t *seen, const json_t *list)
+static void name_add(json_t *names, json_t *seen, json_t *item)
 {
+    const char *name = json_string_value(item);
+
+    if (!name || json_object_get(seen, name) || json_array_size(names) >= LIST_TOP)
+        return;
+    json_array_append(names, item);
+    json_object_set_new(seen, name, json_true());
+}
+
+void module_names_add(json_t *names, json_t *seen, const json_t *choice)
+{
+    const char *text = json_string_value(json_object_get(choice, "containing"));
+    json_auto_t *pattern = text ? json_sprintf("*%s*", text) : NULL;
     json_t *item;
     size_t i;
 
-    json_array_foreach((json_t *)list, i, item)
+    name_add(names, seen, pattern);
+    json_array_foreach((json_t *)choice, i, item)
     {
-        const char *name = json_string_value(item);
-
-        if (!name) {
+        if (json_is_string(item))
+            name_add(names, seen, item);
+        else
             module_names_add(names, seen, item);
-        } else if (!json_object_get(seen, name) && json_array_size(names) < LIST_TOP) {
-            json_array_append(names, item);
-            json_object_set_new(seen, name, json_true());
-        }
     }
 }
 

@@ -42,10 +42,10 @@ int value_enum(const char *values, const char *text);
 
 /* ---- rift.c ---- */
 
-/* Put the names of a list, or of the lists in it, into `names`, each once (`seen`
- * is an object that remembers), as many as a list holds: the rest is found out
- * later, by the step that names it. */
-void module_names_add(json_t *names, json_t *seen, const json_t *list);
+/* Put the names of a choice of modules, or of the choices in a list, into `names`,
+ * {"containing": TEXT} as "*TEXT*", each once (`seen` is an object that remembers),
+ * as many as a list holds: the rest is found out later, by the step that names it. */
+void module_names_add(json_t *names, json_t *seen, const json_t *choice);
 
 /* ---- sweep.c ---- */
 

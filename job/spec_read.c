@@ -263,7 +263,7 @@ static int read_choice(const json_t *value, struct module_choice *ret)
     static const enum module_rule words[] = { MODULES_LOWEST, MODULES_HIGHEST, MODULES_LAST, MODULES_ALL };
 
     if (json_is_string(value)) {
-        ret->rule = words[value_enum("lowest|highest|last|all", json_string_value(value))];
+        ret->rule = words[value_enum(MODULE_WORDS, json_string_value(value))];
     } else if (json_is_object(value)) {
         const json_t *greedy = json_object_get(value, "greedy");
 

@@ -236,6 +236,39 @@ static void rule_mrc_job(const json_t *spec, struct spec_errors *errors)
                given);
 }
 
+/* Does the mrc job of the same spec find what this choice goes by? */
+static void choice_fits(const json_t *spec, const json_t *choice, const char *pointer, struct spec_errors *errors)
+{
+    const json_t *greedy = json_object_get(choice, "greedy"), *top = json_object_get(choice, "top");
+    const json_t *searched = spec_at(spec, "/mrc/greedy"), *measured = spec_at(spec, "/mrc/modules");
+    long long wanted = json_integer_value(greedy ? greedy : top), there = json_integer_value(searched);
+    long long names = (long long)json_array_size(measured);
+
+    if (greedy && searched && there < wanted)
+        spec_wrong(errors, pointer, "{\"greedy\": %lld} needs mrc.greedy of at least %lld, is %lld", wanted, wanted,
+                   there);
+    if (top && json_is_array(measured) && names < wanted)
+        spec_wrong(errors, pointer, "{\"top\": %lld} needs mrc.modules of at least %lld names or null, has %lld",
+                   wanted, wanted, names);
+}
+
+/* Said now, not after the training. An mrc job that was run has its own numbers. */
+static void rule_choice(const json_t *spec, struct spec_errors *errors)
+{
+    static const char pointer[] = "/sweep/modules";
+    const json_t *choices = spec_at(spec, pointer);
+    int total = errors->total;
+    json_t *choice;
+    size_t i;
+
+    if (!json_is_null(spec_at(spec, "/finetune/mrc_job")))
+        return;
+    if (!json_is_array(choices))
+        choice_fits(spec, spec_at(spec, "/finetune/modules"), "/finetune/modules", errors);
+    json_array_foreach((json_t *)choices, i, choice) if (errors->total == total)
+        choice_fits(spec, choice, pointer, errors);
+}
+
 static void rule_crafting(const json_t *spec, struct spec_errors *errors)
 {
     const char *method = json_string_value(spec_at(spec, "/train/method"));
@@ -423,6 +456,7 @@ static const struct {
     { MASK(JOB_EVALUATE) | MASK_RIFT, rule_attack_names },
     { MASK(JOB_EVALUATE) | MASK_RIFT, rule_corruptions },
     { MASK_RIFT, rule_given },
+    { MASK_RIFT, rule_choice },
     { MASK(JOB_SWEEP), rule_sweep },
 };
 

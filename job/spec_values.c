@@ -74,11 +74,12 @@ static const char *const type_words[] = {
     [FIELD_STRING_LIST] = "a list of different names%s",
     [FIELD_STRING_LISTS] = "a list of lists of at least two different names",
     [FIELD_JOB] = "the id of a job",
-    [FIELD_WEIGHTS] = "a path, {\"job\": ID} or {\"model\": ID}",
+    [FIELD_WEIGHTS] = "a path or {\"job\": ID}",
     [FIELD_MODULES] = "a list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": NUMBER}, "
                       "{\"greedy\": 2 or 3} or {\"containing\": TEXT}",
-    [FIELD_CHOICE_LIST] = "a list of different choices: names, lists of names, \"lowest\", \"highest\", \"last\", \"all\", "
-                          "{\"top\": NUMBER}, {\"greedy\": 2 or 3} or {\"containing\": TEXT}",
+    [FIELD_CHOICE_LIST] =
+        "a list of different choices: names, lists of names, \"lowest\", \"highest\", \"last\", \"all\", "
+        "{\"top\": NUMBER}, {\"greedy\": 2 or 3} or {\"containing\": TEXT}",
     [FIELD_ATTACK] = "an attack object",
     [FIELD_ATTACK_LIST] = "a list of attack objects",
     [FIELD_OBJECT] = "an object",
@@ -368,7 +369,7 @@ static int take_modules(const struct spec_field *field, const json_t *value, jso
                                                                    : false);
         return valid ? give(json_deep_copy(value), ret) : -EINVAL;
     }
-    if (!json_is_string(value) || value_enum("lowest|highest|last|all", json_string_value(value)) < 0)
+    if (!json_is_string(value) || value_enum(MODULE_WORDS, json_string_value(value)) < 0)
         return -EINVAL;
     return give(json_deep_copy(value), ret);
 }
@@ -378,7 +379,7 @@ static int take_choice(const struct spec_field *field, const json_t *value, json
 {
     const char *word = json_string_value(value);
 
-    if (!word || value_enum("lowest|highest|last|all", word) >= 0)
+    if (!word || value_enum(MODULE_WORDS, word) >= 0)
         return take_modules(field, value, ret);
     json_auto_t *list = json_pack("[s]", word);
     return list ? take_string_list(field, list, ret) : -ENOMEM;
@@ -490,12 +491,19 @@ static const struct {
     { "/finetune/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
     { "/interpolate/alphas", ascending_and_there, "an ascending list of at least one number from 0 to 1" },
     { "/evaluate/alphas", ascending, "an ascending list of numbers from 0 to 1 or null" },
-    { "/evaluate/corruptions/severities", ascending_and_there, "an ascending list of at least one severity from 1 to 5" },
+    { "/evaluate/corruptions/severities", ascending_and_there,
+      "an ascending list of at least one severity from 1 to 5" },
     { "/corrupt/severities", ascending_and_there, "an ascending list of at least one severity from 1 to 5" },
     { "/sweep/seeds", all_different, "a list of at least one whole number from 0, none twice" },
     { "/finetune/mrc_job", directory_or_job, "the path of an mrc job's directory, {\"job\": ID} or null" },
     { "/attack/name", attack_name_free, "text of 1 to 60 characters without / and other than \"clean\" or null" },
 };
+
+/* The words of a row that takes words, or NULL. */
+static const char *words_of(const struct spec_field *field)
+{
+    return field->type == FIELD_MODULES ? MODULE_WORDS : field->values;
+}
 
 /* The word that should have been one of the row's, or NULL. */
 static const char *wrong_word(const struct spec_field *field, const json_t *value)
@@ -503,21 +511,44 @@ static const char *wrong_word(const struct spec_field *field, const json_t *valu
     size_t i;
     json_t *item;
 
-    if (!field->values || json_is_string(value))
-        return field->values ? json_string_value(value) : NULL;
+    if (!words_of(field) || json_is_string(value))
+        return words_of(field) ? json_string_value(value) : NULL;
     json_array_foreach((json_t *)value, i, item)
     {
         const char *word = json_string_value(item);
-        if (word && value_enum(field->values, word) < 0)
+        if (word && field->values && value_enum(field->values, word) < 0)
             return word;
     }
     return NULL;
 }
 
+/* Does the value name a job by something that isn't its whole id? */
+static bool id_cut(const struct spec_field *field, const json_t *value)
+{
+    const json_t *id = field->type == FIELD_JOB       ? value
+                       : field->type == FIELD_WEIGHTS ? json_object_get(value, "job")
+                                                      : NULL;
+
+    return json_is_string(id) && !id_valid(id);
+}
+
+/* What may have been meant; "" when nothing comes to mind. */
+static void hint_make(const struct spec_field *field, const json_t *value, char *ret, size_t size)
+{
+    const char *word = wrong_word(field, value);
+    char near[64];
+
+    ret[0] = 0;
+    if (word && word_nearest(words_of(field), word, near, sizeof(near)))
+        snprintf(ret, size, "; did you mean \"%s\"?", near);
+    else if (id_cut(field, value))
+        snprintf(ret, size, "; a full UUID is needed: %d characters, as in the list of jobs", ID_LENGTH);
+}
+
 int value_take(const struct spec_field *field, const json_t *value, const char *pointer, struct spec_errors *errors,
                json_t **ret)
 {
-    char expected[400], given[40], near[64];
+    char expected[400], given[40], hint[96];
     json_t *taken = NULL;
     int r = takers[field->type](field, value, &taken);
 
@@ -535,12 +566,9 @@ int value_take(const struct spec_field *field, const json_t *value, const char *
     }
     json_decref(taken);
     if (r == -EINVAL) {
-        const char *word = wrong_word(field, value);
-        bool meant = word && word_nearest(field->values, word, near, sizeof(near));
-
         value_show(value, given, sizeof(given));
-        spec_wrong(errors, pointer, meant ? "must be %s, is %s; did you mean \"%s\"?" : "must be %s, is %s", expected,
-                   given, near);
+        hint_make(field, value, hint, sizeof(hint));
+        spec_wrong(errors, pointer, "must be %s, is %s%s", expected, given, hint);
     }
     return r;
 }

@@ -81,7 +81,7 @@ static json_t *modules_expected(const json_t *sweep)
     json_t *choice;
     size_t i;
 
-    json_array_foreach(spec_at(sweep, "/sweep/modules"), i, choice) if (json_is_array(choice))
+    json_array_foreach(spec_at(sweep, "/sweep/modules"), i, choice) if (!json_is_string(choice))
         module_names_add(names, seen, choice);
     return json_array_size(names) ? json_incref(names) : json_null();
 }

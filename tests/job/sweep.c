@@ -103,6 +103,7 @@ static void mistakes(void)
         { "\"sweep\":{\"modules\":[\"lowest\",\"lowest\"]}", "/sweep/modules", "different choices" },
         { "\"sweep\":{\"modules\":[\"conv1\",[\"conv1\"]]}", "/sweep/modules", "different choices" },
         { "\"sweep\":{\"modules\":[{\"top\":0}]}", "/sweep/modules", "{\"top\": NUMBER}" },
+        { "\"sweep\":{\"modules\":[\"lowest\",{\"greedy\":2}]}", "/sweep/modules", "needs mrc.greedy of at least 2" },
         { "\"sweep\":{\"seeds\":[1,2,3],\"modules\":[\"last\",\"lowest\"],\"limit\":5}", "/sweep",
           "would be 6 rift jobs (3 seeds, 1 methods, 2 module choices), more than the 5 of /sweep/limit" },
         { "\"sweep\":{\"seed\":[1]}", "/sweep/seed", "did you mean \"seeds\"?" },
