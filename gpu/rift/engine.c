@@ -22,8 +22,9 @@
 enum { SPEC_LIMIT = 1 << 20 };
 
 static int (*const kinds[JOB_KIND_COUNT])(struct run *run, json_t **ret_result) = {
-    [JOB_TRAIN] = adversarial_training, [JOB_MRC] = module_robust_criticality, [JOB_FINETUNE] = finetune,
-    [JOB_INTERPOLATE] = interpolation,  [JOB_EVALUATE] = evaluation,           [JOB_RIFT] = pipeline,
+    [JOB_TRAIN] = adversarial_training, [JOB_MRC] = module_robust_criticality,
+    [JOB_FINETUNE] = finetune,          [JOB_INTERPOLATE] = interpolation,
+    [JOB_EVALUATE] = evaluation,        [JOB_RIFT] = pipeline,
     [JOB_CORRUPT] = corruption,         [JOB_SWEEP] = sweep,
 };
 
@@ -81,6 +82,12 @@ static int spec_hash(struct run *run)
     return 0;
 }
 
+/* What parts the pointer from the message; the whole document has no pointer. */
+static const char *colon(const struct spec_error *error)
+{
+    return *error->pointer ? ": " : "";
+}
+
 static int spec_read(struct run *run)
 {
     struct spec_errors *errors = calloc(1, sizeof(*errors));
@@ -93,9 +100,10 @@ static int spec_read(struct run *run)
         r = spec_parse(text, size, &run->spec, errors);
         if (r == -EINVAL && errors->count) {
             for (int i = 0; i < errors->count; i++)
-                run_log(run, "%s: %s: %s", JOBDIR_SPEC, errors->list[i].pointer, errors->list[i].message);
-            fault_set(&run->why, r, "%s: %s: %s%s", path, errors->list[0].pointer, errors->list[0].message,
-                      errors->total > 1 ? " (and more; see the log)" : "");
+                run_log(run, "%s: %s%s%s", JOBDIR_SPEC, errors->list[i].pointer, colon(&errors->list[i]),
+                        errors->list[i].message);
+            fault_set(&run->why, r, "%s: %s%s%s%s", path, errors->list[0].pointer, colon(&errors->list[0]),
+                      errors->list[0].message, errors->total > 1 ? " (and more; see the log)" : "");
         } else if (r < 0) {
             fault_set(&run->why, r, "%s: %s", path, strerror(-r));
         }
@@ -132,10 +140,23 @@ static int folders_make(struct run *run)
 /* A name that a later job will stumble over is said now, not after the training. */
 static int modules_check(struct run *run)
 {
+    static const char where[] =
+        "finetune.modules, sweep.modules or mrc.modules"; /* what the names were gathered from */
     int r = 0;
 
-    for (int i = 0; i < run->spec.modules_expected_count && r >= 0; i++)
-        r = run_module(run, "modules_expected", run->spec.modules_expected[i]);
+    for (int i = 0; i < run->spec.modules_expected_count && r >= 0; i++) {
+        const char *name = run->spec.modules_expected[i];
+        size_t length = strlen(name);
+
+        if (length > 2 && name[0] == '*' && name[length - 1] == '*') {
+            char text[256];
+
+            snprintf(text, sizeof(text), "%.*s", (int)length - 2, name + 1);
+            r = run_parameter(run, where, text);
+        } else {
+            r = run_module(run, where, name);
+        }
+    }
     return r < 0 ? r : 0;
 }
 
@@ -251,7 +272,7 @@ int spec_check(const char *dir, const json_t *spec, struct fault *why)
     int r = errors ? spec_from_json(spec, &run.spec, errors) : -ENOMEM;
 
     if (r == -EINVAL)
-        fault_set(&run.why, r, "%s: %s", errors->list[0].pointer, errors->list[0].message);
+        fault_set(&run.why, r, "%s%s%s", errors->list[0].pointer, colon(&errors->list[0]), errors->list[0].message);
     if (r == 0)
         r = spec_hash(&run);
     free(errors);

@@ -64,6 +64,7 @@ static int mrc_rows(struct run *run, const char *list, json_t **ret)
         r = journal_read(path, &offset, finished_seen, &result, &run->why);
     free(dir);
     free(path);
+    bool measured = json_array_size(json_object_get(result, "modules"));
     *ret = json_incref(json_object_get(result, list));
     json_decref(result);
     if (r < 0)
@@ -71,6 +72,10 @@ static int mrc_rows(struct run *run, const char *list, json_t **ret)
     if (!json_array_size(*ret)) {
         json_decref(*ret);
         *ret = NULL;
+        if (measured)
+            return run_fail(run, FAILURE_BAD_SPEC,
+                            "finetune.modules: the mrc job %s searched for no set of modules: set mrc.greedy there",
+                            job->path);
         return run_fail(run, FAILURE_BAD_DATA, "finetune.mrc_job: %s has no result of an mrc job with `%s`", job->path,
                         list);
     }
@@ -117,9 +122,11 @@ static int choose_greedy(struct finetuning *f, int size)
     const json_t *names = json_object_get(json_array_get(rows, (size_t)size - 2), "modules");
 
     if (r == 0 && !names)
-        r = run_fail(f->run, FAILURE_BAD_SPEC,
-                     "finetune.modules: a set of %d modules is wanted, the mrc job searched for %zu (mrc.greedy)", size,
-                     json_array_size(rows) + 1);
+        r = run_fail(
+            f->run, FAILURE_BAD_SPEC,
+            "finetune.modules: the mrc job had no search for a set of %d modules, only up to %zu: set mrc.greedy "
+            "to %d there",
+            size, json_array_size(rows) + 1, size);
     for (size_t i = 0; i < json_array_size(names) && r == 0; i++)
         r = choose_name(f, json_string_value(json_array_get(names, i)));
     json_decref(rows);
@@ -130,15 +137,10 @@ static int choose_greedy(struct finetuning *f, int size)
 static int choose_containing(struct finetuning *f, const char *text)
 {
     const struct model *model = f->run->model;
-    bool found = false;
 
-    for (int t = 0; t < model->tensor_count; t++)
-        found = found || (model->tensors[t].parameter && strstr(model->tensors[t].name, text));
     for (int m = 0; m < model->module_count; m++)
         f->chosen[m] = strstr(model->tensors[model->modules[m].weight].name, text) != NULL;
-    return found ? 0
-                 : run_fail(f->run, FAILURE_BAD_SPEC, "finetune.modules: no parameter of %s has \"%s\" in its name",
-                            model->arch, text);
+    return run_parameter(f->run, "finetune.modules", text);
 }
 
 static int modules_choose(struct finetuning *f)

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIBRARY_GROWTH = 32 << 20 };
+enum { LIBRARY_GROWTH = 32 << 20, NEAR_MODULES = 3 };
 
 /* ---- failing with words ----------------------------------------------------- */
 
@@ -183,13 +183,34 @@ void run_free(struct run *run, void *memory, size_t bytes)
 
 /* ---- the spec's words -------------------------------------------------------------- */
 
+/* A path that climbs, without the climbing where its folder is there; takes it over. For messages. */
+static char *path_straight(char *path)
+{
+    char *base = strrchr(path, '/'), *straight = realpath(path, NULL);
+
+    if (!straight) {
+        *base = 0;
+        char *folder = realpath(path, NULL);
+        *base = '/';
+        if (!folder || asprintf(&straight, "%s%s", folder, base) < 0)
+            straight = NULL;
+        free(folder);
+    }
+    if (!straight)
+        return path;
+    free(path);
+    return straight;
+}
+
 char *run_path(const struct run *run, const char *path)
 {
     char *joined;
 
     if (path[0] == '/')
         return strdup(path);
-    return asprintf(&joined, "%s/%s", run->dir, path) < 0 ? NULL : joined;
+    if (asprintf(&joined, "%s/%s", run->dir, path) < 0)
+        return NULL;
+    return strncmp(path, "../", 3) == 0 ? path_straight(joined) : joined;
 }
 
 int run_weights(struct run *run, const struct weights_ref *ref, const char *field)
@@ -207,29 +228,63 @@ int run_weights(struct run *run, const struct weights_ref *ref, const char *fiel
     return run_blame(run, FAILURE_BAD_DATA, r);
 }
 
+/* What is like `name` and not like those before it: modules and, beside them, `words`. */
+static bool module_near(const struct model *model, const char *words, const char *name, char near[][64], int before)
+{
+    char *names = NULL;
+    size_t size;
+    FILE *list = open_memstream(&names, &size);
+    bool found;
+
+    for (int i = 0; list && i < model->module_count; i++) {
+        bool taken = false;
+
+        for (int b = 0; b < before; b++)
+            taken = taken || strcmp(near[b], model->modules[i].name) == 0;
+        if (!taken)
+            fprintf(list, "%s|", model->modules[i].name);
+    }
+    if (!list)
+        return false;
+    fputs(before ? "" : words, list);
+    found = fclose(list) == 0 && word_nearest(names, name, near[before], sizeof(near[before]));
+    free(names);
+    return found;
+}
+
 int run_module(struct run *run, const char *field, const char *name)
 {
     const struct model *model = run->model;
-    int m = model_module(model, name);
-    char *names = NULL, near[64];
-    size_t size;
+    const char *words = strncmp(field, "mrc", 3) == 0 ? "" : MODULE_WORDS;
+    char near[NEAR_MODULES][64], hint[NEAR_MODULES * 70 + 40] = "";
+    int m = model_module(model, name), found = 0;
+    size_t used = 0;
 
     if (m >= 0)
         return m;
-    FILE *list = open_memstream(&names, &size);
-    for (int i = 0; list && i < model->module_count; i++)
-        fprintf(list, "%s%s", i ? "|" : "", model->modules[i].name);
-    if (!list || fclose(list) != 0)
-        return run_blame(run, FAILURE_INTERNAL, fault_set(&run->why, -ENOMEM, "no memory"));
-    if (word_nearest(names, name, near, sizeof(near)))
-        run_fail(run, FAILURE_BAD_SPEC, "%s: %s has no module \"%s\"; did you mean \"%s\"?", field, model->arch, name,
-                 near);
-    else
-        run_fail(run, FAILURE_BAD_SPEC, "%s: %s has no module \"%s\"; it has %d, from \"%s\" to \"%s\"", field,
-                 model->arch, name, model->module_count, model->modules[0].name,
-                 model->modules[model->module_count - 1].name);
-    free(names);
-    return -EINVAL;
+    while (found < NEAR_MODULES && module_near(model, words, name, near, found)) {
+        used += (size_t)snprintf(hint + used, sizeof(hint) - used,
+                                 found == 0   ? "; did you mean \"%s\"?"
+                                 : found == 1 ? " Near is also \"%s\""
+                                              : ", \"%s\"",
+                                 near[found]);
+        found++;
+    }
+    if (found)
+        return run_fail(run, FAILURE_BAD_SPEC, "%s: %s has no module \"%.63s\"%s", field, model->arch, name, hint);
+    return run_fail(run, FAILURE_BAD_SPEC, "%s: %s has no module \"%.63s\"; it has %d, from \"%s\" to \"%s\"", field,
+                    model->arch, name, model->module_count, model->modules[0].name,
+                    model->modules[model->module_count - 1].name);
+}
+
+int run_parameter(struct run *run, const char *field, const char *text)
+{
+    const struct model *model = run->model;
+
+    for (int t = 0; t < model->tensor_count; t++)
+        if (model->tensors[t].parameter && strstr(model->tensors[t].name, text))
+            return 0;
+    return run_fail(run, FAILURE_BAD_SPEC, "%s: no parameter of %s has \"%s\" in its name", field, model->arch, text);
 }
 
 /* The spec of the data with paths as seen from here; release both. */
@@ -238,7 +293,10 @@ static int dataset_find(struct run *run, struct dataset_spec *ret, char **ret_pa
     const struct dataset_spec *spec = &run->spec.dataset;
 
     if (!spec->path)
-        return run_fail(run, FAILURE_BAD_SPEC, "dataset.path: a worker needs the path of the data");
+        return run_fail(run, FAILURE_BAD_SPEC,
+                        "dataset.name: names of data sets, such as \"%.100s\", are known to riftd only; give a worker "
+                        "dataset.format and dataset.path",
+                        spec->name ? spec->name : "");
     *ret = *spec;
     ret->path = *ret_path = run_path(run, spec->path);
     ret->test_path = *ret_test_path = spec->test_path ? run_path(run, spec->test_path) : NULL;

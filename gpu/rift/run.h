@@ -135,6 +135,8 @@ char *run_path(const struct run *run, const char *path);
 int run_weights(struct run *run, const struct weights_ref *ref, const char *field);
 /* The module of that name; `field` of the spec names it in messages. */
 int run_module(struct run *run, const char *field, const char *name);
+/* Is there a parameter with this text in its name? 0 or FAILURE_BAD_SPEC. */
+int run_parameter(struct run *run, const char *field, const char *text);
 int run_dataset(struct run *run, struct dataset_wants wants);
 /* The same without a model: how many images there are in the files of a split and
  * what they are like; and those images, unchanged. */

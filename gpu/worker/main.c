@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const char usage[] = "usage: rift-worker run DIR [--quiet]   run the job in DIR, or go on with it\n"
+static const char usage[] = "usage: rift-worker run [--quiet] DIR   run the job in DIR, or go on with it\n"
                             "       rift-worker check DIR           read and plan everything, run nothing\n"
                             "       rift-worker devices             usable devices as JSON\n"
                             "       rift-worker --help | --version\n"
@@ -88,9 +88,10 @@ static void memory_limit(void)
 static int run_command(int count, char **arguments)
 {
     struct sigaction action = { .sa_handler = stop_asked };
-    bool quiet = count > 1 && strcmp(arguments[1], "--quiet") == 0;
+    bool before = count > 0 && strcmp(arguments[0], "--quiet") == 0;
+    bool quiet = before || (count > 1 && strcmp(arguments[1], "--quiet") == 0);
 
-    if (count < 1 || (count > 1 && !quiet) || count > 2) {
+    if (count != 1 + quiet) {
         fputs(usage, stderr);
         return WRONG_USAGE;
     }
@@ -98,7 +99,7 @@ static int run_command(int count, char **arguments)
         memory_limit();
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    return engine_run(arguments[0], &stop, quiet ? NULL : event_print, NULL);
+    return engine_run(arguments[before], &stop, quiet ? NULL : event_print, NULL);
 }
 
 static int check_command(int count, char **arguments)

@@ -246,7 +246,7 @@ static void chosen_by_search(void)
         } else {
             CHECK_INT(lab_run(dir, "run", 0), WORKER_BAD_INPUT);
             json_t *last = lab_last(dir);
-            CHECK_HOLDS(lab_word(last, "message"), "a set of 3 modules is wanted, the mrc job searched for 2");
+            CHECK_HOLDS(lab_word(last, "message"), "no search for a set of 3 modules, only up to 2");
             json_decref(last);
         }
         free(dir);

@@ -34,6 +34,8 @@ static void bad_specs(void)
           "bn1" },
         { "{'kind':'mrc','model':{'weights':{'job':'0b0e7f5e-2f0a-4a6e-9d53-0a2f4f3c6f11'}}}", "over HTTP" },
         { "{'kind':'train','model':{'input':[3,30,30]}}", "input" },
+        { "{'kind':'train','dataset':{'name':'cifar10','format':null,'path':null}}",
+          "\"cifar10\", are known to riftd only" },
     };
 
     lab_theta();

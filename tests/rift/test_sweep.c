@@ -82,7 +82,13 @@ static void wrong_names(void)
           "has no module \"layer1.0.conv3\"; did you mean \"layer1.0.conv1\"?" },
         { "names-mrc", "{'kind':'rift'," SMALL ",'mrc':{'modules':['liner']}}", "did you mean \"linear\"?" },
         { "names-joint", "{'kind':'rift'," SMALL ",'mrc':{'joint':[['conv1','lnear']]}}", "did you mean \"linear\"?" },
-        { "names-sweep", "{'kind':'sweep'," SMALL ",'sweep':{'modules':['lowset']}}", "has no module \"lowset\"" },
+        { "names-sweep", "{'kind':'sweep'," SMALL ",'sweep':{'modules':['lowset']}}",
+          "finetune.modules, sweep.modules or mrc.modules: resnet18 has no module \"lowset\"; did you mean "
+          "\"lowest\"?" },
+        { "names-text", "{'kind':'rift'," SMALL ",'finetune':{'modules':{'containing':'layer7'}}}",
+          "no parameter of resnet18 has \"layer7\" in its name" },
+        { "names-sweep-text", "{'kind':'sweep'," SMALL ",'sweep':{'modules':['lowest',{'containing':'layer7'}]}}",
+          "no parameter of resnet18 has \"layer7\" in its name" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char *dir = lab_job(rows[i].name, rows[i].spec);
