@@ -138,6 +138,48 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
     return 0;
 }
 
+/* The names of registered data sets, "a|b|c". New reference, NULL: no memory. */
+static json_t *dataset_names(const json_t *sets)
+{
+    json_t *names = json_string(""), *set;
+    size_t i;
+
+    json_array_foreach((json_t *)sets, i, set)
+    {
+        json_t *longer = json_sprintf("%s%s%s", json_string_value(names), i ? "|" : "",
+                                      json_string_value(json_object_get(set, "name")));
+        json_decref(names);
+        names = longer;
+    }
+    return names;
+}
+
+/* "no data set is registered as \"x\"; registered are: near, other" */
+static int dataset_unknown(const char *wanted, const json_t *sets, json_t *errors)
+{
+    json_auto_t *names = dataset_names(sets);
+    char near[64] = "", message[512];
+    struct fault why;
+    bool meant = names && word_nearest(json_string_value(names), wanted, near, sizeof(near));
+    json_t *set;
+    size_t i;
+
+    if (!names)
+        return -ENOMEM;
+    int used = snprintf(message, sizeof(message), "no data set is registered as \"%.100s\"; %s%s", wanted,
+                        json_array_size(sets) ? "registered are: " : "none is registered", near);
+    json_array_foreach((json_t *)sets, i, set)
+    {
+        const char *name = json_string_value(json_object_get(set, "name"));
+
+        if (used < (int)sizeof(message) && strcmp(name, near) != 0)
+            used += snprintf(message + used, sizeof(message) - (size_t)used, "%s%s", meant || i ? ", " : "", name);
+    }
+    fault_set(&why, -EINVAL, "%s", message); /* mends a character that was cut in half */
+    error_add(errors, "/dataset/name", why.message);
+    return 0;
+}
+
 /* A registered data set must be one that the daemon knows. */
 static int dataset_check(const struct request *request, const struct job_spec *spec, json_t *errors)
 {
@@ -156,8 +198,7 @@ static int dataset_check(const struct request *request, const struct job_spec *s
         if (name && !strcmp(name, wanted))
             return 0;
     }
-    error_add(errors, "/dataset/name", "no data set is registered under this name");
-    return 0;
+    return dataset_unknown(wanted, sets, errors);
 }
 
 /* Does the slot's device compute in that format? One that doesn't say which it can isn't judged here. */

@@ -19,6 +19,7 @@ enum { CONTENT_LIMIT_BYTES = 1 << 20 };
 
 struct corruption_data {
     struct corruption_request request;
+    json_t *content; /* of corruptions.json, or NULL */
     bool arrays;
     int count[CORRUPTION_COUNT][SEVERITY_COUNT]; /* after the limit, by place in the request */
     int foreign;                                 /* classes */
@@ -65,39 +66,45 @@ static int set_load(const struct corruption_data *data, const struct reader *rea
 
 /* ---- arrays --------------------------------------------------------------------------- */
 
-/* Which severities the blocks of every array hold: what corruptions.json says, else 1 to 5. Returns how many. */
-static int blocks_read(const char *folder, int ret_severity[SEVERITY_COUNT], struct fault *why)
+/* What corruptions.json says: NULL where there is none, null where it isn't JSON. */
+static int content_read(struct corruption_data *data, struct fault *why)
 {
-    char *path = path_join(folder, CORRUPTION_CONTENT), *text = NULL;
+    char *path = path_join(data->request.path, CORRUPTION_CONTENT), *text = NULL;
     size_t size;
-    int r = 0, count = SEVERITY_COUNT;
+    int r = path ? 0 : fault_set(why, -ENOMEM, "out of memory");
 
-    for (int i = 0; i < SEVERITY_COUNT; i++)
-        ret_severity[i] = i + 1;
     if (path && access(path, F_OK) == 0)
         r = file_read(path, CONTENT_LIMIT_BYTES, &text, &size, why);
     if (r == 0 && text) {
-        json_auto_t *content = json_loadb(text, size, 0, NULL);
-        const json_t *list = json_object_get(content, "severities");
-
-        count = (int)json_array_size(list);
-        if (count < 1 || count > SEVERITY_COUNT)
-            r = fault_set(why, -EBADMSG, "%s: has no list of severities", path);
-        for (int i = 0; i < count && r == 0; i++) {
-            ret_severity[i] = (int)json_integer_value(json_array_get(list, (size_t)i));
-            if (ret_severity[i] < 1 || ret_severity[i] > SEVERITY_COUNT)
-                r = fault_set(why, -EBADMSG, "%s: has a severity that isn't one of 1 to %d", path, SEVERITY_COUNT);
-        }
+        data->content = json_loadb(text, size, 0, NULL);
+        data->content = data->content ? data->content : json_null();
     }
     free(text);
     free(path);
-    return r < 0 ? r : count;
+    return r;
+}
+
+/* Which severities the blocks of every array hold: what corruptions.json says, else 1 to 5. Returns how many. */
+static int blocks_read(const struct corruption_data *data, int ret_severity[SEVERITY_COUNT], struct fault *why)
+{
+    const json_t *list = json_object_get(data->content, "severities");
+    int count = data->content ? (int)json_array_size(list) : SEVERITY_COUNT;
+
+    if (count < 1 || count > SEVERITY_COUNT)
+        return fault_set(why, -EBADMSG, "%s/%s: has no list of severities", data->request.path, CORRUPTION_CONTENT);
+    for (int i = 0; i < count; i++) {
+        ret_severity[i] = data->content ? (int)json_integer_value(json_array_get(list, (size_t)i)) : i + 1;
+        if (ret_severity[i] < 1 || ret_severity[i] > SEVERITY_COUNT)
+            return fault_set(why, -EBADMSG, "%s/%s: has a severity that isn't one of 1 to %d", data->request.path,
+                             CORRUPTION_CONTENT, SEVERITY_COUNT);
+    }
+    return count;
 }
 
 /* Where each severity that is wanted lies in an array. Returns the number of blocks. */
 static int blocks_find(struct corruption_data *data, struct fault *why)
 {
-    int there[SEVERITY_COUNT], blocks = blocks_read(data->request.path, there, why);
+    int there[SEVERITY_COUNT], blocks = blocks_read(data, there, why);
 
     for (int s = 0; s < data->request.severity_count && blocks > 0; s++) {
         data->block[s] = -1;
@@ -382,6 +389,8 @@ int corruption_data_open(const struct corruption_request *request, struct corrup
     data->request = *request;
     r = layout_find(data, why);
     if (r == 0)
+        r = content_read(data, why);
+    if (r == 0)
         r = data->arrays ? arrays_open(data, why) : folders_open(data, why);
     if (r < 0)
         corruption_data_close(data);
@@ -394,6 +403,7 @@ void corruption_data_close(struct corruption_data *data)
 {
     if (!data)
         return;
+    json_decref(data->content);
     free(data->labels);
     free(data);
 }
@@ -407,6 +417,16 @@ int corruption_data_foreign(const struct corruption_data *data, const char **ret
 {
     *ret_corruption = data->foreign_in;
     return data->foreign;
+}
+
+const char *corruption_data_frost(const struct corruption_data *data)
+{
+    const char *note = json_string_value(json_object_get(data->content, "frost"));
+
+    for (int which = 0; which < data->request.which_count; which++)
+        if (strcmp(name_of(data, which), "frost") == 0)
+            return note;
+    return NULL;
 }
 
 int corruption_data_load(const struct corruption_data *data, int which, int severity, struct examples *ret,

@@ -38,6 +38,9 @@ void corruption_data_close(struct corruption_data *data);
 int corruption_data_count(const struct corruption_data *data, int which, int severity);
 /* The most classes of any severity's folder that the data set doesn't have; their images are left out. */
 int corruption_data_foreign(const struct corruption_data *data, const char **ret_corruption);
+/* What corruptions.json says of its frost, which isn't the published one; NULL where it says nothing or no frost is
+ * asked for. Borrowed. */
+const char *corruption_data_frost(const struct corruption_data *data);
 int corruption_data_load(const struct corruption_data *data, int which, int severity, struct examples *ret,
                          struct fault *why);
 

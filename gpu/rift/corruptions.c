@@ -40,6 +40,10 @@ static int data_open(struct corruptions *c)
     const char *where;
     int r = run_blame(run, FAILURE_BAD_DATA, corruption_data_open(&c->request, &c->data, &run->why));
     int foreign = r == 0 ? corruption_data_foreign(c->data, &where) : 0;
+    const char *frost = r == 0 ? corruption_data_frost(c->data) : NULL;
+
+    if (frost)
+        run_log(run, "%s: frost: %s", c->path, frost);
 
     if (foreign)
         run_log(run, "%s: up to %d classes (%s) are not in the data set; their images don't count", c->path, foreign,
@@ -214,5 +218,7 @@ int corruptions_measure(struct corruptions *c, struct batch *batch, const char *
     *ret =
         json_pack("{s:f, s:o, s:O, s:i}", "corruption_accuracy", mean_of(rows, "accuracy", NULL), "groups",
                   groups_mean(rows), "corruptions", rows, "foreign_classes", corruption_data_foreign(c->data, &where));
+    if (corruption_data_frost(c->data))
+        json_object_set_new(*ret, "frost", json_string(corruption_data_frost(c->data)));
     return 0;
 }

@@ -217,6 +217,12 @@ class Jobs(server.Case):
         self.server.do("set", datasets=[{"name": "fashion", "format": "idx", "path": "/data/fashion"}])
         self.expect(self.server.ask("POST", "/v1/jobs?dry_run=1", {"kind": "train", "dataset": {"name": "fashion"}}), 200)
         self.assertEqual(self.server.get("/v1/datasets").json["datasets"][0]["name"], "fashion")
+        self.server.do("set", datasets=[{"name": "digits", "format": "idx", "path": "/data/digits"},
+                                        {"name": "fashion", "format": "idx", "path": "/data/fashion"}])
+        for wanted, listed in (("fashoin", "registered are: fashion, digits"), ("zz", "registered are: digits, fashion")):
+            answer = self.server.ask("POST", "/v1/jobs", {"kind": "train", "dataset": {"name": wanted}})
+            message = self.expect(answer, 422, "bad-spec").json["errors"][0]["message"]
+            self.assertEqual(message, f'no data set is registered as "{wanted}"; {listed}')
         self.server.do("set", datasets=[])
 
     def test_lists_page_by_cursor_and_filter(self):

@@ -219,6 +219,54 @@ static void our_own_copies_are_measured(void)
     free(dir);
 }
 
+/* What the corrupt job says of its frost stands beside every figure that counts it. */
+static void frost_is_no_published_one(void)
+{
+    static const char *const names[] = { "['frost','fog']", "['fog']" };
+    char spec[512];
+
+    char *copies = lab_job("frosted", "{'kind':'corrupt','corrupt':{'names':['fog','frost'],"
+                                      " 'severities':[3],'contact_sheet':0}}");
+    json_decref(lab_result(copies));
+    free(copies);
+    for (int i = 0; i < 2; i++) {
+        snprintf(spec, sizeof(spec),
+                 "{'kind':'evaluate','attack':null,'model':{'weights':'%s'},"
+                 " 'evaluate':{'corruptions':{'path':'../frosted/artifacts','names':%s,'severities':[3]}}}",
+                 learned(), names[i]);
+        char *dir = lab_job(i ? "fog-alone" : "with-frost", spec);
+        json_t *result = lab_result(dir);
+        const json_t *corruptions = json_object_get(result, "corruptions");
+
+        if (i == 0)
+            CHECK_HOLDS(lab_word(corruptions, "frost"), "not comparable with published numbers");
+        else
+            CHECK(!json_object_get(corruptions, "frost"));
+        json_decref(result);
+        free(dir);
+    }
+}
+
+/* A folder is named without the way to it. */
+static void places_are_told_straight(void)
+{
+    char spec[512];
+
+    lab_copies();
+    snprintf(spec, sizeof(spec),
+             "{'kind':'evaluate','attack':null,'model':{'weights':'%s'},"
+             " 'evaluate':{'corruptions':{'path':'../copies/artifacts','names':['fog'],'severities':[3]}}}",
+             learned());
+    char *dir = lab_job("straight", spec);
+
+    CHECK_INT(lab_run(dir, "run", 0), WORKER_BAD_INPUT);
+    json_t *last = lab_last(dir);
+    CHECK_HOLDS(lab_word(last, "message"), "/copies/artifacts: severity 3 isn't there");
+    CHECK(!strstr(lab_word(last, "message"), ".."));
+    json_decref(last);
+    free(dir);
+}
+
 static void what_is_missing_is_missed_at_once(void)
 {
     char spec[512];
@@ -261,6 +309,8 @@ static const struct check_case cases[] = {
     { "copies may have more images than the test set and a batch", other_numbers },
     { "every corruption is one event, of the baseline too", every_corruption_is_told },
     { "what a corrupt job has written is measured", our_own_copies_are_measured },
+    { "a frost that isn't the published one says so beside the figures", frost_is_no_published_one },
+    { "a folder that a reference leads to is named straight", places_are_told_straight },
     { "a rift job makes copies of its own and has their accuracy before and after", a_rift_job_makes_its_own_copies },
     { "a corruption that is missing is missed before anything is measured", what_is_missing_is_missed_at_once },
 };

@@ -72,6 +72,7 @@ static void no_json(void)
     CHECK_INT(lab_run(dir, "run", 0), WORKER_BAD_INPUT);
     json_t *last = lab_last(dir);
     CHECK_STRING(lab_word(last, "code"), "bad_spec");
+    CHECK_HOLDS(lab_word(last, "message"), JOBDIR_SPEC ": isn't JSON");
     json_decref(last);
     free(dir);
     CHECK_INT(engine_run("/nonexistent/job", NULL, NULL, NULL), WORKER_BAD_INPUT);
