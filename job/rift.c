@@ -193,13 +193,16 @@ static json_t *table_row(const json_t *measured)
     const json_t *attack = json_array_get(json_object_get(measured, "attacks"), 0);
 
     const json_t *corruptions = json_object_get(measured, "corruptions");
-    const json_t *worst = json_object_get(attack, "worst_case_accuracy");
+    const json_t *worst = json_object_get(attack, "worst_case_accuracy"),
+                 *frost = json_object_get(corruptions, "frost");
     json_t *row = json_pack("{s:o, s:o, s:o}", "clean_accuracy", or_null(json_object_get(clean, "accuracy")),
                             "corruption_accuracy", or_null(json_object_get(corruptions, "corruption_accuracy")),
                             "robust_accuracy", or_null(json_object_get(attack, "accuracy")));
 
     if (worst)
         json_object_set(row, "worst_case_accuracy", (json_t *)worst);
+    if (frost) /* corruption_accuracy counts copies that aren't the published ones */
+        json_object_set(row, "frost", (json_t *)frost);
     return row;
 }
 

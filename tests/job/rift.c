@@ -224,11 +224,13 @@ static void table(void)
                    0, NULL);
     CHECK(nulls && json_equal(empty, nulls));
     json_auto_t *clean = json_loads("{\"clean\":{\"accuracy\":0.9},\"attacks\":[]}", 0, NULL);
+    json_object_set_new(clean, "corruptions", json_pack("{s:f, s:s}", "corruption_accuracy", 0.5, "frost", "ours"));
     results[4] = clean;
     json_auto_t *bare = rift_table(results, "paper");
     const json_t *after = json_object_get(bare, "after");
     CHECK_NEAR(json_number_value(json_object_get(after, "clean_accuracy")), 0.9, 0);
     CHECK(json_is_null(json_object_get(after, "robust_accuracy")));
+    CHECK_STRING(json_string_value(json_object_get(after, "frost")), "ours");
 }
 
 /* A list holds 1000 names; a rift spec may name more, in several lists. */
