@@ -74,7 +74,8 @@ def torch_side(threads, precision, width, batch, weights, data):
     from torch import nn
 
     torch.set_num_threads(threads)
-    half = contextlib.nullcontext if precision == "float32" else lambda: torch.autocast("cpu", torch.bfloat16)
+    half = (lambda: torch.autocast("cpu", torch.bfloat16)) if precision == "bf16" else contextlib.nullcontext
+    real = torch.float64 if precision == "float64" else torch.float32
 
     class Block(nn.Module):
         def __init__(self, inner, outer, stride):
@@ -117,9 +118,9 @@ def torch_side(threads, precision, width, batch, weights, data):
                 for name, (dtype, shape, raw) in tensors_read(path).items() if dtype == "F32"}
 
     model.load_state_dict(state_read(weights), strict=False)
-    model = model.to(memory_format=torch.channels_last)
+    model = model.to(real, memory_format=torch.channels_last)
     raw = tensors_read(data)
-    images = torch.frombuffer(bytearray(raw["x"][2]), dtype=torch.uint8).view(raw["x"][1]).float() / 255
+    images = torch.frombuffer(bytearray(raw["x"][2]), dtype=torch.uint8).view(raw["x"][1]).to(real) / 255
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.frombuffer(bytearray(raw["y"][2]), dtype=torch.int64)
     x, y = images[:batch], labels[:batch]
@@ -138,7 +139,7 @@ def torch_side(threads, precision, width, batch, weights, data):
     def forward():
         model.eval()
         with torch.no_grad(), half():
-            out["logits"] = model(x).float()
+            out["logits"] = model(x).to(real)
 
     def pixel_gradient(at, labels_):
         at = at.detach().requires_grad_()
@@ -228,7 +229,7 @@ def torch_side(threads, precision, width, batch, weights, data):
             print(json.dumps({"seconds": time.perf_counter() - start, "result": result}), flush=True)
         else:
             with open(rest[0], "wb") as file:
-                file.write(out[name].contiguous().numpy().tobytes())
+                file.write(out[name].float().contiguous().numpy().tobytes())
             print("{}", flush=True)
 
 
@@ -351,20 +352,40 @@ def check(what, is_, limit, below=True):
     return good
 
 
-def steps_agree(ours, theirs, home):
+def as_near(what, ours, theirs, exact, limit):
+    """ours against theirs; where that is too far, both against float64. A ReLU whose input rounds to the other side
+    of 0 changes the whole gradient of an image, for one as for the other: ours may be as far off as theirs, no more
+    than twice."""
+    apart = distance(ours, theirs)
+    if apart <= limit:
+        return check(what, apart, limit)
+    print(f"  {what}: {apart:.3g}, more than {limit:g}; from float64 theirs are {distance(theirs, exact()):.3g}, ours:")
+    return check(what, distance(ours, exact()), 2 * distance(theirs, exact()))
+
+
+def steps_agree(ours, theirs, exact, home):
     """In float32, and before anything has moved the weights."""
-    for side in (ours, theirs):
-        side.do("forward")
-    good = check("logits differ by", distance(floats(ours, "logits", home), floats(theirs, "logits", home)), LOGITS)
-    for side in (ours, theirs):
-        side.do("input-gradient")
-    good &= check("gradients of the pixels differ by",
-                  distance(floats(ours, "input-gradient", home), floats(theirs, "input-gradient", home)), GRADIENTS)
-    for side in (ours, theirs):
-        side.do("at-first")
-    a, b = floats(ours, "x-adv", home), floats(theirs, "x-adv", home)
-    same = sum(abs(p - q) < 1e-6 for p, q in zip(a, b)) / len(b)
-    good &= check("part of the pixels that is equal after PGD's first step (BN in train mode)", same, FIRST_PIXELS, False)
+    seen = {}
+
+    def result(side, work, name):
+        if (side, name) not in seen:
+            side.do(work)
+            seen[side, name] = floats(side, name, home)
+        return seen[side, name]
+
+    good = check("logits differ by",
+                 distance(result(ours, "forward", "logits"), result(theirs, "forward", "logits")), LOGITS)
+    good &= as_near("gradients of the pixels differ by", result(ours, "input-gradient", "input-gradient"),
+                    result(theirs, "input-gradient", "input-gradient"),
+                    lambda: result(exact, "input-gradient", "input-gradient"), GRADIENTS)
+    moved = [result(side, "at-first", "x-adv") for side in (ours, theirs)]
+    same = [sum(abs(p - q) < 1e-6 for p, q in zip(one, moved[1])) / len(moved[1]) for one in moved]
+    if same[0] < FIRST_PIXELS:
+        truth = result(exact, "at-first", "x-adv")
+        same = [sum(abs(p - q) < 1e-6 for p, q in zip(one, truth)) / len(truth) for one in moved]
+        print(f"  pixels that are as in float64 after PGD's first step: theirs {same[1]:.5g}")
+    good &= check("part of the pixels that is equal after PGD's first step (BN in train mode)", same[0],
+                  min(FIRST_PIXELS, same[1]), False)
     loss, wanted = (side.do("at-plain")["result"] for side in (ours, theirs))
     return check("the loss after PGD-10 differs, relatively, by", abs(loss / wanted - 1), LOSSES) and good
 
@@ -465,7 +486,9 @@ def compare(given, home):
         sides = {name: kind(given, precision, width, weights, data) for name, (kind, precision) in opened.items()
                  if name != "torch bf16" or not given.no_torch_bf16}
         if not whole:
-            good &= steps_agree(sides["ours float32"], sides["torch float32"], home)
+            exact = Torch(given, "float64", width, weights, data)
+            good &= steps_agree(sides["ours float32"], sides["torch float32"], exact, home)
+            exact.close()
         for work in works:
             line, images = work, given.batch
             if work == "mrc":
