@@ -233,6 +233,8 @@ static void print_corruptions(struct sides sides)
     json_object_foreach(json_object_get(after, "groups"), group, mean)
         print_pair_line(&sides, group, group, json_object_get(before, "groups"), json_object_get(after, "groups"));
     print_pair_line(&sides, "mean", "corruption_accuracy", before, after);
+    if (json_object_get(after, "frost"))
+        printf("frost is %s\n", text_at(after, "frost", ""));
 }
 
 /* ---- the points between ---- */

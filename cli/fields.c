@@ -20,7 +20,7 @@ static const char *const type_names[] = {
     [FIELD_REAL_LIST] = "list of numbers",
     [FIELD_STRING_LIST] = "list of strings",
     [FIELD_STRING_LISTS] = "list of lists of strings",
-    [FIELD_WEIGHTS] = "path, {\"job\": ID} or {\"model\": ID}",
+    [FIELD_WEIGHTS] = "path or {\"job\": ID}",
     [FIELD_JOB] = "job id",
     [FIELD_MODULES] = "list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": K}, "
                       "{\"greedy\": K} or {\"containing\": TEXT}",

@@ -1,7 +1,7 @@
 /* A driver that isn't one: a libcuda.so.1 that says yes to what cuDNN asks while
  * it makes plans for a card that is only described.
  *
- * Nothing can run with it: cuInit answers "stub library", so whoever asks for
+ * Nothing can run with it: cuInit answers CUDA_ERROR_STUB_LIBRARY, so whoever asks for
  * devices is told that there are none. Kernels that cuDNN compiles at run time
  * are "loaded" and described by numbers that let the planning go on. Which
  * functions are needed was found by watching what is looked up; another version

@@ -5,6 +5,7 @@
  * signs and clamps have to be the same bits; FAB goes by sums over an image. */
 #include "gpu/backend/philox.h"
 #include "tests/check.h"
+#include "tests/ops/call.h"
 #include "tests/ops/cases.h"
 
 static const float EPSILON = 8.0f / 255;
@@ -43,35 +44,6 @@ static void nearby(float *u, const float *x, uint32_t what, int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
         u[i] = fminf(fmaxf(x[i] + EPSILON * noise(what, i), 0), 1);
-}
-
-/* ---- one call on one backend: host arrays in, host arrays out ------------------------------- */
-
-enum { IN_MOST = 6 };
-
-/* Device copies of some arrays; the last one is what the operation writes or changes. */
-struct call {
-    struct device *dev;
-    void *mem[IN_MOST];
-    size_t bytes[IN_MOST];
-    int count;
-};
-
-static void *in(struct call *call, const void *host, size_t bytes)
-{
-    void *mem = call->dev->ops->alloc(call->dev, bytes);
-
-    CHECK_INT(call->dev->ops->write(call->dev, mem, host, bytes), 0);
-    call->bytes[call->count] = bytes;
-    return call->mem[call->count++] = mem;
-}
-
-static void done(struct call *call, void *host, int which)
-{
-    if (host)
-        CHECK_INT(call->dev->ops->read(call->dev, host, call->mem[which], call->bytes[which]), 0);
-    for (int i = 0; i < call->count; i++)
-        call->dev->ops->free(call->dev, call->mem[i]);
 }
 
 /* What every step has: fills `out` (which holds what was there before) for shape s. */

@@ -1,37 +1,9 @@
 /* Are margins and ratios of logits what backend.h says, and their gradients slopes? On every backend. */
 #include "tests/check.h"
+#include "tests/ops/call.h"
 #include "tests/ops/cases.h"
 
 enum { ROWS = 5, CLASSES = 12 };
-
-/* ---- one call on one backend: host arrays in, host arrays out ------------------------------- */
-
-enum { IN_MOST = 6 };
-
-/* Device copies of some arrays; the last one is what the operation writes or changes. */
-struct call {
-    struct device *dev;
-    void *mem[IN_MOST];
-    size_t bytes[IN_MOST];
-    int count;
-};
-
-static void *in(struct call *call, const void *host, size_t bytes)
-{
-    void *mem = call->dev->ops->alloc(call->dev, bytes);
-
-    CHECK_INT(call->dev->ops->write(call->dev, mem, host, bytes), 0);
-    call->bytes[call->count] = bytes;
-    return call->mem[call->count++] = mem;
-}
-
-static void done(struct call *call, void *host, int which)
-{
-    if (host)
-        CHECK_INT(call->dev->ops->read(call->dev, host, call->mem[which], call->bytes[which]), 0);
-    for (int i = 0; i < call->count; i++)
-        call->dev->ops->free(call->dev, call->mem[i]);
-}
 
 static void on_each(void (*test)(struct device *dev))
 {
