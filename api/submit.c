@@ -299,6 +299,7 @@ struct drafts {
     struct draft *list;
     struct db_new_job *jobs;
     int count;
+    const char *owner; /* of all of them */
 };
 
 static void drafts_done(struct drafts *drafts)
@@ -348,6 +349,7 @@ static int draft_add(struct drafts *drafts, const struct job_spec *spec, const j
         .id = draft->id,
         .kind = job_kinds[kind].name,
         .label = spec->label,
+        .owner = drafts->owner,
         .spec = draft->spec,
         .priority = spec->priority,
         .device = spec->device,
@@ -499,7 +501,7 @@ static int spec_submit(const struct request *request, struct answer *answer, con
 {
     char id[DB_ID_SIZE], steps[RIFT_STEPS][DB_ID_SIZE];
     struct sweep_run *runs = NULL;
-    struct drafts drafts = { 0 };
+    struct drafts drafts = { .owner = request->caller.owner };
     int count = 0, r = 0;
 
     if (spec->kind == JOB_SWEEP)
@@ -534,7 +536,7 @@ int handle_job_submit(const struct request *request, struct answer *answer)
     if (r <= 0)
         return r;
     if (identity.keyed && !dry_run) {
-        r = db_job_repeated(request->config->db, identity.key, identity.body_sha256, id);
+        r = db_job_repeated(request->config->db, request->caller.owner, identity.key, identity.body_sha256, id);
         if (r != 0)
             return submitted_answer(request, answer, r, id);
     }

@@ -6,13 +6,24 @@
  * commits can be reset wrongly and corrupt the file. With a single connection
  * doing both it can't happen, and nobody in the process ever sees SQLITE_BUSY.
  *
+ * synchronous=FULL: a 201 that was answered survives a power cut. That is an
+ * fsync a commit, so threads that come at the same time share one: each one's
+ * transaction is a savepoint in an open one, and who finds nobody arriving
+ * commits for all.
+ *
+ *   begin -> savepoint -> changes -> release -> somebody arrives? wait for its COMMIT
+ *                                               nobody does?      COMMIT, wake the others
+ *
+ * Nobody returns before its changes are stored; when the COMMIT fails all of
+ * the group hear it, since none of their changes are there.
+ *
  * Surprising: wal_autocheckpoint is off everywhere. The writer checkpoints
- * itself after a commit that left more than CHECKPOINT_PAGES in the WAL.
- * synchronous=FULL: a 201 that was answered survives a power cut. */
+ * itself after a commit that left more than CHECKPOINT_PAGES in the WAL. */
 #include "db/inside.h"
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/vfs.h>
 
@@ -20,11 +31,24 @@ enum {
     CHECKPOINT_PAGES = 1000,
     READERS_KEPT = 16,
     BUSY_TIMEOUT_MS = 10000,
+    GROUP_MEMBERS = 64,
+};
+
+/* Transactions that share one COMMIT. Lives as long as one of them waits for it. */
+struct group {
+    int members; /* whose changes are in it */
+    int waiting; /* of those, who wait for somebody else's COMMIT */
+    bool done;
+    int r; /* 0, or why none of it is stored */
+    char message[256];
 };
 
 struct db {
     char *path;
     pthread_mutex_t writer_lock;
+    pthread_cond_t committed;
+    atomic_int arriving; /* threads that want the writer and don't have it yet */
+    struct group *group; /* of the open transaction, NULL: none is open; under writer_lock */
     struct connection *writer;
     int wal_pages; /* after the last commit, under writer_lock */
     pthread_mutex_t readers_lock;
@@ -166,6 +190,7 @@ int db_open(const char *path, struct db **ret, char message[256])
         return -ENOMEM;
     }
     pthread_mutex_init(&db->writer_lock, NULL);
+    pthread_cond_init(&db->committed, NULL);
     pthread_mutex_init(&db->readers_lock, NULL);
     r = writer_open(db);
     if (r < 0) {
@@ -189,21 +214,106 @@ void db_close(struct db *db)
         connection_close(reader);
     }
     connection_close(db->writer);
+    pthread_cond_destroy(&db->committed);
     pthread_mutex_destroy(&db->writer_lock);
     pthread_mutex_destroy(&db->readers_lock);
     free(db->path);
     free(db);
 }
 
+/* ---- transactions that share their COMMIT; all under writer_lock ---- */
+
+static void group_free(struct group *group)
+{
+    if (group && !group->waiting)
+        free(group);
+}
+
+/* The open transaction has come to its end, well or not: tell those who wait. */
+static void group_end(struct db *db, int r)
+{
+    struct group *group = db->group;
+
+    db->group = NULL;
+    group->done = true;
+    group->r = r;
+    snprintf(group->message, sizeof(group->message), "%s", r < 0 ? last_message : "");
+    pthread_cond_broadcast(&db->committed);
+    group_free(group);
+}
+
+static int group_commit(struct db *db)
+{
+    struct connection *on = db->writer;
+    int r = query_run(on, "COMMIT", NO_VALUES);
+
+    if (r < 0 && !sqlite3_get_autocommit(on->sqlite))
+        sqlite3_exec(on->sqlite, "ROLLBACK", NULL, NULL, NULL);
+    group_end(db, r < 0 ? r : 0);
+    if (r >= 0 && db->wal_pages > CHECKPOINT_PAGES) {
+        /* PASSIVE never waits for readers; what it leaves behind comes next time. */
+        sqlite3_wal_checkpoint_v2(on->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        db->wal_pages = 0;
+    }
+    return r < 0 ? r : 0;
+}
+
+/* Leave the commit to somebody who is on the way here. */
+static int group_wait(struct db *db)
+{
+    struct group *group = db->group;
+
+    group->waiting++;
+    while (!group->done)
+        pthread_cond_wait(&db->committed, &db->writer_lock);
+    group->waiting--;
+    int r = group->r < 0 ? refuse(group->r, "%s", group->message) : 0;
+    group_free(group);
+    return r;
+}
+
+/* The caller's own changes are in the group, or taken back; r says which. Returns
+ * r, or why the group wasn't stored. */
+static int group_leave(struct db *db, int r)
+{
+    struct group *group = db->group;
+    bool last = !atomic_load(&db->arriving) || group->members >= GROUP_MEMBERS;
+    int stored = 0;
+
+    if (!group->members && last) { /* there is nothing to store */
+        sqlite3_exec(db->writer->sqlite, "ROLLBACK", NULL, NULL, NULL);
+        group_end(db, 0);
+    } else if (last) {
+        stored = group_commit(db);
+    } else if (r >= 0) {
+        stored = group_wait(db);
+    }
+    return r >= 0 && stored < 0 ? stored : r;
+}
+
 int writer_begin(struct db *db, struct connection **ret)
 {
+    struct connection *on = db->writer;
+    int r = 0;
+
+    atomic_fetch_add(&db->arriving, 1);
     pthread_mutex_lock(&db->writer_lock);
-    int r = query_run(db->writer, "BEGIN IMMEDIATE", NO_VALUES);
+    atomic_fetch_sub(&db->arriving, 1);
+    if (!db->group) {
+        struct group *group = calloc(1, sizeof(*group));
+        r = group ? query_run(on, "BEGIN IMMEDIATE", NO_VALUES) : refuse(-ENOMEM, "out of memory");
+        if (r >= 0)
+            db->group = group;
+        else
+            free(group);
+    }
+    if (r >= 0 && (r = query_run(on, "SAVEPOINT one", NO_VALUES)) < 0)
+        r = group_leave(db, r);
     if (r < 0) {
         pthread_mutex_unlock(&db->writer_lock);
         return r;
     }
-    *ret = db->writer;
+    *ret = on;
     return 0;
 }
 
@@ -212,17 +322,19 @@ int writer_end(struct db *db, int r)
     struct connection *on = db->writer;
 
     if (r >= 0) {
-        int committed = query_run(on, "COMMIT", NO_VALUES);
-        if (committed < 0)
-            r = committed;
+        int released = query_run(on, "RELEASE one", NO_VALUES);
+        if (released < 0)
+            r = released;
     }
-    /* Some failures (disk full, out of memory) have rolled back already. */
-    if (r < 0 && !sqlite3_get_autocommit(on->sqlite))
-        sqlite3_exec(on->sqlite, "ROLLBACK", NULL, NULL, NULL);
-    if (r >= 0 && db->wal_pages > CHECKPOINT_PAGES) {
-        /* PASSIVE never waits for readers; what it leaves behind comes next time. */
-        sqlite3_wal_checkpoint_v2(on->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-        db->wal_pages = 0;
+    if (r < 0 && sqlite3_exec(on->sqlite, "ROLLBACK TO one; RELEASE one", NULL, NULL, NULL) != SQLITE_OK) {
+        /* Some failures (disk full, out of memory) have rolled back all there is; of
+         * others only that is sure to take the caller's changes back. */
+        if (!sqlite3_get_autocommit(on->sqlite))
+            sqlite3_exec(on->sqlite, "ROLLBACK", NULL, NULL, NULL);
+        group_end(db, r);
+    } else {
+        db->group->members += r >= 0;
+        r = group_leave(db, r);
     }
     pthread_mutex_unlock(&db->writer_lock);
     return r;

@@ -52,7 +52,8 @@ extern const char *const job_state_names[STATE_COUNT];
 int job_state_find(const char *name); /* or -ENOENT */
 bool job_state_ended(enum job_state state);
 
-#define DB_ID_SIZE 37 /* UUID text and NUL */
+#define DB_ID_SIZE    37  /* UUID text and NUL */
+#define DB_OWNER_SIZE 101 /* who submits, 100 bytes and NUL */
 
 struct db_job {
     int64_t number;               /* order of submission, 1.. */
@@ -60,6 +61,7 @@ struct db_job {
     char kind[16];
     enum job_state state;
     char label[401];              /* "" none; 100 characters of UTF-8 */
+    char owner[DB_OWNER_SIZE];    /* who submitted it, "" nobody in particular */
     int priority;
     char parent[DB_ID_SIZE];      /* "" none */
     int step;                     /* place among the parent's steps, -1 none */
@@ -81,6 +83,7 @@ void db_jobs_free(struct db_job *jobs, int count);
 
 struct db_new_job {
     const char *id, *kind, *label /* or NULL */, *spec;
+    const char *owner; /* who submits; NULL is "" */
     int priority;
     const char *parent; /* or NULL */
     int step;           /* -1 none */
@@ -91,8 +94,8 @@ struct db_new_job {
 
 /* Insert jobs and their dependencies in one transaction; a job whose
  * dependencies haven't all succeeded starts blocked, a parent starts queued.
- * key (Idempotency-Key) may be NULL; when it was used before with the same
- * body hash, nothing is inserted and 1 is returned with the first job's id of
+ * key (Idempotency-Key) may be NULL; when the first job's owner used it before with
+ * the same body hash, nothing is inserted and 1 is returned with the first job's id of
  * then; with another body -EEXIST. -ENOENT: a dependency is unknown. A parent,
  * and a dependency of the same batch, stand before those that name them. */
 int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const char *key,
@@ -100,7 +103,8 @@ int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const
 
 /* What db_job_insert would say of the key, before anything else is looked at:
  * 1 with the job of then, -EEXIST with another body, 0 for a new key. */
-int db_job_repeated(struct db *db, const char *key, const char *body_sha256, char ret_id[DB_ID_SIZE]);
+int db_job_repeated(struct db *db, const char *owner, const char *key, const char *body_sha256,
+                    char ret_id[DB_ID_SIZE]);
 
 int db_job_get(struct db *db, const char *id, struct db_job *ret);
 
@@ -108,6 +112,7 @@ struct db_job_filter {
     int state;          /* -1 any */
     const char *kind;   /* NULL any */
     const char *label;  /* NULL any */
+    const char *owner;  /* NULL any */
     const char *parent; /* NULL any; "" only jobs without one */
     int64_t before;     /* numbers below this one (cursor), 0: from the newest */
     int limit;

@@ -40,11 +40,11 @@ struct connection {
 
 /* ---- transactions and readers (db.c) ---- */
 
-/* Take the writer and begin an IMMEDIATE transaction. After a failure nothing
- * is held. */
+/* Take the writer and begin a transaction, which may share its COMMIT with those
+ * of other threads. After a failure nothing is held. */
 int writer_begin(struct db *db, struct connection **ret);
-/* Commit when r >= 0, else roll back; give the writer back. Returns r, or why
- * the commit failed. */
+/* Store the changes when r >= 0, else take them back; give the writer back. Returns
+ * r, or why they could not be stored. */
 int writer_end(struct db *db, int r);
 
 /* A read-only connection; readers_give when done (NULL is fine). */
@@ -122,7 +122,8 @@ int job_key_find(struct connection *on, const char *id, struct job_key *ret);
 int job_read(const struct query *query, bool texts, struct db_job *ret);
 int jobs_read(struct query *query, bool texts, struct db_job **ret_jobs);
 /* 1: the key was used with this body before (job_requests.c); ret_id is its job then. */
-int idempotency_find(struct connection *on, const char *key, const char *body_sha256, char ret_id[DB_ID_SIZE]);
+int idempotency_find(struct connection *on, const char *owner, const char *key, const char *body_sha256,
+                     char ret_id[DB_ID_SIZE]);
 /* The columns job_read expects, in its order. */
 extern const char job_columns[];
 

@@ -9,7 +9,7 @@
 
 #define JOB_COLUMNS                                                                                                    \
     "number, id, kind, state, label, priority, parent, step, device, attempts, cancel_wanted, "                        \
-    "created_ms, started_ms, ended_ms, pid, pid_start, boot_id, journal_offset, spec, result, error, progress "
+    "created_ms, started_ms, ended_ms, pid, pid_start, boot_id, journal_offset, spec, result, error, progress, owner "
 const char job_columns[] = JOB_COLUMNS;
 
 const char *const job_state_names[STATE_COUNT] = {
@@ -80,6 +80,7 @@ int job_read(const struct query *query, bool spec, struct db_job *ret)
     job.pid_start = query_int(query, 15);
     query_copy(query, 16, job.boot_id, sizeof(job.boot_id));
     job.journal_offset = query_int(query, 17);
+    query_copy(query, 22, job.owner, sizeof(job.owner));
     if (spec)
         r = query_dup(query, 18, &job.spec);
     if (r >= 0)
@@ -178,14 +179,14 @@ int db_job_get(struct db *db, const char *id, struct db_job *ret)
     return 0;
 }
 
-int db_job_repeated(struct db *db, const char *key, const char *body_sha256, char ret_id[DB_ID_SIZE])
+int db_job_repeated(struct db *db, const char *owner, const char *key, const char *body_sha256, char ret_id[DB_ID_SIZE])
 {
     struct connection *on;
     int r = readers_take(db, &on);
 
     if (r < 0)
         return r;
-    r = idempotency_find(on, key, body_sha256, ret_id);
+    r = idempotency_find(on, owner, key, body_sha256, ret_id);
     readers_give(db, on);
     return r;
 }
@@ -194,8 +195,8 @@ int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job
 {
     /* Each term keeps its place, ?1 the cursor, so that one text per
      * combination of filters is prepared once. */
-    struct value values[6];
-    char sql[512];
+    struct value values[7];
+    char sql[600];
     int count = 0;
     int length;
 
@@ -212,6 +213,10 @@ int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job
     if (filter->label) {
         values[count++] = V(filter->label);
         length += snprintf(sql + length, sizeof(sql) - (size_t)length, " AND label = ?%d", count);
+    }
+    if (filter->owner) {
+        values[count++] = V(filter->owner);
+        length += snprintf(sql + length, sizeof(sql) - (size_t)length, " AND owner = ?%d", count);
     }
     if (filter->parent) {
         values[count++] = V(*filter->parent ? filter->parent : (const char *)NULL);
@@ -271,13 +276,11 @@ int db_job_position(struct db *db, const char *id)
 
     if (r < 0)
         return r;
-    r = count_select(
-        on,
-        "SELECT (SELECT COUNT(*) FROM job WHERE state = 'queued' AND " HAS_WORKER " AND priority > self.priority)"
-        " + (SELECT COUNT(*) FROM job WHERE state = 'queued' AND " HAS_WORKER " AND priority = self.priority"
-        "    AND number < self.number)"
-        " FROM job AS self WHERE id = ?1 AND state = 'queued' AND " HAS_WORKER,
-        VALUES(V(id)), &position);
+    r = count_select(on,
+                     "SELECT (SELECT COUNT(*) FROM job WHERE state = 'queued' AND " HAS_WORKER
+                     " AND (rank, number) < (self.rank, self.number))"
+                     " FROM job AS self WHERE id = ?1 AND state = 'queued' AND " HAS_WORKER,
+                     VALUES(V(id)), &position);
     readers_give(db, on);
     if (r == 0)
         return refuse(-ENOENT, "job %.36s is not waiting for a slot", id);

@@ -6,6 +6,9 @@
 
 #include <stdio.h>
 
+/* How much longer a job of one priority less has waited when it is as good as this one. */
+#define DEFAULT_AGEING_MS 3600000
+
 /* ---- cancel, retry, delete ---- */
 
 /* All steps of a parent in the order they were inserted, in which each comes after
@@ -193,14 +196,15 @@ int db_job_set_result(struct db *db, const char *id, const char *result)
 
 /* ---- insert ---- */
 
-int idempotency_find(struct connection *on, const char *key, const char *body_sha256, char ret_id[DB_ID_SIZE])
+int idempotency_find(struct connection *on, const char *owner, const char *key, const char *body_sha256,
+                     char ret_id[DB_ID_SIZE])
 {
     query_auto query = { 0 };
     char sha256[80];
-    int r = query_start(
-        on, &query,
-        "SELECT body_sha256, job.id FROM idempotency JOIN job ON job.number = idempotency.job WHERE key = ?1",
-        VALUES(V(key)));
+    int r = query_start(on, &query,
+                        "SELECT body_sha256, job.id FROM idempotency JOIN job ON job.number = idempotency.job"
+                        " WHERE idempotency.owner = ?1 AND key = ?2",
+                        VALUES(V(owner), V(key)));
 
     if (r >= 0)
         r = query_next(&query);
@@ -216,10 +220,12 @@ int idempotency_find(struct connection *on, const char *key, const char *body_sh
 static int insert_row(struct connection *on, const struct db_new_job *job, enum job_state state, int64_t now_ms)
 {
     int r = query_run(on,
-                      "INSERT INTO job(id, kind, state, label, priority, parent, step, family, created_ms, spec, wants)"
-                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, COALESCE(?10, 'auto'))",
+                      "INSERT INTO job(id, kind, state, label, priority, parent, step, family, created_ms, spec, wants,"
+                      " owner, rank) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, COALESCE(?10, 'auto'),"
+                      " COALESCE(?11, ''), ?8 - ?5 * ?12)",
                       VALUES(V(job->id), V(job->kind), V(job_state_names[state]), V(job->label), V(job->priority),
-                             V(job->parent), V(job->step), V(now_ms), V(job->spec), V(job->device)));
+                             V(job->parent), V(job->step), V(now_ms), V(job->spec), V(job->device), V(job->owner),
+                             V(DEFAULT_AGEING_MS)));
 
     if (r < 0)
         return r;
@@ -255,6 +261,7 @@ int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const
 {
     struct connection *on;
     char first[DB_ID_SIZE];
+    const char *owner = jobs[0].owner ?: "";
     int r = writer_begin(db, &on);
 
     assert(count > 0);
@@ -262,15 +269,15 @@ int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const
         return r;
     snprintf(first, sizeof(first), "%s", jobs[0].id);
     if (key)
-        r = idempotency_find(on, key, body_sha256, first);
+        r = idempotency_find(on, owner, key, body_sha256, first);
     if (r == 0) {
         for (int i = 0; i < count && r >= 0; i++)
             r = insert_one(on, &jobs[i], now_ms);
         if (r >= 0 && key)
             r = query_run(on,
-                          "INSERT INTO idempotency(key, body_sha256, job, created_ms)"
-                          " SELECT ?1, ?2, number, ?4 FROM job WHERE id = ?3",
-                          VALUES(V(key), V(body_sha256), V(jobs[0].id), V(now_ms)));
+                          "INSERT INTO idempotency(owner, key, body_sha256, job, created_ms)"
+                          " SELECT ?5, ?1, ?2, number, ?4 FROM job WHERE id = ?3",
+                          VALUES(V(key), V(body_sha256), V(jobs[0].id), V(now_ms), V(owner)));
         r = r < 0 ? r : 0;
     }
     r = writer_end(db, r);

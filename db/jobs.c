@@ -252,7 +252,7 @@ static int claim(struct connection *on, const char *device, int64_t now_ms, stru
              "UPDATE job SET state = 'running', device = ?1,"
              " started_ms = CASE WHEN started_ms = 0 THEN ?2 ELSE started_ms END, pid = 0, pid_start = 0, boot_id = ''"
              " WHERE number = (SELECT number FROM job WHERE state = 'queued' AND " HAS_WORKER
-             " AND wants IN ('auto', ?1, ?3, ?4) ORDER BY priority DESC, number LIMIT 1) RETURNING %s",
+             " AND wants IN ('auto', ?1, ?3, ?4) ORDER BY rank, number LIMIT 1) RETURNING %s",
              job_columns);
     snprintf(family, sizeof(family), "%.*s", (int)strcspn(device, ":"), device);
     r = query_start(

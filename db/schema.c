@@ -8,6 +8,8 @@
  *   job ---< dependency      job ---< event          job ---< outcome
  *    | parent (rift, sweep)  job ---< series ---< point
  *    `---< job               job ---< artifact       job ---< idempotency
+ *   model ---< model_use >--- job                    webhook ---< delivery
+ *   token, usage (of device time, an owner), audit, state (of riftd itself)
  *
  * Inside, jobs are joined by their number; outside they are known by id. */
 #include "db/inside.h"
@@ -125,6 +127,122 @@ static const char *const steps[] = {
     /* 3: sweeps, which are parents too */
     "DROP INDEX job_runnable;"
     "CREATE INDEX job_runnable ON job(priority DESC, number) WHERE state = 'queued' AND kind NOT IN ('rift','sweep');",
+
+    /* 4: owners, what the scheduler weighs, tokens, models, webhooks, audit */
+    "ALTER TABLE job ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE job ADD COLUMN held INTEGER NOT NULL DEFAULT 0;"   /* somebody said: not now */
+    "ALTER TABLE job ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;" /* retention leaves it alone */
+    "ALTER TABLE job ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;"   /* created_ms - priority * ageing: smallest first */
+    "ALTER TABLE job ADD COLUMN memory INTEGER NOT NULL DEFAULT 0;" /* bytes of its device that it needs, 0: an equal
+                                                                       share */
+    "ALTER TABLE job ADD COLUMN time_limit_ms INTEGER NOT NULL DEFAULT 0;" /* of running, over all attempts; 0: none */
+    "ALTER TABLE job ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0;"        /* in attempts that are over */
+    "ALTER TABLE job ADD COLUMN attempt_ms INTEGER NOT NULL DEFAULT 0;"    /* when the present attempt was claimed */
+    "ALTER TABLE job ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0;" /* back-off after a failure of the machine */
+    "ALTER TABLE job ADD COLUMN purged_ms INTEGER NOT NULL DEFAULT 0;"     /* retention took its files */
+    "ALTER TABLE job ADD COLUMN version INTEGER NOT NULL DEFAULT 1;"       /* of what people see of it */
+    "UPDATE job SET rank = created_ms - priority * 3600000, attempt_ms = CASE WHEN state = 'running' THEN started_ms "
+    "ELSE 0 END;"
+    "CREATE TRIGGER job_version AFTER UPDATE OF state, label, priority, held, pinned, device, attempts, cancel_wanted,"
+    " not_before_ms, purged_ms, result, error, progress ON job WHEN NEW.version = OLD.version"
+    " BEGIN UPDATE job SET version = OLD.version + 1 WHERE number = NEW.number; END;"
+    "DROP INDEX job_runnable;"
+    "CREATE INDEX job_runnable ON job(owner, rank, number)"
+    " WHERE state = 'queued' AND held = 0 AND kind NOT IN ('rift','sweep');"
+    "CREATE INDEX job_by_owner ON job(owner, number);"
+    "ALTER TABLE dependency ADD COLUMN condition TEXT NOT NULL DEFAULT 'success'"
+    " CHECK(condition IN ('success','failure','any'));"
+
+    "CREATE TABLE idempotency_4("
+    "  owner TEXT NOT NULL,"
+    "  key TEXT NOT NULL,"
+    "  body_sha256 TEXT NOT NULL,"
+    "  job INTEGER NOT NULL REFERENCES job(number) ON DELETE CASCADE,"
+    "  created_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY(owner, key)"
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO idempotency_4 SELECT '', key, body_sha256, job, created_ms FROM idempotency;"
+    "DROP TABLE idempotency;"
+    "ALTER TABLE idempotency_4 RENAME TO idempotency;"
+    "CREATE INDEX idempotency_by_job ON idempotency(job);"
+
+    "CREATE TABLE token("
+    "  id TEXT PRIMARY KEY,"
+    "  kind TEXT NOT NULL CHECK(kind IN ('token','session'))," /* session: a browser's cookie */
+    "  name TEXT NOT NULL,"                                    /* for people */
+    "  owner TEXT NOT NULL,"
+    "  role TEXT NOT NULL CHECK(role IN ('read','submit','admin')),"
+    "  secret_sha256 TEXT NOT NULL,"
+    "  parent TEXT REFERENCES token(id) ON DELETE CASCADE," /* session: the token it was had for */
+    "  created_ms INTEGER NOT NULL,"
+    "  expires_ms INTEGER NOT NULL DEFAULT 0,"
+    "  used_ms INTEGER NOT NULL DEFAULT 0"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX token_by_parent ON token(parent);"
+
+    "CREATE TABLE usage(" /* device time, which fades: the present value is slot_ms * 2^-((now - at_ms) / half-life) */
+    "  owner TEXT PRIMARY KEY,"
+    "  slot_ms REAL NOT NULL,"
+    "  at_ms INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE state(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE model("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  id TEXT NOT NULL UNIQUE,"
+    "  name TEXT NOT NULL,"
+    "  owner TEXT NOT NULL,"
+    "  size INTEGER NOT NULL,"
+    "  sha256 TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  job TEXT,"      /* the job that made it, if one did; the job may be gone */
+    "  artifact TEXT," /* under which name */
+    "  metadata TEXT NOT NULL DEFAULT '{}'"
+    ") STRICT;"
+    "CREATE INDEX model_by_name ON model(name, number);"
+    "CREATE INDEX model_by_sha256 ON model(sha256);"
+    "CREATE TABLE model_use("
+    "  model INTEGER NOT NULL REFERENCES model(number),"
+    "  job INTEGER NOT NULL REFERENCES job(number) ON DELETE CASCADE,"
+    "  PRIMARY KEY(model, job)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX model_use_by_job ON model_use(job);"
+
+    "CREATE TABLE webhook("
+    "  id TEXT PRIMARY KEY,"
+    "  url TEXT NOT NULL,"
+    "  secret TEXT NOT NULL,"
+    "  states TEXT NOT NULL," /* which it is told: 'succeeded,failed' */
+    "  owner TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE delivery(" /* what webhooks are still to be told, and were lately */
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  webhook TEXT NOT NULL REFERENCES webhook(id) ON DELETE CASCADE,"
+    "  event INTEGER NOT NULL," /* event.id, which may be gone */
+    "  body TEXT NOT NULL,"
+    "  attempts INTEGER NOT NULL DEFAULT 0,"
+    "  next_ms INTEGER NOT NULL,"
+    "  done_ms INTEGER NOT NULL DEFAULT 0," /* delivered, or given up */
+    "  status INTEGER NOT NULL DEFAULT 0,"  /* last HTTP status, 0: no answer */
+    "  error TEXT NOT NULL DEFAULT ''"
+    ") STRICT;"
+    "CREATE INDEX delivery_due ON delivery(next_ms) WHERE done_ms = 0;"
+    "CREATE INDEX delivery_by_webhook ON delivery(webhook, id);"
+
+    "CREATE TABLE audit("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  time_ms INTEGER NOT NULL,"
+    "  owner TEXT NOT NULL,"
+    "  role TEXT NOT NULL,"
+    "  token TEXT NOT NULL," /* id, '' without one */
+    "  address TEXT NOT NULL,"
+    "  method TEXT NOT NULL,"
+    "  path TEXT NOT NULL,"
+    "  status INTEGER NOT NULL,"
+    "  request_id TEXT NOT NULL"
+    ") STRICT;",
 };
 
 enum { VERSION = sizeof(steps) / sizeof(steps[0]) };

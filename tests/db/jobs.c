@@ -418,12 +418,12 @@ static void idempotency(void)
     struct db_job *jobs;
 
     fixture_open();
-    CHECK_INT(db_job_repeated(fixture, "key", "hash", first), 0);
+    CHECK_INT(db_job_repeated(fixture, "", "key", "hash", first), 0);
     CHECK_INT(db_job_insert(fixture, &job, 1, "key", "hash", 1000, first), 0);
-    CHECK_INT(db_job_repeated(fixture, "key", "other", first), -EEXIST);
+    CHECK_INT(db_job_repeated(fixture, "", "key", "other", first), -EEXIST);
     CHECK_HOLDS(db_errmsg(fixture), "Idempotency-Key");
     strcpy(first, "");
-    CHECK_INT(db_job_repeated(fixture, "key", "hash", first), 1);
+    CHECK_INT(db_job_repeated(fixture, "", "key", "hash", first), 1);
     CHECK_STRING(first, "a");
     job.id = "b";
     CHECK_INT(db_job_insert(fixture, &job, 1, "key", "hash", 1000, first), 1);

@@ -129,7 +129,7 @@ static void sweep_cancelled_and_deleted(void)
     CHECK_INT(db_job_cancel(fixture, "w", 2500), 0);
 
     CHECK_INT(add_job("other", "mrc", 0, NULL, NULL, -1), 0);
-    force("INSERT INTO dependency SELECT (SELECT number FROM job WHERE id = 'other'), number FROM job WHERE id = 'a1'");
+    force("INSERT INTO dependency(job, needs) SELECT (SELECT number FROM job WHERE id = 'other'), number FROM job WHERE id = 'a1'");
     CHECK_INT(db_job_delete(fixture, "w"), -ESTALE); /* somebody waits for what lies two floors below */
     CHECK_INT(db_job_cancel(fixture, "other", 2600), 0);
     CHECK_INT(db_job_below(fixture, "w", &ids), 5);
