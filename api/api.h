@@ -31,7 +31,7 @@ struct api_config {
     json_t *(*devices)(void *user);             /* slots with what runs on them; new reference */
     json_t *(*datasets)(void *user);            /* [{name, format, path, ...}]; new reference */
     int64_t (*now_ms)(void *user);
-    void (*failed)(void *user, const char *message); /* why a request became a 500; may be NULL */
+    void (*failed)(void *user, const char *request_id, const char *message); /* why a request became a 500; or NULL */
 };
 
 /* Start serving; the listening port is in api_port afterwards. `message` (256

@@ -315,9 +315,9 @@ static void failure_tell(const struct request *request, int r)
 
     if (!config->failed)
         return;
-    snprintf(message, sizeof(message), "request %s to %s: %s (%s)", request->request_id, request->route->path,
-             strerror(-r), db_errmsg(config->db));
-    config->failed(config->user, message);
+    snprintf(message, sizeof(message), "%s failed: %s (%s)", request->route->path, strerror(-r),
+             db_errmsg(config->db));
+    config->failed(config->user, request->request_id, message);
 }
 
 /* The request is complete: call its handler and send what it says. */

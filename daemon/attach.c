@@ -40,7 +40,7 @@ int attach_process(struct daemon *daemon, struct worker *worker, const struct db
     }
     r = worker_watch(daemon, worker, pid, pidfd);
     if (r >= 0)
-        log_info("job %s: worker %d found again, reading its journal from byte %lld", job->id, (int)pid,
+        log_job(LEVEL_INFO, job->id, "worker %d found again, reading its journal from byte %lld", (int)pid,
                  (long long)worker->offset);
     return r;
 }

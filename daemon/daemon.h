@@ -2,37 +2,21 @@
  *
  * One struct daemon, one thread that runs the loop (loop.c) and everything in
  * this header but the api callbacks. HTTP threads touch only what never changes
- * after the start (slots, data sets), the database, and the bell. */
+ * after the start (slots), the settings they find (reload.c), data sets under
+ * their lock, the database, and the bell. */
 #ifndef RIFT_DAEMON_DAEMON_H
 #define RIFT_DAEMON_DAEMON_H
 
 #include "api/api.h"
+#include "daemon/log.h"
+#include "daemon/settings.h"
 #include "db/db.h"
 #include "job/job.h"
 
 #include <limits.h>
+#include <pthread.h>
 
-/* ---- options.c ---- */
-
-enum { DATASETS_MAX = 64, SLOTS_MAX = 256 };
-
-struct options {
-    const char *state_dir;
-    char address[64]; /* where to listen */
-    uint16_t port;
-    const char *socket_path; /* or NULL */
-    const char *slots;       /* text of --slots, or NULL */
-    const char *worker;      /* path of rift-worker */
-    const char *web_dir;     /* or NULL */
-    const char *openapi;     /* or NULL */
-    const char *datasets[DATASETS_MAX]; /* NAME=FORMAT:PATH */
-    int dataset_count;
-    int grace_s;      /* between SIGTERM and SIGKILL of a cancelled worker */
-    int max_attempts; /* deaths of a worker without a new checkpoint */
-    bool done;        /* --help or --version was answered */
-};
-/* 0, or -EINVAL after saying why on stderr. */
-int options_read(int argc, char **argv, struct options *ret);
+enum { SLOTS_MAX = 256 };
 
 /* ---- the daemon ---- */
 
@@ -80,7 +64,11 @@ struct worker {
 };
 
 struct daemon {
-    struct options options;
+    struct setting_sources sources; /* of settings, for SIGHUP */
+    /* Read it once and use what you got: SIGHUP puts another in its place. What
+     * it points at stays as it is and is there to the end. */
+    const struct settings *_Atomic settings;
+    char address[64]; /* where we listen */
     char jobs_dir[PATH_MAX];
     char worker_path[PATH_MAX]; /* absolute */
     char boot_id[DB_ID_SIZE];
@@ -94,12 +82,9 @@ struct daemon {
     int slot_count;
     struct worker *workers;
     json_t *device_infos; /* what `rift-worker devices` said, an array */
+    pthread_mutex_t datasets_lock;
     json_t *datasets;     /* [{"name","format","path"}] */
 };
-
-/* ---- log.c ---- */
-void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- loop.c ---- */
 int64_t clock_ms(void);     /* since the epoch */
@@ -112,12 +97,27 @@ void loop_remove(struct daemon *daemon, struct source *source);
 void loop_bell(struct daemon *daemon);
 int loop_run(struct daemon *daemon); /* until SIGTERM or SIGINT */
 
-/* ---- devices.c, datasets.c: fixed after the start ---- */
+/* ---- devices.c: fixed after the start ---- */
 int slots_open(struct daemon *daemon, struct fault *why);
 json_t *devices_json(struct daemon *daemon);
-int datasets_open(struct daemon *daemon, struct fault *why);
-/* Borrowed, or NULL. */
+
+/* ---- datasets.c ---- */
+/* Those of the settings, as a new list. */
+int datasets_make(const struct settings *settings, json_t **ret, struct fault *why);
+/* Takes the list. */
+void datasets_set(struct daemon *daemon, json_t *datasets);
+/* A copy. Any thread. */
+json_t *datasets_json(struct daemon *daemon);
+/* Borrowed until the next datasets_set, or NULL. */
 const json_t *datasets_find(const struct daemon *daemon, const char *name);
+
+/* ---- reload.c ---- */
+/* Before there are threads: read the settings and do what the command line asks
+ * for. 1: go on; 0: done; -EINVAL: said why, and *ret_exit_code is how to end. */
+int settings_open(struct daemon *daemon, int argc, char **argv, int *ret_exit_code);
+/* SIGHUP: read them again and apply what can change while we run. */
+void settings_reload(struct daemon *daemon);
+void settings_close(struct daemon *daemon);
 
 /* ---- scheduler.c ---- */
 /* Give runnable jobs to free slots. True when a slot rests after a failure and

@@ -156,7 +156,7 @@ static int slots_default(struct daemon *daemon, struct fault *why)
 
 int slots_open(struct daemon *daemon, struct fault *why)
 {
-    const char *at = daemon->options.slots;
+    const char *at = daemon->settings->slots;
     int r = infos_read(daemon, why);
 
     if (r >= 0 && !at)

@@ -102,7 +102,7 @@ int executor_start(struct daemon *daemon, struct worker *worker, const struct db
     if (r >= 0)
         r = adopt(daemon, worker, pid, why);
     if (r >= 0)
-        log_info("job %s: %s, attempt %d, worker %d on %s", job->id, job->kind, job->attempts + 1, (int)pid,
+        log_job(LEVEL_INFO, job->id, "%s, attempt %d, worker %d on %s", job->kind, job->attempts + 1, (int)pid,
                  worker->slot->device);
     return r;
 }

@@ -162,7 +162,7 @@ int journal_ingest(struct daemon *daemon, const char *id, const char *dir, int64
     int r = ingest(daemon, id, path, offset, why);
     if (r != -ESTALE)
         return r;
-    log_error("job %s: %s; reading it again from its start", id, why->message);
+    log_job(LEVEL_ERROR, id, "%s; reading it again from its start", why->message);
     *why = (struct fault){ 0 };
     r = db_journal_rewind(daemon->db, id);
     if (r < 0)
@@ -177,7 +177,7 @@ void journals_tail(struct daemon *daemon)
         struct fault why = { 0 };
         int r = worker->pid ? journal_ingest(daemon, worker->id, worker->dir, &worker->offset, &why) : 0;
         if (r < 0 && !worker->journal_bad)
-            log_error("job %s: %s", worker->id, *why.message ? why.message : strerror(-r));
+            log_job(LEVEL_ERROR, worker->id, "%s", *why.message ? why.message : strerror(-r));
         worker->journal_bad = r < 0;
     }
 }

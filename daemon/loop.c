@@ -1,6 +1,6 @@
 /* What does riftd wait for?
  *
- *   signals  SIGTERM, SIGINT: stop; workers go on without us
+ *   signals  SIGTERM, SIGINT: stop; workers go on without us. SIGHUP: read the settings again
  *   bell     an eventfd that HTTP threads ring: a job came, or was cancelled
  *   exits    one pidfd a worker
  *   time     every TICK_MS while workers run: read their journals, kill the late,
@@ -41,7 +41,11 @@ static void signals_ready(struct daemon *daemon, struct source *source)
 {
     struct signalfd_siginfo info;
 
-    if (read(source->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+    if (read(source->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return;
+    if (info.ssi_signo == SIGHUP) {
+        settings_reload(daemon);
+    } else {
         log_info("%s: stopping; running workers go on", strsignal((int)info.ssi_signo));
         daemon->stopping = true;
     }
@@ -81,6 +85,7 @@ int loop_open(struct daemon *daemon)
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGHUP);
     if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
         signal(SIGXFSZ, SIG_IGN) == SIG_ERR) /* a limit on file sizes is an error of write(2), as a full disk is */
         return -errno;

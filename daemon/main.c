@@ -1,6 +1,6 @@
 /* riftd: one daemon that keeps the queue, starts workers and serves HTTP.
  *
- * From the top: options -> state directory and its lock -> database -> slots
+ * From the top: settings -> state directory and its lock -> database -> slots
  * and data sets -> the workers that a riftd before us left running -> HTTP ->
  * the loop. A second riftd on the same state directory is refused. On SIGTERM
  * everything is put away but the workers: they go on, and the next riftd finds
@@ -33,15 +33,13 @@ static json_t *on_devices(void *user)
 
 static json_t *on_datasets(void *user)
 {
-    const struct daemon *daemon = user;
-
-    return json_deep_copy(daemon->datasets);
+    return datasets_json(user);
 }
 
-static void on_failed(void *user, const char *message)
+static void on_failed(void *user, const char *request_id, const char *message)
 {
     (void)user;
-    log_error("a request failed: %s", message);
+    log_request(LEVEL_ERROR, request_id, "%s", message);
 }
 
 static int64_t on_now_ms(void *user)
@@ -66,12 +64,12 @@ static int directory_make(const char *path, struct fault *why)
 static int state_open(struct daemon *daemon, struct fault *why)
 {
     char state[PATH_MAX], path[PATH_MAX + 32];
-    int r = directory_make(daemon->options.state_dir, why);
+    int r = directory_make(daemon->settings->state, why);
 
     if (r < 0)
         return r;
-    if (!realpath(daemon->options.state_dir, state) || strlen(state) > PATH_MAX - 64)
-        return fault_set(why, -ENAMETOOLONG, "%s: cannot be used", daemon->options.state_dir);
+    if (!realpath(daemon->settings->state, state) || strlen(state) > PATH_MAX - 64)
+        return fault_set(why, -ENAMETOOLONG, "%s: cannot be used", daemon->settings->state);
     snprintf(path, sizeof(path), "%s/riftd.lock", state);
     daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (daemon->lock_fd < 0)
@@ -86,7 +84,7 @@ static int database_open(struct daemon *daemon, struct fault *why)
 {
     char path[PATH_MAX + 32], message[256];
 
-    snprintf(path, sizeof(path), "%s/riftd.db", daemon->options.state_dir);
+    snprintf(path, sizeof(path), "%s/riftd.db", daemon->settings->state);
     int r = db_open(path, &daemon->db, message);
     return r < 0 ? fault_set(why, r, "%s", message) : 0;
 }
@@ -95,7 +93,7 @@ static int database_open(struct daemon *daemon, struct fault *why)
 static int worker_find(struct daemon *daemon, struct fault *why)
 {
     char beside[PATH_MAX + 16] = "";
-    const char *path = daemon->options.worker;
+    const char *path = daemon->settings->worker;
 
     if (!path) {
         ssize_t length = readlink("/proc/self/exe", beside, PATH_MAX - 1);
@@ -111,13 +109,13 @@ static int worker_find(struct daemon *daemon, struct fault *why)
 
 static int http_open(struct daemon *daemon, struct fault *why)
 {
+    const struct settings *settings = daemon->settings;
     struct api_config config = {
-        .address = daemon->options.address,
-        .port = daemon->options.port,
-        .socket_path = daemon->options.socket_path,
+        .address = daemon->address,
+        .socket_path = settings->socket,
         .jobs_dir = daemon->jobs_dir,
-        .web_dir = daemon->options.web_dir,
-        .openapi_path = daemon->options.openapi,
+        .web_dir = settings->web,
+        .openapi_path = settings->openapi,
         .db = daemon->db,
         .user = daemon,
         .bell = on_bell,
@@ -127,6 +125,7 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .failed = on_failed,
     };
     char message[256];
+    settings_address(settings, daemon->address, &config.port);
     int r = api_start(&config, &daemon->api, message);
 
     return r < 0 ? fault_set(why, r, "%s", message) : 0;
@@ -135,13 +134,13 @@ static int http_open(struct daemon *daemon, struct fault *why)
 /* Tell whoever waits for us where we are. */
 static int announce(struct daemon *daemon, struct fault *why)
 {
-    bool six = strchr(daemon->options.address, ':');
+    bool six = strchr(daemon->address, ':');
     char url[128], line[130];
 
-    snprintf(url, sizeof(url), "http://%s%s%s:%u", six ? "[" : "", daemon->options.address, six ? "]" : "",
+    snprintf(url, sizeof(url), "http://%s%s%s:%u", six ? "[" : "", daemon->address, six ? "]" : "",
              (unsigned)api_port(daemon->api));
     snprintf(line, sizeof(line), "%s\n", url);
-    int r = file_replace(daemon->options.state_dir, ADDRESS_FILE, line, strlen(line), why);
+    int r = file_replace(daemon->settings->state, ADDRESS_FILE, line, strlen(line), why);
     if (r < 0)
         return r;
     printf("listening on %s\n", url);
@@ -152,6 +151,7 @@ static int announce(struct daemon *daemon, struct fault *why)
 
 static int start(struct daemon *daemon, struct fault *why)
 {
+    json_t *datasets;
     int r = state_open(daemon, why);
 
     if (r >= 0)
@@ -160,8 +160,8 @@ static int start(struct daemon *daemon, struct fault *why)
         r = worker_find(daemon, why);
     if (r >= 0)
         r = slots_open(daemon, why);
-    if (r >= 0)
-        r = datasets_open(daemon, why);
+    if (r >= 0 && (r = datasets_make(daemon->settings, &datasets, why)) >= 0)
+        datasets_set(daemon, datasets);
     if (r >= 0 && ((r = boot_id_read(daemon->boot_id)) < 0 || (r = loop_open(daemon)) < 0))
         fault_set(why, r, "cannot start: %s", strerror(-r));
     if (r >= 0)
@@ -184,27 +184,31 @@ static void stop(struct daemon *daemon)
     json_decref(daemon->device_infos);
     json_decref(daemon->datasets);
     if (daemon->lock_fd >= 0) {
-        snprintf(path, sizeof(path), "%s/" ADDRESS_FILE, daemon->options.state_dir);
+        snprintf(path, sizeof(path), "%s/" ADDRESS_FILE, daemon->settings->state);
         if (daemon->api)
             unlink(path);
         close(daemon->lock_fd);
     }
+    settings_close(daemon);
 }
 
 int main(int argc, char **argv)
 {
-    static struct daemon daemon = { .lock_fd = -1, .epoll_fd = -1, .signals.fd = -1, .bell.fd = -1 };
+    static struct daemon daemon = {
+        .lock_fd = -1, .epoll_fd = -1, .signals.fd = -1, .bell.fd = -1, .datasets_lock = PTHREAD_MUTEX_INITIALIZER
+    };
     struct fault why = { 0 };
+    int exit_code = 0;
 
-    if (options_read(argc, argv, &daemon.options) < 0)
-        return 2;
-    if (daemon.options.done)
-        return 0;
-    int r = start(&daemon, &why);
+    log_open();
+    int r = settings_open(&daemon, argc, argv, &exit_code);
+    if (r <= 0)
+        return exit_code;
+    r = start(&daemon, &why);
     if (r >= 0 && (r = loop_run(&daemon)) < 0)
         fault_set(&why, r, "the loop broke: %s", strerror(-r));
     stop(&daemon);
     if (r < 0)
-        fprintf(stderr, "riftd: %s\n", why.message);
+        log_error("%s", why.message);
     return r < 0;
 }

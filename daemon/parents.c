@@ -72,7 +72,7 @@ static void artifacts_write(struct daemon *daemon, const struct db_job *sweep, c
         if (table_formats[i].artifact)
             r = artifact_write(daemon, sweep->id, artifacts, table, (enum table_format)i, &why);
     if (r < 0)
-        log_error("job %s: its table cannot be written: %s", sweep->id, *why.message ? why.message : strerror(-r));
+        log_job(LEVEL_ERROR, sweep->id, "its table cannot be written: %s", *why.message ? why.message : strerror(-r));
 }
 
 /* The averaged table of all rift jobs of a sweep. */
@@ -94,7 +94,7 @@ static int sweep_tell(struct daemon *daemon, const char *id)
                                       .result = jobs[i].result ? json_loads(jobs[i].result, 0, NULL) : NULL };
     r = runs ? table_make(runs, count, NULL, &table, &why) : -ENOMEM;
     if (r == -EINVAL)
-        log_error("job %s: no table: %s", id, why.message);
+        log_job(LEVEL_ERROR, id, "no table: %s", why.message);
     if (r >= 0)
         r = result_set(daemon, id, table);
     if (r >= 0)

@@ -37,7 +37,7 @@ static void job_start(struct daemon *daemon, const struct db_job *job, struct sl
     struct worker *worker = worker_add(daemon, job, slot);
 
     if (!worker) {
-        log_error("job %s: cannot be started: out of memory", job->id);
+        log_job(LEVEL_ERROR, job->id, "cannot be started: out of memory");
         db_job_move(daemon->db, job->id, STATE_QUEUED, NULL, NULL, clock_ms());
         slot_rest(slot);
         return;
@@ -54,7 +54,7 @@ static void job_start(struct daemon *daemon, const struct db_job *job, struct sl
     }
     if (!worker->end.start.code) {
         slot_rest(slot);
-        log_error("job %s: cannot be started now: %s; trying again on %s in %d ms", job->id,
+        log_job(LEVEL_ERROR, job->id, "cannot be started now: %s; trying again on %s in %d ms",
                   *why.message ? why.message : strerror(-r), slot->device, slot->rest_ms);
     }
     worker_settle(daemon, worker);

@@ -44,7 +44,7 @@ static int job_end(struct daemon *daemon, const char *id, enum job_state to, con
         return r;
     db_job_done(&job);
     if (db_job_get(daemon->db, id, &job) >= 0)
-        log_info("job %s: %s%s%s", id, job_state_names[job.state], error ? ": " : "", error ? error : "");
+        log_job(LEVEL_INFO, id, "%s%s%s", job_state_names[job.state], error ? ": " : "", error ? error : "");
     api_news(daemon->api);
     return 0;
 }
@@ -129,9 +129,9 @@ static int crashed(struct daemon *daemon, struct worker *worker)
         if (deaths < 0)
             return deaths;
         end->deaths = deaths;
-        log_error("job %s: its worker died %s", worker->id, how);
+        log_job(LEVEL_ERROR, worker->id, "its worker died %s", how);
     }
-    if (end->deaths < daemon->options.max_attempts)
+    if (end->deaths < daemon->settings->max_attempts)
         return job_end(daemon, worker->id, STATE_QUEUED, NULL, NULL);
     snprintf(message, sizeof(message),
              "the worker died %d times without a new checkpoint, the last time %s; log.txt says more", end->deaths,
@@ -184,7 +184,7 @@ void worker_settle(struct daemon *daemon, struct worker *worker)
             fault_set(&why, r, "%s", r == -ENOMEM ? "out of memory" : db_errmsg(daemon->db));
     }
     if (r < 0 && !worker->settle_at_ms)
-        log_error("job %s: cannot be decided: %s", worker->id, why.message);
+        log_job(LEVEL_ERROR, worker->id, "cannot be decided: %s", why.message);
     worker->settle_at_ms = 0;
     if (r < 0 && r != -ENOENT && r != -ESTALE) /* somebody took the job away, or moved it, by hand */
         worker->settle_at_ms = monotonic_ms() + SETTLE_PAUSE_MS;

@@ -70,8 +70,8 @@ void worker_remove(struct daemon *daemon, struct worker *worker)
 
 static void stop(struct daemon *daemon, struct worker *worker)
 {
-    log_info("job %s: cancelled; asking worker %d to stop", worker->id, (int)worker->pid);
-    worker->kill_at_ms = monotonic_ms() + (int64_t)daemon->options.grace_s * 1000 + 1;
+    log_job(LEVEL_INFO, worker->id, "cancelled; asking worker %d to stop", (int)worker->pid);
+    worker->kill_at_ms = monotonic_ms() + daemon->settings->grace_s * 1000 + 1;
     pidfd_send_signal(worker->exit.fd, SIGTERM, NULL, 0); /* gone already: its exit tells */
 }
 
@@ -88,7 +88,7 @@ void workers_kill_late(struct daemon *daemon)
 {
     for (struct worker *worker = daemon->workers; worker; worker = worker->next)
         if (worker->pid && worker->kill_at_ms && monotonic_ms() >= worker->kill_at_ms) {
-            log_info("job %s: worker %d did not stop in time; killing it", worker->id, (int)worker->pid);
+            log_job(LEVEL_INFO, worker->id, "worker %d did not stop in time; killing it", (int)worker->pid);
             worker->kill_at_ms = INT64_MAX;
             pidfd_send_signal(worker->exit.fd, SIGKILL, NULL, 0);
         }

@@ -47,10 +47,10 @@ static void on_bell(void *user)
     pthread_mutex_unlock(&alone->lock);
 }
 
-static void on_failed(void *user, const char *message)
+static void on_failed(void *user, const char *request_id, const char *message)
 {
     (void)user;
-    fprintf(stderr, "api_alone: %s\n", message);
+    fprintf(stderr, "api_alone: request %s: %s\n", request_id, message);
 }
 
 static json_t *list_copy(struct alone *alone, const json_t *list)

@@ -1,0 +1,60 @@
+/* What can riftd be told?
+ *
+ * The table. A row's key is its flag (--grace-s), its variable (RIFTD_GRACE_S)
+ * and its key in the file. riftd.conf(5) and docs/settings.md are held against it. */
+#include "daemon/settings.h"
+#include "daemon/log.h"
+
+#include <string.h>
+
+/* Type and place of a member; one of another C type doesn't compile. */
+#define MEMBER(member, ctype)                                                                                          \
+    (offsetof(struct settings, member) + 0 * sizeof(&((struct settings *)0)->member == (ctype *)0))
+#define AS_STRING(member)   .type = SETTING_STRING, .offset = MEMBER(member, const char *)
+#define AS_PATH(member)     .type = SETTING_PATH, .offset = MEMBER(member, const char *)
+#define AS_INTEGER(member)  .type = SETTING_INTEGER, .offset = MEMBER(member, int64_t)
+#define AS_BYTES(member)    .type = SETTING_BYTES, .unit = "bytes", .offset = MEMBER(member, int64_t)
+#define AS_DURATION(member) .type = SETTING_DURATION, .unit = "s", .offset = MEMBER(member, int64_t)
+#define AS_BOOLEAN(member)  .type = SETTING_BOOLEAN, .offset = MEMBER(member, bool)
+#define AS_ENUM(member)     .type = SETTING_ENUM, .offset = MEMBER(member, int)
+#define AS_LIST(member)     .type = SETTING_LIST, .offset = MEMBER(member, struct setting_list)
+
+const struct setting settings_table[] = {
+    { "state", AS_PATH(state), .variable = "STATE_DIRECTORY", .argument = "DIR",
+      .meaning = "Where everything is kept: database, job directories, results. Under systemd the unit's "
+                 "StateDirectory= says it." },
+    { "worker", AS_PATH(worker), .argument = "PATH",
+      .meaning = "The rift-worker to start. Without it the one beside riftd." },
+    { "web", AS_PATH(web), .argument = "DIR", .meaning = "Files of the dashboard. Without it there is none." },
+    { "openapi", AS_PATH(openapi), .argument = "FILE",
+      .meaning = "The API's description, to be served at /v1/openapi.yaml." },
+    { "listen", AS_STRING(listen), .fallback = "127.0.0.1:8717", .argument = "ADDR:PORT", .check = listen_check,
+      .meaning = "Where to serve HTTP: an address, not a name, and a port; port 0 is any free one. A socket that "
+                 "systemd hands over takes its place." },
+    { "port", AS_INTEGER(port), .min = 0, .max = 65535, .argument = "PORT",
+      .meaning = "The port alone. It counts before the port in listen, unless a stronger source says listen." },
+    { "socket", AS_PATH(socket), .argument = "PATH", .meaning = "Serve HTTP on this unix socket too." },
+    { "slots", AS_STRING(slots), .argument = "DEVICE[:COUNT],...",
+      .meaning = "How many jobs run at once on which device, such as cpu:2,cuda:0. Without it one on each GPU, else "
+                 "one on the CPU." },
+    { "dataset", AS_LIST(dataset), .flags = RELOADABLE, .argument = "NAME=FORMAT:PATH", .check = dataset_check,
+      .meaning = "Registers a data set, so that specs can name it. May be given often." },
+    { "grace-s", AS_DURATION(grace_s), .flags = RELOADABLE, .fallback = "30s", .min = 0, .max = 86400,
+      .argument = "TIME",
+      .meaning = "How long a worker that is asked to stop has for its checkpoint before it is "
+                 "killed." },
+    { "max-attempts", AS_INTEGER(max_attempts), .flags = RELOADABLE, .fallback = "5", .min = 1, .max = 1000,
+      .argument = "N", .meaning = "How many deaths of a worker without a new checkpoint fail its job." },
+    { "log-level", AS_ENUM(log_level), .flags = RELOADABLE, .fallback = "info", .values = LOG_LEVELS,
+      .argument = "LEVEL", .meaning = "The least weighty lines that are still logged: error, warning, info or debug." },
+};
+const int settings_count = sizeof(settings_table) / sizeof(settings_table[0]);
+_Static_assert(sizeof(settings_table) / sizeof(settings_table[0]) <= SETTINGS_MAX, "origins[] is too short");
+
+const struct setting *setting_find(const char *key)
+{
+    for (int i = 0; i < settings_count; i++)
+        if (strcmp(settings_table[i].key, key) == 0)
+            return &settings_table[i];
+    return NULL;
+}
