@@ -136,8 +136,25 @@ void workers_kill_late(struct daemon *daemon);
 /* Path of a job's directory. */
 int job_dir(const struct daemon *daemon, const char *id, char ret[PATH_MAX]);
 
-/* ---- executor_local.c ---- */
-/* Write the job directory, start `rift-worker run DIR`, record and watch it. */
+/* ---- executor.c: workers, whoever starts them ---- */
+/* A worker that runs, or waits for `go` to run. */
+struct started {
+    pid_t pid;
+    int pidfd;
+    int connection; /* to where it waits, or -1 */
+};
+struct executor_ops {
+    /* A worker for this directory, which is written. The failure is the machine's, never the job's. */
+    int (*start)(struct daemon *daemon, char *dir, struct started *ret, struct fault *why);
+    /* It is recorded: it may begin. NULL: it has. */
+    int (*go)(struct started *started);
+    /* What `rift-worker devices` prints: new text in *ret. */
+    int (*devices)(struct daemon *daemon, char **ret, struct fault *why);
+};
+extern const struct executor_ops executor_local, executor_socket;
+/* The usable devices, as the worker tells them: a new array in *ret. */
+int executor_devices(struct daemon *daemon, json_t **ret, struct fault *why);
+/* Write the job directory, have a worker started on it, record and watch it. */
 int executor_start(struct daemon *daemon, struct worker *worker, const struct db_job *job, const json_t *spec,
                    struct fault *why);
 
@@ -151,6 +168,8 @@ int spec_resolve(struct daemon *daemon, const struct db_job *job, const char *de
 int boot_id_read(char ret[DB_ID_SIZE]);
 /* /proc/PID/stat field 22: with the boot's id it tells one process from a later one of the same number. */
 int process_start_time(pid_t pid, int64_t *ret);
+/* True when the process runs that program, or one that lay there and was replaced since by an upgrade. */
+bool process_runs(pid_t pid, const char *program);
 /* A live process of the program `worker` whose command line ends in `run DIR`
  * and that has DIR's journal open, or 0. */
 pid_t process_find(const char *worker, const char *dir);

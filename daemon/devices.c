@@ -9,75 +9,9 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
-
-enum { DEVICES_TEXT = 1 << 20 };
-
-/* What a child writes to its stdout, until it ends. */
-static int child_output(char *const argv[], char **ret, struct fault *why)
-{
-    posix_spawn_file_actions_t actions;
-    char *text = malloc(DEVICES_TEXT);
-    size_t length = 0;
-    int pipe_fds[2], status = 0;
-    ssize_t got;
-    pid_t pid;
-
-    if (!text || pipe2(pipe_fds, O_CLOEXEC) < 0) {
-        free(text);
-        return fault_set(why, text ? -errno : -ENOMEM, "cannot ask for devices: %s", strerror(errno));
-    }
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDOUT_FILENO);
-    int r = -posix_spawn(&pid, argv[0], &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    close(pipe_fds[1]);
-    if (r < 0)
-        fault_set(why, r, "%s: cannot be started: %s", argv[0], strerror(-r));
-    while (r == 0 && length < DEVICES_TEXT - 1 &&
-           (got = read(pipe_fds[0], text + length, DEVICES_TEXT - 1 - length)) != 0) {
-        if (got < 0 && errno != EINTR)
-            break;
-        length += got > 0 ? (size_t)got : 0;
-    }
-    close(pipe_fds[0]);
-    if (r == 0 && (waitpid(pid, &status, 0) < 0 || status != 0))
-        r = fault_set(why, -EIO, "%s %s: ended with status %d", argv[0], argv[1], status);
-    text[length] = '\0';
-    if (r < 0) {
-        free(text);
-        return r;
-    }
-    *ret = text;
-    return 0;
-}
-
-/* `rift-worker devices` prints an array of objects; their "id" is what a spec calls the device. */
-static int infos_read(struct daemon *daemon, struct fault *why)
-{
-    char *const argv[] = { daemon->worker_path, "devices", NULL };
-    char *text = NULL;
-    int r = child_output(argv, &text, why);
-
-    if (r < 0)
-        return r;
-    json_t *said = json_loads(text, 0, NULL);
-    free(text);
-    if (!json_is_array(said)) {
-        json_decref(said);
-        return fault_set(why, -EBADMSG, "%s devices: did not print a JSON array", daemon->worker_path);
-    }
-    daemon->device_infos = said;
-    return 0;
-}
 
 /* The name a device goes by in specs. */
 static const char *info_device(const json_t *info)
@@ -157,7 +91,7 @@ static int slots_default(struct daemon *daemon, struct fault *why)
 int slots_open(struct daemon *daemon, struct fault *why)
 {
     const char *at = daemon->settings->slots;
-    int r = infos_read(daemon, why);
+    int r = executor_devices(daemon, &daemon->device_infos, why);
 
     if (r >= 0 && !at)
         r = slots_default(daemon, why);

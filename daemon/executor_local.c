@@ -1,8 +1,7 @@
-/* How is a job started on this machine?
+/* How does riftd start a worker by itself?
  *
- * Write its directory, start `rift-worker run DIR` in a session of its own,
- * remember who it is. The worker outlives us: it has its own session, no
- * descriptor of ours, stdin from /dev/null, stdout and stderr in DIR/log.txt.
+ * `rift-worker run DIR` in a session of its own. The worker outlives us: it has
+ * no descriptor of ours, stdin from /dev/null, stdout and stderr in DIR/log.txt.
  * What it has to say comes through the journal file.
  *
  * If riftd dies between the start and the remembering, the worker runs on
@@ -14,12 +13,15 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
+
+enum { DEVICES_TEXT = 1 << 20 };
 
 /* What the child sets up before it becomes the worker. 0 or positive errno. */
 static int actions_fill(posix_spawn_file_actions_t *actions, const char *dir)
@@ -71,38 +73,68 @@ static int spawn(struct daemon *daemon, char *dir, pid_t *ret, struct fault *why
     return e ? fault_set(why, -e, "%s: cannot be started: %s", argv[0], strerror(e)) : 0;
 }
 
-/* Watch and record the new child; take it down again when that fails. */
-static int adopt(struct daemon *daemon, struct worker *worker, pid_t pid, struct fault *why)
-{
-    int64_t start = 0;
-    int pidfd = pidfd_open(pid, 0);
-    int r = pidfd < 0 ? -errno : process_start_time(pid, &start);
-
-    if (r >= 0)
-        r = db_job_started(daemon->db, worker->id, pid, start, daemon->boot_id);
-    if (r >= 0)
-        r = worker_watch(daemon, worker, pid, pidfd); /* takes pidfd */
-    else if (pidfd >= 0)
-        close(pidfd);
-    if (r >= 0)
-        return 0;
-    kill(pid, SIGKILL); /* our child, not yet waited for: the number is still its own */
-    waitpid(pid, NULL, 0);
-    return fault_set(why, r, "its worker cannot be watched: %s", strerror(-r));
-}
-
-int executor_start(struct daemon *daemon, struct worker *worker, const struct db_job *job, const json_t *spec,
-                   struct fault *why)
+static int local_start(struct daemon *daemon, char *dir, struct started *ret, struct fault *why)
 {
     pid_t pid = 0;
-    int r = jobdir_create(worker->dir, spec, why);
+    int r = spawn(daemon, dir, &pid, why);
 
-    if (r >= 0)
-        r = spawn(daemon, worker->dir, &pid, why);
-    if (r >= 0)
-        r = adopt(daemon, worker, pid, why);
-    if (r >= 0)
-        log_job(LEVEL_INFO, job->id, "%s, attempt %d, worker %d on %s", job->kind, job->attempts + 1, (int)pid,
-                 worker->slot->device);
-    return r;
+    if (r < 0)
+        return r;
+    int pidfd = pidfd_open(pid, 0);
+    if (pidfd < 0) {
+        r = fault_set(why, -errno, "its worker cannot be watched: %s", strerror(errno));
+        kill(pid, SIGKILL); /* our child, not yet waited for: the number is still its own */
+        waitpid(pid, NULL, 0);
+        return r;
+    }
+    *ret = (struct started){ .pid = pid, .pidfd = pidfd, .connection = -1 };
+    return 0;
 }
+
+/* What a child writes to its stdout, until it ends. */
+static int child_output(char *const argv[], char **ret, struct fault *why)
+{
+    posix_spawn_file_actions_t actions;
+    char *text = malloc(DEVICES_TEXT);
+    size_t length = 0;
+    int pipe_fds[2], status = 0;
+    ssize_t got;
+    pid_t pid;
+
+    if (!text || pipe2(pipe_fds, O_CLOEXEC) < 0) {
+        free(text);
+        return fault_set(why, text ? -errno : -ENOMEM, "cannot ask for devices: %s", strerror(errno));
+    }
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDOUT_FILENO);
+    int r = -posix_spawn(&pid, argv[0], &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(pipe_fds[1]);
+    if (r < 0)
+        fault_set(why, r, "%s: cannot be started: %s", argv[0], strerror(-r));
+    while (r == 0 && length < DEVICES_TEXT - 1 &&
+           (got = read(pipe_fds[0], text + length, DEVICES_TEXT - 1 - length)) != 0) {
+        if (got < 0 && errno != EINTR)
+            break;
+        length += got > 0 ? (size_t)got : 0;
+    }
+    close(pipe_fds[0]);
+    if (r == 0 && (waitpid(pid, &status, 0) < 0 || status != 0))
+        r = fault_set(why, -EIO, "%s %s: ended with status %d", argv[0], argv[1], status);
+    text[length] = '\0';
+    if (r < 0) {
+        free(text);
+        return r;
+    }
+    *ret = text;
+    return 0;
+}
+
+static int local_devices(struct daemon *daemon, char **ret, struct fault *why)
+{
+    char *const argv[] = { daemon->worker_path, "devices", NULL };
+
+    return child_output(argv, ret, why);
+}
+
+const struct executor_ops executor_local = { .start = local_start, .devices = local_devices };

@@ -102,7 +102,8 @@ static int worker_find(struct daemon *daemon, struct fault *why)
             strcpy(slash + 1, "rift-worker");
         path = beside;
     }
-    if (!realpath(path, daemon->worker_path) || access(daemon->worker_path, X_OK) < 0)
+    /* Who has a launcher need not be able to start one, and may be forbidden to. */
+    if (!realpath(path, daemon->worker_path) || access(daemon->worker_path, daemon->settings->launcher ? F_OK : X_OK) < 0)
         return fault_set(why, -errno, "%s: %s; --worker says where rift-worker is", path, strerror(errno));
     return 0;
 }

@@ -79,15 +79,13 @@ static bool same_file(const char *path, const struct stat *other)
     return stat(path, &st) == 0 && st.st_dev == other->st_dev && st.st_ino == other->st_ino;
 }
 
-/* True when the process runs that program, or one that lay there and was
- * replaced since by an upgrade. */
-static bool is_program(const char *pid, const char *program)
+bool process_runs(pid_t pid, const char *program)
 {
     static const char deleted[] = " (deleted)";
     char path[300], link[PATH_MAX + sizeof(deleted)];
     struct stat st;
 
-    snprintf(path, sizeof(path), "/proc/%s/exe", pid);
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
     if (stat(program, &st) == 0 && same_file(path, &st))
         return true;
     ssize_t length = readlink(path, link, sizeof(link) - 1);
@@ -130,7 +128,7 @@ pid_t process_find(const char *worker, const char *dir)
             continue;
         snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
         ssize_t length = proc_read(path, text, sizeof(text)); /* of a zombie: 0 */
-        if (length > 0 && runs(text, (size_t)length, dir) && is_program(entry->d_name, worker) &&
+        if (length > 0 && runs(text, (size_t)length, dir) && process_runs((pid_t)atoi(entry->d_name), worker) &&
             has_open(entry->d_name, journal))
             found = (pid_t)atoi(entry->d_name);
     }

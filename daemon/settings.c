@@ -25,6 +25,9 @@ const struct setting settings_table[] = {
                  "StateDirectory= says it." },
     { "worker", AS_PATH(worker), .argument = "PATH",
       .meaning = "The rift-worker to start. Without it the one beside riftd." },
+    { "launcher", AS_PATH(launcher), .argument = "PATH",
+      .meaning = "The socket that starts workers in units of their own: rift-worker.socket. Without it riftd starts "
+                 "them itself." },
     { "web", AS_PATH(web), .argument = "DIR", .meaning = "Files of the dashboard. Without it there is none." },
     { "openapi", AS_PATH(openapi), .argument = "FILE",
       .meaning = "The API's description, to be served at /v1/openapi.yaml." },

@@ -50,6 +50,7 @@ struct settings {
     /* places */
     const char *state;
     const char *worker;
+    const char *launcher;
     const char *web;
     const char *openapi;
     /* HTTP */

@@ -6,6 +6,7 @@
  *
  * SIGTERM and SIGINT ask the job to write a checkpoint and stop (exit 75). */
 #include "gpu/gpu.h"
+#include "gpu/worker/serve.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -18,6 +19,9 @@
 static const char usage[] = "usage: rift-worker run [--quiet] DIR   run the job in DIR, or go on with it\n"
                             "       rift-worker check DIR           read and plan everything, run nothing\n"
                             "       rift-worker devices             usable devices as JSON\n"
+                            "       rift-worker serve --jobs-dir DIR\n"
+                            "                                       answer one request of riftd on stdin, a socket;\n"
+                            "                                       for rift-worker.socket\n"
                             "       rift-worker --help | --version\n"
                             "\n"
                             "DIR holds spec.json; the worker writes journal.ndjson, checkpoint/ and artifacts/\n"
@@ -134,6 +138,15 @@ static int devices_command(int count, char **arguments)
     return text ? WORKER_FINISHED : WORKER_INTERNAL;
 }
 
+static int serve_command(int count, char **arguments)
+{
+    if (count != 2 || strcmp(arguments[0], "--jobs-dir") != 0) {
+        fputs(usage, stderr);
+        return WRONG_USAGE;
+    }
+    return serve(arguments[1], engine_devices);
+}
+
 static int help_command(int count, char **arguments)
 {
     (void)count;
@@ -154,8 +167,9 @@ static const struct {
     const char *name;
     int (*run)(int count, char **arguments);
 } commands[] = {
-    { "run", run_command }, { "check", check_command }, { "devices", devices_command },   { "--help", help_command },
-    { "-h", help_command }, { "help", help_command },   { "--version", version_command },
+    { "run", run_command },     { "check", check_command },       { "devices", devices_command },
+    { "serve", serve_command }, { "-h", help_command },           { "--help", help_command },
+    { "help", help_command },   { "--version", version_command },
 };
 
 /* Threads that wait for each other shall spin a little and then sleep: a worker

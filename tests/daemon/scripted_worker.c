@@ -15,8 +15,12 @@
  *   2:WORD      the word, only in the second attempt
  *   @1:WORD     the word, only in a job whose seed is 1
  *
+ * `scripted_worker serve --jobs-dir DIR` answers a request as the real one does:
+ * the file that does it is the real one's.
+ *
  * Like the real one it goes on from its checkpoint (the file checkpoint/step),
  * says `interrupted` after SIGTERM and does nothing after `finished`. */
+#include "gpu/worker/serve.h"
 #include "job/job.h"
 
 #include <errno.h>
@@ -233,11 +237,18 @@ static int run(const char *dir)
     return WORKER_INTERNAL;
 }
 
+static json_t *devices(void)
+{
+    return json_pack("[{s:s, s:s}]", "id", "cpu", "name", "a processor that follows a script, launched");
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "devices") == 0) {
         puts("[{\"id\":\"cpu\",\"name\":\"a processor that follows a script\"}]");
         return 0;
     }
+    if (argc == 4 && strcmp(argv[1], "serve") == 0)
+        return serve(argv[3], devices);
     return argc == 3 && strcmp(argv[1], "run") == 0 ? run(argv[2]) : WORKER_BAD_INPUT;
 }
