@@ -24,11 +24,17 @@ void request_id_choose(struct request *request)
         id_new(request->config->now_ms(request->config->user), request->request_id);
 }
 
-static bool content_is_json(const char *type)
+static bool content_is(const char *type, const char *wanted)
 {
     size_t length = type ? strcspn(type, "; \t") : 0;
 
-    return length == strlen("application/json") && !strncasecmp(type, "application/json", length);
+    return length == strlen(wanted) && !strncasecmp(type, wanted, length);
+}
+
+bool request_uploads(const struct request *request)
+{
+    return request->route->body == BODY_UPLOAD &&
+           content_is(request_header(request, "Content-Type"), "application/octet-stream");
 }
 
 /* A body whose end two parties could see at different places is refused. */
@@ -79,18 +85,22 @@ static int route_refuse(const struct request *request, struct answer *answer, in
 int route_check(struct request *request, struct answer *answer, const struct framing *framing, const char *method,
                 const char *path)
 {
-    size_t limit = request->config->body_limit;
+    uint64_t limit = request->config->body_limit;
     char allow[64];
 
     int r = route_find(request, method, path, allow);
     if (r < 0)
         r = route_refuse(request, answer, r, allow);
-    else if ((request->route->body || framing->has_body) && !content_is_json(request_header(request, "Content-Type")))
+    else if (request_uploads(request))
+        limit = (uint64_t)request->config->upload_limit;
+    else if ((request->route->body || framing->has_body) &&
+             !content_is(request_header(request, "Content-Type"), "application/json"))
         r = answer_problem(answer, request, PROBLEM_MEDIA_TYPE, "the body must be application/json");
-    else if (framing->length > limit)
-        r = answer_problem(answer, request, PROBLEM_TOO_LARGE, "the body has %" PRIu64 " bytes, the limit is %zu",
-                           framing->length, limit);
-    else
+    if (r < 0 || answer->status)
+        return r < 0 ? r : 1;
+    if (framing->length <= limit)
         return 0;
+    r = answer_problem(answer, request, PROBLEM_TOO_LARGE, "the body has %" PRIu64 " bytes, the limit is %" PRIu64,
+                       framing->length, limit);
     return r < 0 ? r : 1;
 }

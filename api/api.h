@@ -18,6 +18,8 @@ struct api_config {
     uint16_t port;            /* 0: the kernel chooses */
     const char *socket_path;  /* a unix socket beside it, or NULL */
     const char *jobs_dir;     /* STATE/jobs: job directories are jobs_dir/ID */
+    const char *models_dir;   /* STATE/models: registered weights under their hashes */
+    int64_t upload_limit;     /* bytes of an uploaded model: more is 413; 0: 8 GiB */
     const char *web_dir;      /* files of the dashboard, or NULL */
     const char *openapi_path; /* openapi.yaml to serve, or NULL */
     size_t body_limit;        /* bytes of a JSON body: more is 413; 0: 1 MiB */

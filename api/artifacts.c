@@ -58,31 +58,49 @@ int handle_job_artifacts(const struct request *request, struct answer *answer)
     return answer_json(answer, 200, json_pack("{s:O}", "artifacts", list));
 }
 
-/* Find NAME among the job's artifacts, or, on a rift job, STEP/NAME among its
- * step's: `owner` is the job, and becomes that step. 0 or -ENOENT. */
-static int artifact_find(const struct request *request, struct db_job *owner, struct db_artifact *ret)
+/* `owner` becomes its step of that kind. */
+static int step_enter(struct db *db, int kind, struct db_job *owner)
 {
-    struct db *db = request->config->db;
-    const char *rest;
     struct db_job step;
+    int r = step_find(db, owner, kind, &step);
 
-    if (!artifact_name_valid(request->name))
-        return -ENOENT;
-    int r = db_artifact_get(db, owner->id, request->name, ret);
-    if (r != -ENOENT)
-        return r;
-    int kind = step_name_split(request->name, &rest);
-    if (kind < 0)
-        return -ENOENT;
-    r = step_find(db, owner, kind, &step);
     if (r < 0)
         return r;
     db_job_done(owner);
     *owner = step;
-    return db_artifact_get(db, step.id, rest, ret);
+    return 0;
 }
 
-static int hash_read(int fd, char ret_hex[65])
+/* The artifact that is what the job was for. */
+static int outcome_find(struct db *db, struct db_job *owner, struct db_artifact *ret)
+{
+    int kind = job_kind_find(owner->kind);
+    int r = kind == JOB_RIFT ? step_enter(db, JOB_INTERPOLATE, owner) : kind;
+
+    if (kind == JOB_RIFT)
+        kind = JOB_INTERPOLATE;
+    if (r < 0)
+        return r;
+    return job_kinds[kind].weights ? db_artifact_get(db, owner->id, job_kinds[kind].weights, ret) : -ENOENT;
+}
+
+int artifact_find(struct db *db, const char *name, struct db_job *owner, struct db_artifact *ret)
+{
+    const char *rest;
+
+    if (!name)
+        return outcome_find(db, owner, ret);
+    if (!artifact_name_valid(name))
+        return -ENOENT;
+    int r = db_artifact_get(db, owner->id, name, ret);
+    if (r != -ENOENT)
+        return r;
+    int kind = step_name_split(name, &rest);
+    r = kind < 0 ? -ENOENT : step_enter(db, kind, owner);
+    return r < 0 ? r : db_artifact_get(db, owner->id, rest, ret);
+}
+
+int hash_read(int fd, char ret_hex[65])
 {
     char block[BLOCK_BYTES];
     struct sha256 sha;
@@ -126,29 +144,6 @@ static int mismatch_answer(const struct request *request, struct answer *answer,
                           "the job has put a new file in place and not announced it yet");
 }
 
-/* RFC 9530: Repr-Digest: sha-256=:BASE64: of the hexadecimal digest. */
-static int digest_header(struct answer *answer, const char *hex)
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char text[48];
-    int out = 0;
-
-    for (int i = 0; i < 33; i += 3) { /* 32 bytes and one of padding */
-        unsigned bits = 0;
-        for (int k = 0; k < 3; k++) {
-            unsigned byte = 0;
-            if (i + k < 32)
-                sscanf(hex + 2 * (i + k), "%2x", &byte);
-            bits = bits << 8 | byte;
-        }
-        for (int k = 18; k >= 0; k -= 6)
-            text[out++] = alphabet[bits >> k & 63];
-    }
-    text[43] = '=';
-    text[44] = 0;
-    return answer_header(answer, "Repr-Digest", "sha-256=:%s:", text);
-}
-
 int handle_job_artifact(const struct request *request, struct answer *answer)
 {
     struct db_artifact artifact;
@@ -159,7 +154,7 @@ int handle_job_artifact(const struct request *request, struct answer *answer)
     int r = job_find(request, answer, &owner);
     if (r <= 0)
         return r;
-    int fd = r = artifact_find(request, &owner, &artifact);
+    int fd = r = artifact_find(request->config->db, request->name, &owner, &artifact);
     if (r >= 0) {
         snprintf(path, sizeof(path), "%s/" JOBDIR_ARTIFACTS "/%s", owner.id, artifact.name);
         fd = file_open_beneath(request->config->jobs_dir, path, &size, &mtime_ns);
@@ -175,7 +170,7 @@ int handle_job_artifact(const struct request *request, struct answer *answer)
     }
     const char *slash = strrchr(artifact.name, '/');
     snprintf(etag, sizeof(etag), "\"%s\"", artifact.sha256);
-    digest_header(answer, artifact.sha256);
+    answer_digest(answer, artifact.sha256);
     answer_header(answer, "Content-Disposition", "attachment; filename=\"%s\"", slash ? slash + 1 : artifact.name);
     answer_header(answer, "Cache-Control", "private, no-cache");
     return answer_file(answer, request, &(struct file_info){ fd, size, "application/octet-stream", etag });

@@ -47,6 +47,7 @@ struct request {
     int query_count;
     const char *body; /* NUL after it */
     size_t body_size;
+    struct upload *upload; /* the body, when it went into a file; http.c's */
     char request_id[65];
     void *connection; /* http.c's, for request_header */
 };
@@ -99,8 +100,11 @@ enum problem {
     PROBLEM_NO_ROUTE,
     PROBLEM_NO_JOB,
     PROBLEM_NO_FILE,
+    PROBLEM_NO_MODEL,
     PROBLEM_METHOD,
     PROBLEM_STATE,
+    PROBLEM_IN_USE,
+    PROBLEM_DIGEST,
     PROBLEM_TOO_LARGE,
     PROBLEM_MEDIA_TYPE,
     PROBLEM_RANGE,
@@ -108,6 +112,8 @@ enum problem {
     PROBLEM_NOT_COMPARABLE,
     PROBLEM_BAD_SPEC,
     PROBLEM_KEY_REUSED,
+    PROBLEM_BAD_MODEL,
+    PROBLEM_NO_SPACE,
     PROBLEM_INTERNAL,
     PROBLEM_TOO_MANY_STREAMS,
     PROBLEM_NOT_READY,
@@ -146,6 +152,36 @@ int answer_file(struct answer *answer, const struct request *request, const stru
  * symbolic link or starts with a dot. Returns the descriptor. */
 int file_open_beneath(const char *dir, const char *path, int64_t *ret_size, int64_t *ret_mtime_ns);
 
+/* Find NAME among the job's artifacts, or, on a rift job, STEP/NAME among its
+ * step's: `owner` is the job, and becomes that step. name NULL: the weights that
+ * are the job's outcome. 0 or -ENOENT (artifacts.c). */
+int artifact_find(struct db *db, const char *name, struct db_job *owner, struct db_artifact *ret);
+/* The hash of what a descriptor means, from its first byte on (artifacts.c). */
+int hash_read(int fd, char ret_hex[65]);
+
+/* ---- digest.c: RFC 9530 ---- */
+
+/* Repr-Digest of a SHA-256 in hexadecimal. */
+int answer_digest(struct answer *answer, const char *hex);
+/* Does the request name the SHA-256 of what it sends? 0: none, or this one; -EBADMSG: another. */
+int request_digest_check(const struct request *request, const char *hex);
+
+/* ---- upload.c: a body that goes into a file ---- */
+
+struct upload;
+/* Start one in the models' directory. `limit` bytes at most. -ENOSPC and others of open(2). */
+int upload_open(const char *dir, int64_t limit, struct upload **ret);
+/* -EFBIG: more than the limit. */
+int upload_write(struct upload *upload, const void *data, size_t size);
+/* All is there: its hash and size, and the first bytes. */
+void upload_end(const struct upload *upload, char ret_hex[65], int64_t *ret_size, uint8_t ret_head[9]);
+/* Put it in its place durably, as dir/name; what is there already is the same. */
+int upload_keep(struct upload *upload, const char *name);
+/* Take away what wasn't kept. NULL is fine. */
+void upload_close(struct upload *upload);
+/* Take away what uploads before a crash have left. */
+void uploads_clean(const char *dir);
+
 /* ---- routes.c ---- */
 
 struct route {
@@ -153,7 +189,7 @@ struct route {
     const char *path; /* with {id} as a segment and {name...} as the rest */
     enum role role;   /* the least that may ask */
     int (*handle)(const struct request *request, struct answer *answer);
-    bool body;         /* takes a JSON body */
+    enum { BODY_NONE, BODY_JSON, BODY_UPLOAD /* JSON, or bytes for a file */ } body;
     const char *query; /* allowed query parameters, "a,b" */
     const char *summary;
 };
@@ -176,6 +212,8 @@ struct framing {
     bool has_body;
 };
 void request_id_choose(struct request *request);
+/* The body goes into a file: the route takes such, and the Content-Type says so. */
+bool request_uploads(const struct request *request);
 int framing_check(const struct request *request, struct answer *answer, struct framing *framing);
 /* address NULL: a socket that no browser reaches, any Host will do. */
 int sender_check(const struct request *request, struct answer *answer, const struct framing *framing,
@@ -219,6 +257,8 @@ int request_int(const struct request *request, struct answer *answer, const char
 #define CURSOR_SIZE 32
 void cursor_make(int64_t number, char ret[CURSOR_SIZE]);
 int cursor_read(const char *text, int64_t *ret_number);
+/* Link: <the same list from the cursor on>; rel="next" (RFC 8288). */
+int answer_next(const struct request *request, struct answer *answer, const char *cursor);
 
 /* ---- source.c: a rift job answers for its steps ---- */
 
@@ -245,6 +285,7 @@ handler handle_job_submit, handle_job_list, handle_job_get, handle_job_cancel, h
 handler handle_job_metrics, handle_job_modules, handle_job_interpolation, handle_job_evaluations, handle_job_table;
 handler handle_job_events, handle_all_events;
 handler handle_job_log, handle_job_artifacts, handle_job_artifact;
+handler handle_model_list, handle_model_create, handle_model_get, handle_model_delete, handle_model_weights;
 handler handle_queue, handle_datasets, handle_devices, handle_fields, handle_version, handle_problem;
 handler handle_openapi, handle_healthz, handle_readyz, handle_page, handle_web;
 

@@ -33,6 +33,7 @@
 #define IDLE_TIMEOUT_S          30
 #define CONNECTION_MEMORY_BYTES (32 * 1024)
 #define BODY_LIMIT_BYTES        (1 << 20)
+#define UPLOAD_LIMIT_BYTES      (8LL << 30)
 #define DRAIN_LIMIT_BYTES       (16 << 20)
 #define STREAM_BLOCK_BYTES      (16 * 1024)
 /* Below the connections of one pool thread (256 / 4), so that streams can't fill one up. */
@@ -230,6 +231,20 @@ static enum MHD_Result query_see(void *user, enum MHD_ValueKind kind, const char
     return survey->wrong ? MHD_NO : MHD_YES;
 }
 
+/* The body of an upload that can't be kept: why. */
+static int upload_refuse(struct exchange *exchange, int why)
+{
+    struct answer *answer = &exchange->answer;
+    const struct request *request = &exchange->request;
+
+    if (why == -EFBIG)
+        return answer_problem(answer, request, PROBLEM_TOO_LARGE, "the limit of an upload is %lld bytes",
+                              (long long)request->config->upload_limit);
+    if (why == -ENOSPC || why == -EDQUOT)
+        return answer_problem(answer, request, PROBLEM_NO_SPACE, "the disk is full");
+    return answer_problem(answer, request, PROBLEM_INTERNAL, "the upload can't be stored: %s", strerror(-why));
+}
+
 /* All that can be decided before the body. 1 when answered, 0 to go on. */
 static int exchange_begin(struct exchange *exchange, const char *method, const char *path)
 {
@@ -256,6 +271,12 @@ static int exchange_begin(struct exchange *exchange, const char *method, const c
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, query_see, &survey);
     if (survey.no_memory)
         return -ENOMEM;
+    if (!survey.wrong && request_uploads(request))
+        r = upload_open(request->config->models_dir, request->config->upload_limit, &request->upload);
+    if (r < 0) {
+        r = upload_refuse(exchange, r);
+        return r < 0 ? r : 1;
+    }
     if (!survey.wrong)
         return 0;
     r = answer_problem(answer, request, PROBLEM_BAD_QUERY,
@@ -264,12 +285,25 @@ static int exchange_begin(struct exchange *exchange, const char *method, const c
     return r < 0 ? r : 1;
 }
 
+/* Put a piece of the body into its file. */
+static enum MHD_Result upload_take(struct exchange *exchange, const char *data, size_t size)
+{
+    int r = upload_write(exchange->request.upload, data, size);
+
+    if (r >= 0)
+        return MHD_YES;
+    exchange->answered = exchange->last = true;
+    return upload_refuse(exchange, r) < 0 ? MHD_NO : MHD_YES;
+}
+
 /* Keep a piece of the body, or throw it away. MHD_NO hangs up. */
 static enum MHD_Result body_take(struct exchange *exchange, const char *data, size_t size)
 {
     struct request *request = &exchange->request;
     size_t limit = request->config->body_limit;
 
+    if (!exchange->answered && request->upload)
+        return upload_take(exchange, data, size);
     if (!exchange->answered && exchange->body_size + size > limit) {
         if (answer_problem(&exchange->answer, request, PROBLEM_TOO_LARGE, "the limit of a body is %zu bytes", limit) <
             0)
@@ -395,6 +429,7 @@ static void exchange_end(void *user, struct MHD_Connection *connection, void **s
         free(exchange->request.query[i].value);
     }
     answer_done(&exchange->answer);
+    upload_close(exchange->request.upload);
     free(exchange->body);
     free(exchange);
     *state = NULL;
@@ -448,10 +483,13 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
     api->config = *config;
     snprintf(api->address, sizeof(api->address), "%s", config->address);
     api->config.body_limit = config->body_limit ? config->body_limit : BODY_LIMIT_BYTES;
+    api->config.upload_limit = config->upload_limit ? config->upload_limit : UPLOAD_LIMIT_BYTES;
     api->config.stream_limit = config->stream_limit ? config->stream_limit : STREAM_LIMIT;
     api->config.heartbeat_ms = config->heartbeat_ms ? config->heartbeat_ms : HEARTBEAT_MS;
     api->tcp.fd = api->local.fd = -1;
     api->local.trusted = true;
+    if (api->config.models_dir)
+        uploads_clean(api->config.models_dir);
 
     int r = feeds_start(&api->feeds, api->config.stream_limit, api->config.heartbeat_ms);
     if (r < 0)

@@ -46,39 +46,6 @@ static bool filter_read(const struct request *request, struct answer *answer, st
     return true;
 }
 
-/* Percent-encode what a query value may not have; `ret` takes 3 bytes a byte. */
-static void query_encode(const char *text, char *ret)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~";
-
-    for (; *text; text++)
-        ret += strchr(plain, *text) ? sprintf(ret, "%c", *text) : sprintf(ret, "%%%02X", (unsigned char)*text);
-    *ret = 0;
-}
-
-/* Link: <the same list from the cursor on>; rel="next" (RFC 8288). */
-static int next_link(const struct request *request, struct answer *answer, const char *cursor)
-{
-    char *url, value[3 * 1024];
-    int r = asprintf(&url, "/v1/jobs?cursor=%s", cursor);
-
-    for (int i = 0; i < request->query_count && r >= 0; i++) {
-        const struct query *query = &request->query[i];
-        if (!strcmp(query->name, "cursor") || strlen(query->value) >= sizeof(value) / 3)
-            continue;
-        query_encode(query->value, value);
-        char *longer;
-        r = asprintf(&longer, "%s&%s=%s", url, query->name, value);
-        free(url);
-        url = longer;
-    }
-    if (r < 0)
-        return -ENOMEM;
-    r = answer_header(answer, "Link", "<%s>; rel=\"next\"", url);
-    free(url);
-    return r;
-}
-
 int handle_job_list(const struct request *request, struct answer *answer)
 {
     struct db_job_filter filter;
@@ -97,7 +64,7 @@ int handle_job_list(const struct request *request, struct answer *answer)
         r = json_array_append_new(list, job_summary_json(&jobs[i])) < 0 ? -ENOMEM : 0;
     if (more && r >= 0) {
         cursor_make(jobs[limit - 1].number, cursor);
-        r = next_link(request, answer, cursor);
+        r = answer_next(request, answer, cursor);
     }
     db_jobs_free(jobs, count);
     if (r < 0)

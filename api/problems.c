@@ -23,6 +23,8 @@ const struct problem_info problems[PROBLEM_COUNT] = {
                          "The id was never given out, or the job was deleted." },
     [PROBLEM_NO_FILE] = { "no-such-file", 404, "There is no such file",
                           "The job has announced no artifact of that name, or its file is gone." },
+    [PROBLEM_NO_MODEL] = { "no-such-model", 404, "There is no such model",
+                           "The id was never given out, or the model was deleted." },
     [PROBLEM_METHOD] = { "method-not-allowed", 405, "The path doesn't take this method",
                          "The Allow header lists the methods that it takes." },
     [PROBLEM_STATE] = { "wrong-state", 409, "The job's state doesn't allow this",
@@ -31,9 +33,13 @@ const struct problem_info problems[PROBLEM_COUNT] = {
     [PROBLEM_NOT_COMPARABLE] = { "not-comparable", 409, "These results can't stand in one table",
                                  "Only like is averaged: the detail names two jobs and the field in which they "
                                  "differ. ?group_by=FIELD keeps them apart." },
+    [PROBLEM_IN_USE] = { "in-use", 409, "Something that hasn't ended needs this",
+                         "A model that an unended job reads can't be deleted. Cancel the job or wait for its end." },
+    [PROBLEM_DIGEST] = { "digest-mismatch", 400, "The bytes are not those that were announced",
+                         "The SHA-256 of what arrived differs from Content-Digest, Repr-Digest or ?sha256=." },
     [PROBLEM_TOO_LARGE] = { "too-large", 413, "The body is too large", "The limit is in the detail." },
     [PROBLEM_MEDIA_TYPE] = { "unsupported-type", 415, "The body must be application/json",
-                             "Send Content-Type: application/json." },
+                             "Send Content-Type: application/json. Weights are sent as application/octet-stream." },
     [PROBLEM_RANGE] = { "bad-range", 416, "The range lies outside of the file", "Content-Range has the file's size." },
     [PROBLEM_HOST] = { "wrong-host", 421, "This is not the host you are looking for",
                        "The Host header must be a loopback name or the address riftd listens on, with its port. "
@@ -43,6 +49,9 @@ const struct problem_info problems[PROBLEM_COUNT] = {
     [PROBLEM_KEY_REUSED] = { "key-reused", 422, "The Idempotency-Key was used for another body",
                              "A key belongs to its first body for as long as the job that came of it is there; take a "
                              "new one." },
+    [PROBLEM_BAD_MODEL] = { "bad-model", 422, "This can't be registered as a model",
+                            "The body is no safetensors file, or the job has announced no such artifact." },
+    [PROBLEM_NO_SPACE] = { "no-space", 507, "There is no room for it", "The disk is full, or too nearly so." },
     [PROBLEM_INTERNAL] = { "internal", 500, "riftd failed", "Its log says more." },
     [PROBLEM_TOO_MANY_STREAMS] = { "too-many-streams", 503, "Too many event streams are open",
                                    "Close one, or ask for the list of events with ?wait=0." },

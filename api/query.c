@@ -113,3 +113,37 @@ int cursor_read(const char *text, int64_t *ret_number)
     *ret_number = number;
     return 0;
 }
+
+/* ---- pages ---- */
+
+/* Percent-encode what a query value may not have; `ret` takes 3 bytes a byte. */
+static void query_encode(const char *text, char *ret)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~";
+
+    for (; *text; text++)
+        ret += strchr(plain, *text) ? sprintf(ret, "%c", *text) : sprintf(ret, "%%%02X", (unsigned char)*text);
+    *ret = 0;
+}
+
+int answer_next(const struct request *request, struct answer *answer, const char *cursor)
+{
+    char *url, value[3 * 1024];
+    int r = asprintf(&url, "%s?cursor=%s", request->route->path, cursor);
+
+    for (int i = 0; i < request->query_count && r >= 0; i++) {
+        const struct query *query = &request->query[i];
+        if (!strcmp(query->name, "cursor") || strlen(query->value) >= sizeof(value) / 3)
+            continue;
+        query_encode(query->value, value);
+        char *longer;
+        r = asprintf(&longer, "%s&%s=%s", url, query->name, value);
+        free(url);
+        url = longer;
+    }
+    if (r < 0)
+        return -ENOMEM;
+    r = answer_header(answer, "Link", "<%s>; rel=\"next\"", url);
+    free(url);
+    return r;
+}

@@ -19,16 +19,19 @@
 #include <string.h>
 
 #define AFTER_MAX      64
+#define MODELS_MAX     8
 #define KEY_LENGTH_MAX 255
 #define STEP_PREFIX    "step:"
 
 static_assert(sizeof(((struct db_job *)NULL)->label) == LABEL_SIZE,
               "every label that a spec may have comes back whole");
 
-/* The jobs that one new job depends on. */
+/* The jobs that one new job depends on, and the models that it reads. */
 struct needs {
     char ids[AFTER_MAX][DB_ID_SIZE];
     int count;
+    char models[MODELS_MAX][DB_ID_SIZE];
+    int model_count;
 };
 
 struct drafts;
@@ -54,6 +57,26 @@ static int needs_add(struct needs *needs, const char *id)
     if (needs->count == AFTER_MAX)
         return -E2BIG;
     strcpy(needs->ids[needs->count++], id);
+    return 0;
+}
+
+/* A registered model stays a reference; the daemon finds its file. */
+static int model_resolve(struct resolver *resolver, const struct spec_ref *ref)
+{
+    struct needs *needs = &resolver->needs;
+    struct db_model model;
+    int r = db_model_get(resolver->request->config->db, ref->model, &model);
+
+    if (r == -ENOENT)
+        error_add(resolver->errors, ref->pointer, "there is no model of this id");
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    for (int i = 0; i < needs->model_count; i++)
+        if (!strcmp(needs->models[i], model.id))
+            return 0;
+    if (needs->model_count == MODELS_MAX)
+        return -E2BIG;
+    strcpy(needs->models[needs->model_count++], model.id);
     return 0;
 }
 
@@ -106,10 +129,8 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
     db_job_auto job = { 0 };
     char message[200];
 
-    if (!ref->job) {
-        error_add(resolver->errors, ref->pointer, "this riftd has no model registry; name a job or a path");
-        return 0;
-    }
+    if (!ref->job)
+        return model_resolve(resolver, ref);
     if (resolver->steps && !strncmp(ref->job, STEP_PREFIX, strlen(STEP_PREFIX))) {
         int step = atoi(ref->job + strlen(STEP_PREFIX));
         assert(step >= 0 && step < RIFT_STEPS);
@@ -294,6 +315,7 @@ struct draft {
     json_t *words; /* label and device lie in it */
     struct needs needs;
     const char *after[AFTER_MAX]; /* into needs */
+    const char *models[MODELS_MAX];
 };
 struct drafts {
     struct draft *list;
@@ -345,6 +367,8 @@ static int draft_add(struct drafts *drafts, const struct job_spec *spec, const j
         draft->needs = *needs;
     for (int i = 0; i < draft->needs.count; i++)
         draft->after[i] = draft->needs.ids[i];
+    for (int i = 0; i < draft->needs.model_count; i++)
+        draft->models[i] = draft->needs.models[i];
     drafts->jobs[place] = (struct db_new_job){
         .id = draft->id,
         .kind = job_kinds[kind].name,
@@ -357,6 +381,8 @@ static int draft_add(struct drafts *drafts, const struct job_spec *spec, const j
         .step = step,
         .after = draft->after,
         .after_count = draft->needs.count,
+        .models = draft->models,
+        .model_count = draft->needs.model_count,
     };
     return 0;
 }
@@ -472,7 +498,8 @@ static int submitted_answer(const struct request *request, struct answer *answer
         return answer_problem(answer, request, PROBLEM_KEY_REUSED,
                               "this Idempotency-Key came with another body before");
     if (r == -ENOENT)
-        return answer_problem(answer, request, PROBLEM_BAD_SPEC, "a job that the spec names was deleted just now");
+        return answer_problem(answer, request, PROBLEM_BAD_SPEC,
+                              "a job or model that the spec names was deleted just now");
     if (r >= 0)
         r = answer_header(answer, "Location", "/v1/jobs/%s", id);
     if (r >= 0 && replayed)

@@ -70,6 +70,7 @@ struct daemon {
     const struct settings *_Atomic settings;
     char address[64]; /* where we listen */
     char jobs_dir[PATH_MAX];
+    char models_dir[PATH_MAX];
     char worker_path[PATH_MAX]; /* absolute */
     char boot_id[DB_ID_SIZE];
     struct db *db;

@@ -77,7 +77,9 @@ static int state_open(struct daemon *daemon, struct fault *why)
     if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB) < 0)
         return fault_set(why, -EBUSY, "another riftd is running on %s", state);
     snprintf(daemon->jobs_dir, sizeof(daemon->jobs_dir), "%.*s/jobs", PATH_MAX - 8, state);
-    return directory_make(daemon->jobs_dir, why);
+    snprintf(daemon->models_dir, sizeof(daemon->models_dir), "%.*s/models", PATH_MAX - 8, state);
+    r = directory_make(daemon->jobs_dir, why);
+    return r < 0 ? r : directory_make(daemon->models_dir, why);
 }
 
 static int database_open(struct daemon *daemon, struct fault *why)
@@ -115,6 +117,7 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .address = daemon->address,
         .socket_path = settings->socket,
         .jobs_dir = daemon->jobs_dir,
+        .models_dir = daemon->models_dir,
         .web_dir = settings->web,
         .openapi_path = settings->openapi,
         .db = daemon->db,

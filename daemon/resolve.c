@@ -41,15 +41,29 @@ static int artifact_choose(struct resolver *resolver, const struct spec_ref *ref
     return 0;
 }
 
+/* A registered model's bytes lie under their hash. */
+static int model_choose(struct resolver *resolver, const struct spec_ref *ref, char *ret, size_t size)
+{
+    struct db_model model;
+    int r = db_model_get(resolver->daemon->db, ref->model, &model);
+
+    if (r == -ENOENT)
+        return fault_set(resolver->why, r, "%s: there is no model %.36s any more", ref->pointer, ref->model);
+    if (r < 0)
+        return fault_set(resolver->why, r, "%s: %s", ref->pointer, db_errmsg(resolver->daemon->db));
+    snprintf(ret, size, "../../models/%s.safetensors", model.sha256);
+    return 0;
+}
+
 static int ref_resolve(const struct spec_ref *ref, void *user)
 {
     struct resolver *resolver = user;
     char path[DB_ID_SIZE + 600];
     int r = 0;
 
-    if (!ref->job)
-        return fault_set(resolver->why, -EINVAL, "%s: models are not kept here", ref->pointer);
-    if (ref->wants >= 0)
+    if (ref->model)
+        r = model_choose(resolver, ref, path, sizeof(path));
+    else if (ref->wants >= 0)
         snprintf(path, sizeof(path), ref->wants == JOB_CORRUPT ? "../%.36s/" JOBDIR_ARTIFACTS : "../%.36s", ref->job);
     else
         r = artifact_choose(resolver, ref, path, sizeof(path));

@@ -90,13 +90,15 @@ struct db_new_job {
     const char *const *after; /* ids that must succeed first */
     int after_count;
     const char *device; /* what it asks for: "cpu", "cuda", "cuda:1", "ref"; NULL or "auto": any */
+    const char *const *models; /* ids of registered models that it reads */
+    int model_count;
 };
 
 /* Insert jobs and their dependencies in one transaction; a job whose
  * dependencies haven't all succeeded starts blocked, a parent starts queued.
  * key (Idempotency-Key) may be NULL; when the first job's owner used it before with
  * the same body hash, nothing is inserted and 1 is returned with the first job's id of
- * then; with another body -EEXIST. -ENOENT: a dependency is unknown. A parent,
+ * then; with another body -EEXIST. -ENOENT: a dependency or model is unknown. A parent,
  * and a dependency of the same batch, stand before those that name them. */
 int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const char *key,
                   const char *body_sha256, int64_t now_ms, char ret_first_id[DB_ID_SIZE]);
@@ -234,5 +236,35 @@ void db_texts_free(char **texts, int count);
 struct db_artifact { char name[520]; int64_t size; char sha256[65]; int64_t time_ms; };
 int db_artifact_list(struct db *db, const char *job, struct db_artifact **ret); /* free() */
 int db_artifact_get(struct db *db, const char *job, const char *name, struct db_artifact *ret);
+
+/* ---- models: weights that were registered, by upload or from a job ---- */
+
+struct db_model {
+    int64_t number; /* order of registration, 1.. */
+    char id[DB_ID_SIZE];
+    char name[401]; /* 100 characters of UTF-8; several models may share it */
+    char owner[DB_OWNER_SIZE];
+    int64_t size;
+    char sha256[65];
+    int64_t created_ms;
+    char job[DB_ID_SIZE]; /* the job that made it, "" none or not known; it may be gone */
+    char artifact[520];   /* as which artifact, "" none */
+};
+/* Register. 0; 1 when the owner has the same bytes under the same name already:
+ * *ret is that one. */
+int db_model_insert(struct db *db, const struct db_model *model, struct db_model *ret);
+int db_model_get(struct db *db, const char *id, struct db_model *ret);
+struct db_model_filter {
+    const char *name;  /* NULL any */
+    const char *owner; /* NULL any */
+    const char *job;   /* NULL any: those that this job made */
+    int64_t before;    /* cursor, as of jobs */
+    int limit;
+};
+int db_model_list(struct db *db, const struct db_model_filter *filter, struct db_model **ret); /* free(), newest first */
+/* Ids of the jobs that read it, in order. free() the array; returns the count. */
+int db_model_users(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
+/* Forget it. -ESTALE while an unended job reads it. *ret_last: nobody else has its bytes. */
+int db_model_delete(struct db *db, const char *id, bool *ret_last);
 
 #endif

@@ -156,4 +156,8 @@ int event_store(struct connection *on, int64_t job, int64_t family, int64_t seq,
 int row_store(struct connection *on, int64_t job, int64_t time_ms, const struct db_row *row);
 int artifact_store(struct connection *on, int64_t job, int64_t time_ms, const struct db_row *row);
 
+/* ---- models (models.c) ---- */
+/* A new job reads this model. -ENOENT: there is none. */
+int model_use_store(struct connection *on, int64_t job, const char *model);
+
 #endif

@@ -251,6 +251,8 @@ static int insert_one(struct connection *on, const struct db_new_job *job, int64
             r = query_run(on, "INSERT INTO dependency(job, needs) VALUES(?1, ?2) ON CONFLICT DO NOTHING",
                           VALUES(V(key.number), V(needed_key.number)));
     }
+    for (int i = 0; i < job->model_count && r >= 0; i++)
+        r = model_use_store(on, key.number, job->models[i]);
     if (r >= 0 && state == STATE_BLOCKED)
         r = job_settle(on, &key, now_ms); /* they may have ended already */
     return r;

@@ -197,10 +197,10 @@ static const char *const steps[] = {
     "  sha256 TEXT NOT NULL,"
     "  created_ms INTEGER NOT NULL,"
     "  job TEXT,"      /* the job that made it, if one did; the job may be gone */
-    "  artifact TEXT," /* under which name */
-    "  metadata TEXT NOT NULL DEFAULT '{}'"
+    "  artifact TEXT"  /* under which name */
     ") STRICT;"
     "CREATE INDEX model_by_name ON model(name, number);"
+    "CREATE INDEX model_by_job ON model(job);"
     "CREATE INDEX model_by_sha256 ON model(sha256);"
     "CREATE TABLE model_use("
     "  model INTEGER NOT NULL REFERENCES model(number),"

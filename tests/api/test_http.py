@@ -200,7 +200,7 @@ class Jobs(server.Case):
             ({"kind": "mrc", "model": {"weights": {"job": mrc["id"]}}}, "/model/weights", "no weights"),
             ({"kind": "finetune", "model": {"weights": {"job": train["id"]}},
               "finetune": {"modules": "lowest", "mrc_job": {"job": train["id"]}}}, "/finetune/mrc_job", "not an mrc job"),
-            ({"kind": "mrc", "model": {"weights": {"model": train["id"]}}}, "/model/weights", "no model registry"),
+            ({"kind": "mrc", "model": {"weights": {"model": train["id"]}}}, "/model/weights", "no model of this id"),
             ({"kind": "mrc", "model": {"weights": {"job": rift["id"], "artifact": "last.safetensors"}}},
              "/model/weights", "step in front"),
             ({"kind": "evaluate", "model": {"weights": {"job": train["id"]}},
