@@ -78,6 +78,8 @@ int server_try(struct http *http, const char *path, json_t **ret);
 /* The server may have come back at another address (port 0 and --state): look
  * again. Says nothing; keeps the old address when there is no new one. */
 void server_look_again(struct cli *cli);
+/* Ask; 2xx -> JSON (may be NULL when there was none). */
+int server_send(struct cli *cli, const struct http_request *request, json_t **ret);
 /* METHOD PATH, body (may be NULL) -> JSON (may be NULL when there was none). */
 int server_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *header,
                 json_t **ret);
@@ -130,6 +132,9 @@ void print_copies(struct cli *cli, const json_t *job);
 /* Make every directory on the way to path, which is as before afterwards; negative errno. */
 int make_parents(char *path);
 
+/* Download into path, by way of path.part, which is gone on with; what hasn't this SHA-256 isn't kept. */
+int fetch_file(struct cli *cli, const char *url, const char *sha256, int64_t size, const char *path);
+
 /* ---- submit.c ---- */
 
 /* Hand `spec` in, print the job's id and, with --watch, follow it to its end. */
@@ -173,6 +178,11 @@ int command_dataset_corrupt(struct cli *cli);
 int command_dataset_fetch(struct cli *cli);
 int command_datasets(struct cli *cli);
 int command_devices(struct cli *cli);
+int command_models(struct cli *cli);
+int command_model_show(struct cli *cli);
+int command_model_push(struct cli *cli);
+int command_model_pull(struct cli *cli);
+int command_model_delete(struct cli *cli);
 int command_queue(struct cli *cli);
 int command_fields(struct cli *cli);
 int command_version(struct cli *cli);

@@ -148,9 +148,8 @@ static bool is_right(const char *path, const char *sha256)
     return sha256_file(path, hex, &size, NULL) >= 0 && strcmp(hex, sha256) == 0;
 }
 
-static int fetch_to(struct cli *cli, const char *url, const json_t *artifact, char *path, const char *part)
+static int fetch_aside(struct cli *cli, const char *url, const char *sha256, int64_t size, char *path, const char *part)
 {
-    const char *sha256 = text_at(artifact, "sha256", "");
     int r = make_parents(path);
 
     if (r < 0)
@@ -160,7 +159,7 @@ static int fetch_to(struct cli *cli, const char *url, const json_t *artifact, ch
         return CLI_OK;
     }
     if (!is_right(part, sha256)) {
-        r = download(cli, url, part, json_integer_value(json_object_get(artifact, "size")));
+        r = download(cli, url, part, size);
         if (r != CLI_OK)
             return r;
     }
@@ -174,26 +173,38 @@ static int fetch_to(struct cli *cli, const char *url, const json_t *artifact, ch
     return CLI_OK;
 }
 
+int fetch_file(struct cli *cli, const char *url, const char *sha256, int64_t size, const char *path)
+{
+    char *copy = strdup(path), *part = NULL;
+    int r = CLI_FAILED;
+
+    if (copy && asprintf(&part, "%s.part", path) >= 0)
+        r = fetch_aside(cli, url, sha256, size, copy, part);
+    else
+        cli_error(CLI_FAILED, "out of memory");
+    free(copy);
+    free(part);
+    return r;
+}
+
 static int fetch_one(struct cli *cli, const char *id, const char *dir, const json_t *artifact)
 {
     const char *name = text_at(artifact, "name", "");
-    char *path = NULL, *part = NULL, *url = NULL;
+    char *path = NULL, *url = NULL;
     int r = CLI_FAILED;
 
     if (!artifact_name_valid(name))
         return cli_error(CLI_FAILED, "fetch: the server names a file \"%s\", which is no artifact's name", name);
     if (asprintf(&path, "%s/%s", dir, name) < 0)
         path = NULL;
-    if (path && asprintf(&part, "%s.part", path) < 0)
-        part = NULL;
-    if (part && asprintf(&url, "/v1/jobs/%s/artifacts/%s", id, name) < 0)
+    if (path && asprintf(&url, "/v1/jobs/%s/artifacts/%s", id, name) < 0)
         url = NULL;
     if (url)
-        r = fetch_to(cli, url, artifact, path, part);
+        r = fetch_file(cli, url, text_at(artifact, "sha256", ""), json_integer_value(json_object_get(artifact, "size")),
+                       path);
     else
         cli_error(CLI_FAILED, "out of memory");
     free(path);
-    free(part);
     free(url);
     return r;
 }

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define ANSWER_LIMIT      (64u << 20) /* bytes; a JSON answer is far smaller */
 #define CONNECT_TIMEOUT_S 10
@@ -156,7 +157,9 @@ static struct curl_slist *header_list(const struct http_request *request)
     int r = append(&list, "Expect:");
 
     if (r == 0)
-        r = append(&list, request->body ? "Content-Type: application/json" : "Content-Type:");
+        r = append(&list, request->file   ? "Content-Type: application/octet-stream"
+                          : request->body ? "Content-Type: application/json"
+                                          : "Content-Type:");
     for (size_t i = 0; r == 0 && i < most && request->headers[i]; i++)
         r = append(&list, request->headers[i]);
     if (r == 0)
@@ -194,6 +197,28 @@ static void set_up(struct http *http, const struct http_request *request, const 
         curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
+/* The file whose bytes are the body. 0 with *ret NULL when there is none. */
+static int file_open(struct http *http, const struct http_request *request, FILE **ret, struct fault *why)
+{
+    struct stat st;
+
+    if (!request->file)
+        return 0;
+    FILE *file = fopen(request->file, "re");
+    if (!file || fstat(fileno(file), &st) < 0 || !S_ISREG(st.st_mode)) {
+        int r = fault_set(why, file ? -EINVAL : -errno, "%s: %s", request->file, file ? "no file" : strerror(errno));
+        if (file)
+            fclose(file);
+        return r;
+    }
+    curl_easy_setopt(http->curl, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(http->curl, CURLOPT_READDATA, file); /* read by fread, libcurl's own way */
+    curl_easy_setopt(http->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)st.st_size);
+    curl_easy_setopt(http->curl, CURLOPT_CUSTOMREQUEST, request->method);
+    *ret = file;
+    return 0;
+}
+
 int http_stream(struct http *http, const struct http_request *request, int silence_s,
                 int (*see)(const char *data, size_t size, int status, void *user), void *user,
                 struct http_response *ret, struct fault *why)
@@ -201,6 +226,7 @@ int http_stream(struct http *http, const struct http_request *request, int silen
     struct http_response response = { 0 };
     struct transfer transfer = { .http = http, .response = &response, .see = see, .user = user };
     char *url = NULL;
+    FILE *file = NULL;
     long status = 0;
 
     if (asprintf(&url, "%s%s", http->base, request->path) < 0)
@@ -212,12 +238,17 @@ int http_stream(struct http *http, const struct http_request *request, int silen
     }
     http->words[0] = '\0';
     set_up(http, request, url, headers, silence_s, &transfer);
-    CURLcode code = curl_easy_perform(http->curl);
+    int opened = file_open(http, request, &file, why);
+    CURLcode code = opened < 0 ? CURLE_READ_ERROR : curl_easy_perform(http->curl);
     curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status);
     /* The handle must not keep pointers into this frame. */
     curl_easy_reset(http->curl);
     curl_slist_free_all(headers);
     free(url);
+    if (file)
+        fclose(file);
+    if (opened < 0)
+        return opened;
 
     response.status = (int)status;
     if (code != CURLE_OK && transfer.verdict == 0) {

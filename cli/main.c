@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MODEL_HELP "MODEL is an id or a name; of several with that name the newest is meant."
 #define ID_HELP "ID may be any unique beginning of a job's id (steps of rift jobs stand back)."
 
 static const struct cli_option global_options[] = {
@@ -103,6 +104,25 @@ static const struct cli_command commands[] = {
         { "dry-run", NULL, "check, print the full spec, send nothing" },
         { "idempotency-key", "KEY", "submitting again with the same KEY gives the same job" } },
       command_dataset_corrupt },
+    { "model ls", "", 0, 0, "registered models, newest first", NULL,
+      { { "name", "NAME", "models of that name" }, { "job", "ID", "models that this job made" },
+        { "limit", "N", "at most N (default 20)" } },
+      command_models },
+    { "model show", "MODEL", 1, 1, "where a model comes from, and which jobs read it", MODEL_HELP "\n", { { 0 } },
+      command_model_show },
+    { "model push", "[FILE]", 0, 1, "register weights: a safetensors file, or what a job made",
+      "Prints the model's id; a spec names it as {\"model\": ID}. Pushing the same bytes under\n"
+      "the same name again gives the same model. Examples:\n"
+      "  riftctl model push resnet18.safetensors --name resnet18-at\n"
+      "  riftctl model push --job 0192 --artifact best.safetensors --name resnet18-at\n",
+      { { "name", "NAME", "what people call it (default: the file's name without its ending)" },
+        { "job", "ID", "an artifact of this job instead of a file" },
+        { "artifact", "NAME", "which (default: the weights that the job was for)" } },
+      command_model_push },
+    { "model pull", "MODEL", 1, 1, "download a model's weights, checked by SHA-256", MODEL_HELP "\n",
+      { { "to", "FILE", "where to (default: its name with .safetensors, here)" } }, command_model_pull },
+    { "model rm", "MODEL", 1, 1, "forget a model that no unended job reads", MODEL_HELP "\n", { { 0 } },
+      command_model_delete },
     { "datasets", "", 0, 0, "data sets riftd knows by name", NULL, { { 0 } }, command_datasets },
     { "devices", "", 0, 0, "devices and what runs on them", NULL, { { 0 } }, command_devices },
     { "queue", "", 0, 0, "what runs and what waits, in order", NULL, { { 0 } }, command_queue },

@@ -131,8 +131,7 @@ int server_problem(const struct cli *cli, const struct http_response *response, 
     return exit_of_status(response->status);
 }
 
-int server_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *header,
-                json_t **ret)
+int server_send(struct cli *cli, const struct http_request *request, json_t **ret)
 {
     struct fault why = { 0 };
     http_response_auto response = { 0 };
@@ -140,21 +139,32 @@ int server_call(struct cli *cli, const char *method, const char *path, const jso
 
     if (r != CLI_OK)
         return r;
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    if (body && !text)
-        return cli_error(CLI_FAILED, "out of memory");
-    struct http_request request = { method, path, text, text ? strlen(text) : 0, { header } };
-    r = http_ask(cli->http, &request, &response, &why);
-    free(text);
+    r = http_ask(cli->http, request, &response, &why);
     if (r < 0)
         return cli_error(r == -ECONNREFUSED ? CLI_UNREACHABLE : CLI_FAILED, "%s", why.message);
     if (response.status / 100 != 2)
         return server_problem(cli, &response, cli->command->name);
     json_t *json = response.size ? json_loadb(response.body, response.size, JSON_DECODE_ANY, NULL) : NULL;
     if (response.size && !json)
-        return cli_error(CLI_FAILED, "%s%s: the answer is not JSON; is this riftd?", http_base(cli->http), path);
+        return cli_error(CLI_FAILED, "%s%s: the answer is not JSON; is this riftd?", http_base(cli->http),
+                         request->path);
     *ret = json;
     return CLI_OK;
+}
+
+int server_call(struct cli *cli, const char *method, const char *path, const json_t *body, const char *header,
+                json_t **ret)
+{
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+
+    if (body && !text)
+        return cli_error(CLI_FAILED, "out of memory");
+    struct http_request request = {
+        .method = method, .path = path, .body = text, .body_size = text ? strlen(text) : 0, .headers = { header }
+    };
+    int r = server_send(cli, &request, ret);
+    free(text);
+    return r;
 }
 
 int server_get(struct cli *cli, json_t **ret, const char *format, ...)
@@ -199,9 +209,7 @@ static bool is_found(const struct search *search, const char *id)
     const json_t *job;
     size_t i;
 
-    json_array_foreach(search->found, i, job)
-        if (strcmp(text_at(job, "id", ""), id) == 0)
-            return true;
+    json_array_foreach(search->found, i, job) if (strcmp(text_at(job, "id", ""), id) == 0) return true;
     return false;
 }
 

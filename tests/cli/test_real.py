@@ -76,6 +76,29 @@ class Real(Case):
                 with open(os.path.join(directory, artifact["name"]), "rb") as file:
                     self.assertEqual(hashlib.sha256(file.read()).hexdigest(), artifact["sha256"], artifact["name"])
 
+    def test_1b_weights_go_into_the_registry_and_a_job_starts_from_them(self):
+        job = self.submit(spec=self.train_spec(label="for the registry", **{"train": {"epochs": 1}}))
+        self.ctl(0, "watch", job)
+        model = self.ctl(0, "model", "push", "--job", job, "--name", "made/here").strip()
+        with tempfile.TemporaryDirectory() as directory:
+            there = os.path.join(directory, "weights.safetensors")
+            self.ctl(0, "model", "pull", "made/here", "--to", there)
+            self.assertEqual(self.ctl(0, "model", "pull", model, "--to", there), f"{there} (was there)\n")
+            with open(there, "rb") as file:
+                sha256 = hashlib.sha256(file.read()).hexdigest()
+            pushed = self.ctl(0, "model", "push", there).strip()
+            self.assertEqual(self.ctl(0, "model", "push", there).strip(), pushed)
+        shown = json.loads(self.ctl(0, "model", "show", "weights", "--json"))
+        self.assertEqual((shown["id"], shown["sha256"], shown["job"]), (pushed, sha256, None))
+        self.assertIn(model, self.ctl(0, "model", "ls", "--job", job))
+        spec = self.train_spec(**{"train": {"epochs": 1}})
+        again = self.submit(spec={**spec, "model": {**spec["model"], "weights": {"model": model}}})
+        self.ctl(0, "watch", again)
+        self.assertEqual(json.loads(self.ctl(0, "model", "show", model, "--json"))["used_by"], [again])
+        self.ctl(0, "model", "rm", model)
+        self.ctl(5, "model", "show", model)
+        self.ctl(5, "model", "pull", "made/here")
+
     def test_2_a_bad_spec_is_refused_with_every_pointer(self):
         _, err = self.run_ctl(6, "--state", self.riftd.state, "submit", "--set", "kind=train", "--set", "train.epochs=0",
                               "--set", "colour=red")
