@@ -1,7 +1,7 @@
 /* Is this request let in, judged by its headers alone?
  *
  * In order: can its end be told (framing), may its sender speak to us (Host,
- * Origin), is there such a route, and may its body come. Each check returns 1
+ * Origin), is there such a route, who asks and may they, and may its body come. Each check returns 1
  * when it has answered, 0 to go on, or negative errno. They run before a byte
  * of the body is read and before any handler, on every route. */
 #include "api/exchange.h"
@@ -54,14 +54,18 @@ int framing_check(const struct request *request, struct answer *answer, struct f
 }
 
 int sender_check(const struct request *request, struct answer *answer, const struct framing *framing,
-                 const char *method, const char *address, uint16_t port)
+                 const char *method, uint16_t port)
 {
+    const struct api_config *config = request->config;
     const char *host = request_header(request, "Host");
     int r;
 
     if (framing->hosts > 1)
         r = answer_problem(answer, request, PROBLEM_BAD_REQUEST, "there is more than one Host header");
-    else if (address && !host_allowed(host, address, port))
+    else if (framing->credentials > 1)
+        r = answer_problem(answer, request, PROBLEM_BAD_REQUEST, "there is more than one Authorization header");
+    else if (port && !host_allowed(host, config->address, port) &&
+             !host_named(host, config->allowed_hosts, config->allowed_host_count))
         r = answer_problem(answer, request, PROBLEM_HOST, "riftd answers to localhost:%u, not to %.200s", port,
                            host ? host : "a request without a Host header");
     else if (strcmp(method, "GET") && strcmp(method, "HEAD") &&
@@ -91,6 +95,8 @@ int route_check(struct request *request, struct answer *answer, const struct fra
     int r = route_find(request, method, path, allow);
     if (r < 0)
         r = route_refuse(request, answer, r, allow);
+    else if ((r = caller_check(request, answer)))
+        ; /* answered, or failed */
     else if (request_uploads(request))
         limit = (uint64_t)request->config->upload_limit;
     else if ((request->route->body || framing->has_body) &&

@@ -22,16 +22,22 @@ struct api_config {
     int64_t upload_limit;     /* bytes of an uploaded model: more is 413; 0: 8 GiB */
     const char *web_dir;      /* files of the dashboard, or NULL */
     const char *openapi_path; /* openapi.yaml to serve, or NULL */
-    size_t body_limit;        /* bytes of a JSON body: more is 413; 0: 1 MiB */
-    int stream_limit;         /* event streams at once: more is 503; 0: 48 */
-    int heartbeat_ms;         /* a comment on silent event streams; 0: 15000 */
+    /* Must TCP clients show a token? AUTO: on loopback once there was one. */
+    enum { TOKEN_AUTO, TOKEN_ALWAYS, TOKEN_NEVER } require_token;
+    const char *const *allowed_hosts; /* names beside our own that Host may have, with any port */
+    int allowed_host_count;
+    const char *const *proxies; /* addresses, or unix:USER, whose X-Forwarded-For is believed */
+    int proxy_count;
+    size_t body_limit; /* bytes of a JSON body: more is 413; 0: 1 MiB */
+    int stream_limit;  /* event streams at once: more is 503; 0: 48 */
+    int heartbeat_ms;  /* a comment on silent event streams; 0: 15000 */
     struct db *db;
 
     /* The daemon's part; called from HTTP threads. */
     void *user;
-    void (*bell)(void *user);                   /* something changed: run the scheduler, stop cancelled workers */
-    json_t *(*devices)(void *user);             /* slots with what runs on them; new reference */
-    json_t *(*datasets)(void *user);            /* [{name, format, path, ...}]; new reference */
+    void (*bell)(void *user);        /* something changed: run the scheduler, stop cancelled workers */
+    json_t *(*devices)(void *user);  /* slots with what runs on them; new reference */
+    json_t *(*datasets)(void *user); /* [{name, format, path, ...}]; new reference */
     int64_t (*now_ms)(void *user);
     void (*failed)(void *user, const char *request_id, const char *message); /* why a request became a 500; or NULL */
 };
@@ -40,14 +46,25 @@ struct api_config {
  * bytes) says why not. */
 int api_start(const struct api_config *config, struct api **ret, char message[256]);
 uint16_t api_port(const struct api *api);
+/* 1 when whoever reaches the TCP port may do everything, for want of a token. */
+int api_is_open(const struct api *api);
+/* True when other machines speak to us over a network that anybody on it can read. */
+bool api_is_overheard(const struct api *api);
 /* Tell event streams that there is news in the database. Any thread. */
 void api_news(struct api *api);
 /* No new requests; streams end; waits for handlers to finish. */
 void api_stop(struct api *api);
 
+/* Make a token while nobody serves; its text, which is kept nowhere else, is in
+ * ret_text. -EINVAL: name, owner or role ("read", "submit", "admin") can't be. */
+#define API_TOKEN_SIZE 64
+int api_token_make(struct db *db, const char *name, const char *owner, const char *role, int64_t now_ms,
+                   char ret_text[API_TOKEN_SIZE]);
+
 /* The route table, for the test that compares it with openapi.yaml. */
 struct api_route_info {
     const char *method, *path;
+    const char *role;    /* the least that may ask: "none", "read", "submit" or "admin" */
     const char *query;   /* names of its query parameters, separated by ',' */
     const char *summary; /* one line for people */
 };

@@ -13,6 +13,8 @@
 
 #include "api/api.h"
 
+#include <sys/types.h>
+
 #define QUERY_COUNT_MAX 16
 #define NAME_SIZE       520
 
@@ -30,11 +32,22 @@ struct caller {
     enum role role;
     char owner[DB_OWNER_SIZE]; /* in whose name jobs are made */
     char token[DB_ID_SIZE];    /* id of the token that was shown, "" none */
-    char address[64];          /* "127.0.0.1", or "unix:UID" */
+    char session[DB_ID_SIZE];  /* id of the session whose cookie was shown, "" none */
+    int64_t expires_ms;        /* when token or session end, 0 never */
+};
+
+/* The other end of the connection (peer.c). */
+struct peer {
+    char address[64]; /* "127.0.0.1", or "unix:UID"; behind a proxy of ours its client's */
+    bool local;       /* the unix socket: the kernel vouches for uid */
+    uid_t uid;
+    bool proxied; /* somebody is between: no trust in the connection itself */
+    bool tls;     /* to us, or to a proxy of ours */
 };
 
 struct request {
     const struct api_config *config;
+    struct peer peer;
     struct caller caller;
     const struct route *route;
     const char *method; /* "GET" for a HEAD request, too */
@@ -54,6 +67,7 @@ struct request {
 
 /* A header of the request, or NULL. */
 const char *request_header(const struct request *request, const char *name);
+const char *request_cookie(const struct request *request, const char *name);
 /* A decoded query parameter, or NULL when it wasn't given. */
 const char *request_query(const struct request *request, const char *name);
 
@@ -96,11 +110,14 @@ enum problem {
     PROBLEM_BAD_PATH,
     PROBLEM_BAD_QUERY,
     PROBLEM_BAD_JSON,
+    PROBLEM_UNAUTHENTICATED,
     PROBLEM_CROSS_ORIGIN,
+    PROBLEM_FORBIDDEN,
     PROBLEM_NO_ROUTE,
     PROBLEM_NO_JOB,
     PROBLEM_NO_FILE,
     PROBLEM_NO_MODEL,
+    PROBLEM_NO_TOKEN,
     PROBLEM_METHOD,
     PROBLEM_STATE,
     PROBLEM_IN_USE,
@@ -114,6 +131,7 @@ enum problem {
     PROBLEM_KEY_REUSED,
     PROBLEM_BAD_MODEL,
     PROBLEM_NO_SPACE,
+    PROBLEM_BAD_MEMBERS,
     PROBLEM_INTERNAL,
     PROBLEM_TOO_MANY_STREAMS,
     PROBLEM_NOT_READY,
@@ -207,24 +225,34 @@ int percent_decode(char *text, bool segment);
 /* ---- admit.c: may this request come in? 0 yes, 1 answered, negative errno ---- */
 
 struct framing {
-    int hosts, lengths, encodings; /* how often Host, Content-Length, Transfer-Encoding occur */
-    uint64_t length;               /* Content-Length */
+    /* How often Host, Content-Length, Transfer-Encoding, Authorization occur. */
+    int hosts, lengths, encodings, credentials;
+    const char *forwarded_for, *forwarded_proto; /* last X-Forwarded-For and -Proto, or NULL */
+    uint64_t length;                             /* Content-Length */
     bool has_body;
 };
 void request_id_choose(struct request *request);
 /* The body goes into a file: the route takes such, and the Content-Type says so. */
 bool request_uploads(const struct request *request);
 int framing_check(const struct request *request, struct answer *answer, struct framing *framing);
-/* address NULL: a socket that no browser reaches, any Host will do. */
+/* port 0: a socket that no browser reaches, any Host will do. */
 int sender_check(const struct request *request, struct answer *answer, const struct framing *framing,
-                 const char *method, const char *address, uint16_t port);
+                 const char *method, uint16_t port);
 int route_check(struct request *request, struct answer *answer, const struct framing *framing, const char *method,
                 const char *path);
+
+/* ---- caller.c: who asks? Needs the route; 1 when answered (401, 403) ---- */
+int caller_check(struct request *request, struct answer *answer);
+#define SESSION_COOKIE "rift_session"
+/* 401; `wrong`: something was shown that isn't good. */
+int answer_unknown(struct answer *answer, const struct request *request, bool wrong);
 
 /* ---- guard.c: who may speak to us at all ---- */
 
 /* Is this Host header us? Loopback names and literals, and the bound address. */
 bool host_allowed(const char *host, const char *bound_address, uint16_t port);
+/* Is it one of the names in the settings, with any port? */
+bool host_named(const char *host, const char *const *names, int count);
 /* May a page of that Origin / Sec-Fetch-Site (both may be NULL) change things
  * here? Only pages that we served. */
 bool origin_allowed(const char *origin, const char *fetch_site, const char *host);
@@ -233,7 +261,7 @@ bool origin_allowed(const char *origin, const char *fetch_site, const char *host
 
 /* A new UUID, version 7: milliseconds first, so that ids sort by age. */
 void id_new(int64_t now_ms, char ret[DB_ID_SIZE]);
-/* True for 8-4-4-4-12 hexadecimal digits. */
+/* True for 8-4-4-4-12 hexadecimal digits, in either case. */
 bool id_valid(const char *text);
 
 /* ---- job_json.c: records as JSON ---- */
@@ -259,6 +287,8 @@ void cursor_make(int64_t number, char ret[CURSOR_SIZE]);
 int cursor_read(const char *text, int64_t *ret_number);
 /* Link: <the same list from the cursor on>; rel="next" (RFC 8288). */
 int answer_next(const struct request *request, struct answer *answer, const char *cursor);
+/* The body as a JSON object: 1; 0 when `answer` has the problem (tokens.c). */
+int body_object(const struct request *request, struct answer *answer, json_t **ret);
 
 /* ---- source.c: a rift job answers for its steps ---- */
 
@@ -286,6 +316,8 @@ handler handle_job_metrics, handle_job_modules, handle_job_interpolation, handle
 handler handle_job_events, handle_all_events;
 handler handle_job_log, handle_job_artifacts, handle_job_artifact;
 handler handle_model_list, handle_model_create, handle_model_get, handle_model_delete, handle_model_weights;
+handler handle_token_list, handle_token_create, handle_token_delete;
+handler handle_session_create, handle_session_get, handle_session_delete;
 handler handle_queue, handle_datasets, handle_devices, handle_fields, handle_version, handle_problem;
 handler handle_openapi, handle_healthz, handle_readyz, handle_page, handle_web;
 

@@ -1,7 +1,7 @@
 /* Who may speak to riftd at all?
  *
- * riftd has no passwords on loopback, but every browser on this machine can
- * reach it, steered by any page. Two checks, made before any route is looked
+ * Every browser on this machine can reach riftd, steered by any page, and on
+ * loopback there may be no token. Two checks, made before any route is looked
  * at, keep such pages out:
  *
  * - the Host header must name us. A page that points its own DNS name at
@@ -74,6 +74,20 @@ bool host_allowed(const char *host, const char *bound_address, uint16_t port)
     if (inet_pton(AF_INET, name, &v4) != 1)
         return false;
     return ntohl(v4.s_addr) >> 24 == 127 || !strcmp(bound_address, "0.0.0.0") || !strcmp(bound_address, "::");
+}
+
+bool host_named(const char *host, const char *const *names, int count)
+{
+    char name[HOST_SIZE];
+    bool is_v6;
+    long port;
+
+    if (!host || !count || !host_split(host, name, &is_v6, &port))
+        return false;
+    for (int i = 0; i < count; i++)
+        if (!strcasecmp(name, names[i]))
+            return true;
+    return false;
 }
 
 bool origin_allowed(const char *origin, const char *fetch_site, const char *host)

@@ -16,6 +16,7 @@
  *   and stopping it with a suspended connection aborts: see feed.c.
  * - At its connection limit it stops accepting instead of answering 503, so
  *   streams have a lower limit of their own. */
+#include "api/caller.h"
 #include "api/feed.h"
 #include "api/listen.h"
 
@@ -71,6 +72,11 @@ struct exchange {
 const char *request_header(const struct request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+const char *request_cookie(const struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_COOKIE_KIND, name);
 }
 
 /* ---- event streams: feed.c, in the library's words ---- */
@@ -196,10 +202,14 @@ static enum MHD_Result header_see(void *user, enum MHD_ValueKind kind, const cha
     struct survey *survey = user;
 
     (void)kind;
-    (void)value;
     survey->framing.hosts += !strcasecmp(name, "Host");
     survey->framing.lengths += !strcasecmp(name, "Content-Length");
     survey->framing.encodings += !strcasecmp(name, "Transfer-Encoding");
+    survey->framing.credentials += !strcasecmp(name, "Authorization");
+    if (!strcasecmp(name, "X-Forwarded-For"))
+        survey->framing.forwarded_for = value ? value : "";
+    if (!strcasecmp(name, "X-Forwarded-Proto"))
+        survey->framing.forwarded_proto = value ? value : "";
     return MHD_YES;
 }
 
@@ -245,6 +255,18 @@ static int upload_refuse(struct exchange *exchange, int why)
     return answer_problem(answer, request, PROBLEM_INTERNAL, "the upload can't be stored: %s", strerror(-why));
 }
 
+/* Who is at the other end? */
+static int peer_see(struct request *request, const struct framing *framing)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    int r = info ? peer_find(request, info->connect_fd) : -EIO;
+
+    if (r >= 0)
+        peer_forwarded(request, framing->forwarded_for, framing->forwarded_proto);
+    return r;
+}
+
 /* All that can be decided before the body. 1 when answered, 0 to go on. */
 static int exchange_begin(struct exchange *exchange, const char *method, const char *path)
 {
@@ -262,8 +284,9 @@ static int exchange_begin(struct exchange *exchange, const char *method, const c
         return r;
     }
     exchange->has_body = survey.framing.has_body;
-    r = sender_check(request, answer, &survey.framing, method, listener->trusted ? NULL : listener->api->address,
-                     listener->api->port);
+    r = peer_see(request, &survey.framing);
+    if (!r)
+        r = sender_check(request, answer, &survey.framing, method, listener->trusted ? 0 : listener->api->port);
     if (!r)
         r = route_check(request, answer, &survey.framing, method, path);
     if (r)
@@ -349,9 +372,17 @@ static void failure_tell(const struct request *request, int r)
 
     if (!config->failed)
         return;
-    snprintf(message, sizeof(message), "%s failed: %s (%s)", request->route->path, strerror(-r),
-             db_errmsg(config->db));
+    snprintf(message, sizeof(message), "%s failed: %s (%s)", request->route ? request->route->path : "a request",
+             strerror(-r), db_errmsg(config->db));
     config->failed(config->user, request->request_id, message);
+}
+
+/* Make a 500 of what is nobody's fault but ours. */
+static int exchange_fail(struct exchange *exchange, int r)
+{
+    answer_done(&exchange->answer);
+    failure_tell(&exchange->request, r);
+    return answer_problem(&exchange->answer, &exchange->request, PROBLEM_INTERNAL, "%s", strerror(-r));
 }
 
 /* The request is complete: call its handler and send what it says. */
@@ -370,12 +401,8 @@ static enum MHD_Result exchange_finish(struct exchange *exchange)
         if (r >= 0)
             r = stream_admit(exchange);
     }
-    if (r < 0) { /* a handler's, so there is a route */
-        answer_done(&exchange->answer);
-        failure_tell(request, r);
-        if (answer_problem(&exchange->answer, request, PROBLEM_INTERNAL, "%s", strerror(-r)) < 0)
-            return MHD_NO;
-    }
+    if (r < 0 && exchange_fail(exchange, r) < 0)
+        return MHD_NO;
     return answer_send(exchange);
 }
 
@@ -399,9 +426,8 @@ static enum MHD_Result request_see(void *user, struct MHD_Connection *connection
     exchange->listener = listener;
     exchange->request.config = &listener->api->config;
     exchange->request.connection = connection;
-    exchange->request.caller.role = ROLE_ADMIN;
     int r = exchange_begin(exchange, method, url);
-    if (r < 0)
+    if (r < 0 && exchange_fail(exchange, r) < 0)
         return MHD_NO;
     exchange->answered = r;
     const char *length = request_header(&exchange->request, "Content-Length");
@@ -482,6 +508,7 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
     }
     api->config = *config;
     snprintf(api->address, sizeof(api->address), "%s", config->address);
+    api->config.address = api->address;
     api->config.body_limit = config->body_limit ? config->body_limit : BODY_LIMIT_BYTES;
     api->config.upload_limit = config->upload_limit ? config->upload_limit : UPLOAD_LIMIT_BYTES;
     api->config.stream_limit = config->stream_limit ? config->stream_limit : STREAM_LIMIT;
@@ -494,6 +521,8 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
     int r = feeds_start(&api->feeds, api->config.stream_limit, api->config.heartbeat_ms);
     if (r < 0)
         snprintf(message, 256, "no thread for heartbeats: %s", strerror(-r));
+    if (r >= 0)
+        r = doors_check(&api->config, message);
     if (r >= 0)
         r = listen_tcp(api->address, config->port, &api->tcp.fd, &api->port, message);
     if (r >= 0)
@@ -508,6 +537,18 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
     }
     *ret = api;
     return 0;
+}
+
+int api_is_open(const struct api *api)
+{
+    int needed = token_needed(&api->config);
+
+    return needed < 0 ? needed : !needed;
+}
+
+bool api_is_overheard(const struct api *api)
+{
+    return !address_is_loopback(api->address);
 }
 
 uint16_t api_port(const struct api *api)

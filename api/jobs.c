@@ -22,6 +22,7 @@ static bool filter_read(const struct request *request, struct answer *answer, st
     *ret = (struct db_job_filter){ .state = -1,
                                    .kind = request_query(request, "kind"),
                                    .label = request_query(request, "label"),
+                                   .owner = request_query(request, "owner"),
                                    .parent = request_query(request, "parent") };
     if (request_int(request, answer, "limit", 1, LIST_LIMIT_MAX, LIST_LIMIT, &limit) < 0)
         return false;

@@ -4,7 +4,7 @@
  * allowed query parameters all come from it. A path is split at its raw
  * slashes and each segment is decoded once, so that an encoded slash or NUL
  * never becomes part of a name. HEAD is answered wherever GET is. */
-#include "api/exchange.h"
+#include "api/caller.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 static const struct route routes[] = {
     { "POST", "/v1/jobs", ROLE_SUBMIT, handle_job_submit, BODY_JSON, "dry_run", "Submit a job" },
-    { "GET", "/v1/jobs", ROLE_READ, handle_job_list, BODY_NONE, "state,kind,label,parent,limit,cursor",
+    { "GET", "/v1/jobs", ROLE_READ, handle_job_list, BODY_NONE, "state,kind,label,owner,parent,limit,cursor",
       "List jobs, newest first" },
     { "GET", "/v1/jobs/{id}", ROLE_READ, handle_job_get, BODY_NONE, "", "One job with its spec, steps and result" },
     { "DELETE", "/v1/jobs/{id}", ROLE_SUBMIT, handle_job_delete, BODY_NONE, "", "Forget an ended job and its files" },
@@ -50,6 +50,13 @@ static const struct route routes[] = {
     { "GET", "/v1/devices", ROLE_READ, handle_devices, BODY_NONE, "", "Device slots and what runs on them" },
     { "GET", "/v1/fields", ROLE_READ, handle_fields, BODY_NONE, "",
       "Every field of a spec: type, range, default, meaning" },
+    { "GET", "/v1/tokens", ROLE_ADMIN, handle_token_list, BODY_NONE, "", "All tokens, without their secrets" },
+    { "POST", "/v1/tokens", ROLE_ADMIN, handle_token_create, BODY_JSON, "",
+      "Make a token; its secret is shown this once" },
+    { "DELETE", "/v1/tokens/{id}", ROLE_ADMIN, handle_token_delete, BODY_NONE, "", "Take a token back" },
+    { "POST", "/v1/session", ROLE_NONE, handle_session_create, BODY_JSON, "", "Sign a browser in with a token" },
+    { "GET", "/v1/session", ROLE_READ, handle_session_get, BODY_NONE, "", "Who am I, and what may I do?" },
+    { "DELETE", "/v1/session", ROLE_READ, handle_session_delete, BODY_NONE, "", "Sign a browser out" },
     { "GET", "/v1/version", ROLE_NONE, handle_version, BODY_NONE, "", "Version of riftd" },
     { "GET", "/v1/openapi.yaml", ROLE_NONE, handle_openapi, BODY_NONE, "", "This API in OpenAPI 3.1" },
     { "GET", "/problems/{name...}", ROLE_NONE, handle_problem, BODY_NONE, "", "What an error code means" },
@@ -65,7 +72,8 @@ int api_routes(const struct api_route_info **ret)
     static struct api_route_info infos[ROUTE_COUNT];
 
     for (int i = 0; i < ROUTE_COUNT; i++)
-        infos[i] = (struct api_route_info){ routes[i].method, routes[i].path, routes[i].query, routes[i].summary };
+        infos[i] = (struct api_route_info){ routes[i].method, routes[i].path, role_names[routes[i].role],
+                                            routes[i].query, routes[i].summary };
     *ret = infos;
     return ROUTE_COUNT;
 }
@@ -156,7 +164,9 @@ static bool pattern_match(const char *pattern, const struct segments *path, stru
         if (!strncmp(at, "{name...}", 9))
             return rest_join(path, i, request->name);
         if (!strncmp(at, "{id}", 4)) {
-            /* What can't be an id stays "", which no job is called: no-such-job. */
+            /* What can't be an id stays "", which nothing is called: no-such-job. */
+            if (token_id_valid(path->list[i]))
+                strcpy(request->id, path->list[i]);
             for (int k = 0; id_valid(path->list[i]) && k < DB_ID_SIZE; k++) {
                 char c = path->list[i][k];
                 request->id[k] = c >= 'A' && c <= 'F' ? (char)(c + 32) : c;

@@ -16,7 +16,7 @@
 #include <limits.h>
 #include <pthread.h>
 
-enum { SLOTS_MAX = 256 };
+enum { SLOTS_MAX = 256, LENT_MAX = 128 };
 
 /* ---- the daemon ---- */
 
@@ -69,6 +69,7 @@ struct daemon {
      * it points at stays as it is and is there to the end. */
     const struct settings *_Atomic settings;
     char address[64]; /* where we listen */
+    const char *lent[LENT_MAX]; /* lists of the settings that api/ reads */
     char jobs_dir[PATH_MAX];
     char models_dir[PATH_MAX];
     char worker_path[PATH_MAX]; /* absolute */
@@ -164,6 +165,9 @@ int executor_start(struct daemon *daemon, struct worker *worker, const struct db
  * paths seen from the job directory, auto becomes the slot's device. New
  * reference in *ret. */
 int spec_resolve(struct daemon *daemon, const struct db_job *job, const char *device, json_t **ret, struct fault *why);
+
+/* ---- token.c ---- */
+int token_main(int argc, char **argv); /* `riftd token create`; the exit code */
 
 /* ---- process.c ---- */
 int boot_id_read(char ret[DB_ID_SIZE]);

@@ -110,6 +110,30 @@ static int worker_find(struct daemon *daemon, struct fault *why)
     return 0;
 }
 
+/* The settings' lists as api/ wants them; their texts live as long as we do. */
+static int lists_lend(struct daemon *daemon, struct api_config *config, struct fault *why)
+{
+    const struct {
+        const struct setting_list *from;
+        const char *const **to;
+        int *count;
+    } lists[] = {
+        { &daemon->settings->allowed_hosts, &config->allowed_hosts, &config->allowed_host_count },
+        { &daemon->settings->proxy, &config->proxies, &config->proxy_count },
+    };
+    int used = 0;
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        *lists[i].to = &daemon->lent[used];
+        for (int k = 0; k < lists[i].from->count && used < LENT_MAX; k++)
+            daemon->lent[used++] = lists[i].from->items[k].text;
+        *lists[i].count = (int)(&daemon->lent[used] - *lists[i].to);
+        if (*lists[i].count < lists[i].from->count)
+            return fault_set(why, -E2BIG, "more than %d allowed hosts and proxies", LENT_MAX);
+    }
+    return 0;
+}
+
 static int http_open(struct daemon *daemon, struct fault *why)
 {
     const struct settings *settings = daemon->settings;
@@ -120,6 +144,7 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .models_dir = daemon->models_dir,
         .web_dir = settings->web,
         .openapi_path = settings->openapi,
+        .require_token = settings->require_token,
         .db = daemon->db,
         .user = daemon,
         .bell = on_bell,
@@ -130,8 +155,10 @@ static int http_open(struct daemon *daemon, struct fault *why)
     };
     char message[256];
     settings_address(settings, daemon->address, &config.port);
-    int r = api_start(&config, &daemon->api, message);
-
+    int r = lists_lend(daemon, &config, why);
+    if (r < 0)
+        return r;
+    r = api_start(&config, &daemon->api, message);
     return r < 0 ? fault_set(why, r, "%s", message) : 0;
 }
 
@@ -147,6 +174,10 @@ static int announce(struct daemon *daemon, struct fault *why)
     int r = file_replace(daemon->settings->state, ADDRESS_FILE, line, strlen(line), why);
     if (r < 0)
         return r;
+    if (api_is_open(daemon->api) > 0)
+        log_warning("no token has been made yet: whoever can reach %s may do everything", url);
+    else if (api_is_overheard(daemon->api))
+        log_warning("tokens and results cross the network in the clear on %s", url);
     printf("listening on %s\n", url);
     fflush(stdout);
     sd_notifyf(0, "READY=1\nSTATUS=Listening on %s", url);
@@ -204,6 +235,8 @@ int main(int argc, char **argv)
     struct fault why = { 0 };
     int exit_code = 0;
 
+    if (argc > 1 && !strcmp(argv[1], "token"))
+        return token_main(argc - 1, argv + 1);
     log_open();
     int r = settings_open(&daemon, argc, argv, &exit_code);
     if (r <= 0)

@@ -37,6 +37,14 @@ const struct setting settings_table[] = {
     { "port", AS_INTEGER(port), .min = 0, .max = 65535, .argument = "PORT",
       .meaning = "The port alone. It counts before the port in listen, unless a stronger source says listen." },
     { "socket", AS_PATH(socket), .argument = "PATH", .meaning = "Serve HTTP on this unix socket too." },
+    { "require-token", AS_ENUM(require_token), .fallback = "auto", .values = "auto|yes|no", .argument = "WHEN",
+      .meaning = "Whether TCP clients must show a token. auto: on loopback once a token has ever been made, and always "
+                 "where other machines reach riftd. no: never on loopback; elsewhere riftd then doesn't start." },
+    { "allowed-hosts", AS_LIST(allowed_hosts), .argument = "NAME", .check = host_check,
+      .meaning = "A name that clients may call riftd by, beside localhost and its address, such as that of a proxy in "
+                 "front of it. May be given often." },
+    { "proxy", AS_LIST(proxy), .argument = "ADDRESS|unix:USER", .check = proxy_check,
+      .meaning = "A proxy whose X-Forwarded-For and X-Forwarded-Proto are believed. May be given often." },
     { "slots", AS_STRING(slots), .argument = "DEVICE[:COUNT],...",
       .meaning = "How many jobs run at once on which device, such as cpu:2,cuda:0. Without it one on each GPU, else "
                  "one on the CPU." },

@@ -57,6 +57,10 @@ struct settings {
     const char *listen; /* settings_address takes it and port together */
     int64_t port;
     const char *socket;
+    /* who may come in */
+    int require_token; /* enum in api_config */
+    struct setting_list allowed_hosts;
+    struct setting_list proxy;
     /* jobs */
     const char *slots;
     struct setting_list dataset;
@@ -139,6 +143,8 @@ int boolean_parse(const char *text, bool *ret);
 /* "127.0.0.1:8717", "[::1]:0" */
 int listen_parse(const char *text, char ret_address[64], uint16_t *ret_port);
 int listen_check(const char *text, struct fault *why);
+int host_check(const char *text, struct fault *why);  /* a name, without a port */
+int proxy_check(const char *text, struct fault *why); /* an address, or unix:USER */
 /* NAME=FORMAT:PATH */
 int dataset_parse(const char *text, char ret_name[256], char ret_format[64], const char **ret_path, struct fault *why);
 int dataset_check(const char *text, struct fault *why);

@@ -159,6 +159,25 @@ int listen_check(const char *text, struct fault *why)
                  : 0;
 }
 
+int host_check(const char *text, struct fault *why)
+{
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+
+    return *text && !text[strspn(text, good)]
+               ? 0
+               : fault_set(why, -EINVAL, "expected a host's name without a port, not \"%s\"", text);
+}
+
+int proxy_check(const char *text, struct fault *why)
+{
+    struct in6_addr address;
+
+    if (inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1 ||
+        (!strncmp(text, "unix:", 5) && text[5]))
+        return 0;
+    return fault_set(why, -EINVAL, "expected an address such as 10.0.0.1 or ::1, or unix:USER, not \"%s\"", text);
+}
+
 /* Formats are the field table's: a new one there needs nothing here. */
 static bool format_known(const char *format)
 {

@@ -267,4 +267,47 @@ int db_model_users(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
 /* Forget it. -ESTALE while an unended job reads it. *ret_last: nobody else has its bytes. */
 int db_model_delete(struct db *db, const char *id, bool *ret_last);
 
+/* ---- tokens: who may come in ---- */
+
+struct db_token {
+    char id[DB_ID_SIZE];
+    bool session;   /* a browser's, had for the token `parent` */
+    char name[401]; /* for people; 100 characters of UTF-8 */
+    char owner[DB_OWNER_SIZE];
+    char role[8]; /* "read", "submit", "admin" */
+    char secret_sha256[65];
+    char parent[DB_ID_SIZE];
+    int64_t created_ms, expires_ms /* 0: never */, used_ms; /* 0: never */
+};
+/* Forgets sessions that are over, too. */
+int db_token_insert(struct db *db, const struct db_token *token);
+int db_token_get(struct db *db, const char *id, struct db_token *ret); /* token or session, expired or not */
+int db_token_list(struct db *db, struct db_token **ret);               /* without sessions, oldest first; free() */
+/* Its sessions go with it. */
+int db_token_delete(struct db *db, const char *id);
+int db_token_used(struct db *db, const char *id, int64_t now_ms);
+/* 1 when there is or ever was a token. */
+int db_token_ever(struct db *db);
+/* 1 when somebody could come in as admin now. */
+int db_token_admin(struct db *db, int64_t now_ms);
+
+/* ---- audit: who changed what ---- */
+
+struct db_audit {
+    int64_t id, time_ms;
+    char owner[DB_OWNER_SIZE];
+    char role[8];           /* "none" when nobody could be told */
+    char token[DB_ID_SIZE]; /* "" none */
+    char address[64];
+    char method[16];
+    char path[256]; /* as it was asked for, cut where it is longer */
+    int status;
+    char request_id[65];
+};
+int db_audit_add(struct db *db, const struct db_audit *rows, int count); /* in one transaction */
+/* Newest first, ids below `before` (0: from the newest); free(). */
+int db_audit_list(struct db *db, int64_t before, int limit, struct db_audit **ret);
+/* Forget what is older; returns how many rows that were. */
+int db_audit_trim(struct db *db, int64_t before_ms);
+
 #endif

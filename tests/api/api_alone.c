@@ -227,9 +227,9 @@ static int tables_print(void)
     struct answer answer = { 0 };
 
     for (int i = 0; i < count; i++)
-        json_array_append_new(route_list,
-                              json_pack("{s:s, s:s, s:s, s:s}", "method", routes[i].method, "path", routes[i].path,
-                                        "query", routes[i].query, "summary", routes[i].summary));
+        json_array_append_new(route_list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "method", routes[i].method, "path",
+                                                    routes[i].path, "role", routes[i].role, "query", routes[i].query,
+                                                    "summary", routes[i].summary));
     for (int i = 0; i < PROBLEM_COUNT; i++)
         json_array_append_new(problem_list,
                               json_pack("{s:s, s:i}", "code", problems[i].code, "status", problems[i].status));

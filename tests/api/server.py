@@ -34,7 +34,7 @@ with open(os.path.join(ROOT, "openapi.yaml"), encoding="utf-8") as opened:
     OPENAPI = yaml.safe_load(opened)
 
 # What any route may answer before it is looked at closely.
-EVERYWHERE = {"400", "403", "405", "413", "415", "421"}
+EVERYWHERE = {"400", "401", "403", "405", "413", "415", "421"}
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
 
 
@@ -158,6 +158,7 @@ def raw(port, data, enough=None):
 
 class Server:
     port = None
+    token = None  # shown with every request, unless it shows something itself
     may_fail = False  # is a 500, documented as it is, what the test wants?
 
     def ask(self, method, path, body=None, **headers):
@@ -167,7 +168,10 @@ class Server:
         if isinstance(body, (dict, list)):
             body = json.dumps(body)
             names.setdefault("Content-Type", "application/json")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        if self.token and "Authorization" not in names and "Cookie" not in names:
+            names["Authorization"] = f"Bearer {self.token}"
+        names = {name: value for name, value in names.items() if value is not None}
+        connection = self.connect()
         try:
             connection.request(method, path, body, names)
             response = connection.getresponse()
@@ -179,6 +183,9 @@ class Server:
             wrong.append(f"riftd failed: {answer.body[:300]!r}")
         assert not wrong, f"{method} {path} -> {answer.status}: " + "; ".join(wrong)
         return answer
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
 
     def get(self, path, **headers):
         return self.ask("GET", path, **headers)

@@ -33,6 +33,11 @@ class Document(unittest.TestCase):
                 self.assertEqual({one["name"] for one in parameters if one["in"] == "query"},
                                  {name for name in row["query"].split(",") if name})
 
+    def test_an_operation_takes_anybody_when_its_route_does_and_only_then(self):
+        for row in self.tables["routes"]:
+            operation = server.OPENAPI["paths"][row["path"].replace("{name...}", "{name}")][row["method"].lower()]
+            self.assertEqual(operation.get("security") == [], row["role"] == "none", f"{row['method']} {row['path']}")
+
     def test_every_route_may_fail_and_says_so(self):
         for path, item in server.OPENAPI["paths"].items():
             for method in set(item) - {"parameters"}:
