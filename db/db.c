@@ -167,7 +167,7 @@ static int writer_open(struct db *db)
 {
     int r = connection_open(db->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
                             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
-                            "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32000",
+                            "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8000",
                             &db->writer);
 
     if (r < 0)
@@ -352,7 +352,7 @@ int readers_take(struct db *db, struct connection **ret)
     }
     pthread_mutex_unlock(&db->readers_lock);
     if (!reader) {
-        int r = connection_open(db->path, SQLITE_OPEN_READONLY, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0",
+        int r = connection_open(db->path, SQLITE_OPEN_READONLY, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-512",
                                 &reader);
         if (r < 0)
             return r;

@@ -205,7 +205,7 @@ static int event_last(struct connection *on, const char *job, struct db_event *r
         r = query_start(on, &query,
                         "SELECT id, ?2, seq, time_ms, type, fields, id > COALESCE((SELECT id FROM event"
                         " WHERE job = ?1 AND type = 'state' AND seq = 0 ORDER BY id DESC LIMIT 1), 0)"
-                        " FROM event WHERE job = ?1 AND seq > 0 ORDER BY id DESC LIMIT 1",
+                        " FROM event WHERE job = ?1 AND +seq > 0 ORDER BY id DESC LIMIT 1", /* +: backwards by id */
                         VALUES(V(key.number), V(job)));
     if (r >= 0)
         r = query_next(&query);

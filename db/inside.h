@@ -160,4 +160,31 @@ int artifact_store(struct connection *on, int64_t job, int64_t time_ms, const st
 /* A new job reads this model. -ENOENT: there is none. */
 int model_use_store(struct connection *on, int64_t job, const char *model);
 
+/* ---- roll-ups of long curves (rollup.c) ---- */
+
+enum { ROLLUP_LEVELS = 4 };
+
+/* How far a series is rolled up. */
+struct rollup {
+    int64_t series;
+    int64_t rolled;  /* the last step that is in a roll-up, INT64_MIN: none is */
+    int64_t pending; /* points that came since */
+};
+/* A point has been stored in the series that stood so before. */
+int rollup_grow(struct connection *on, const struct rollup *before, int64_t step);
+/* Roll up what an older riftd has stored. */
+int rollup_catch_up(struct connection *on);
+
+/* The lowest and the highest point of a stretch of a curve. Not a number is higher than anything. */
+struct stretch {
+    int64_t first, last; /* steps */
+    struct db_point low, high;
+};
+/* NaN as what it counts for. */
+double point_height(const struct db_point *point);
+/* Put another stretch, which comes after, to a stretch. */
+void stretch_add(struct stretch *all, const struct stretch *next);
+/* Four columns: step, time_ms, epoch, value. */
+struct db_point point_read(const struct query *query, int column);
+
 #endif

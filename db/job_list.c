@@ -191,39 +191,51 @@ int db_job_repeated(struct db *db, const char *owner, const char *key, const cha
     return r;
 }
 
+/* A condition of a list, and its value. */
+struct term {
+    bool wanted;
+    const char *column, *compare;
+    struct value value;
+};
+
+/* Without statistics SQLite takes any index that fits. The terms stand from the one that
+ * leaves the fewest jobs to the one that leaves the most; a "+" keeps the others' from being used. */
+static int terms_write(const struct term *terms, int terms_count, char *sql, size_t size, struct value *values,
+                       int count)
+{
+    bool first = true;
+
+    for (int i = 0; i < terms_count; i++) {
+        if (!terms[i].wanted)
+            continue;
+        size_t length = strlen(sql);
+        values[count++] = terms[i].value;
+        snprintf(sql + length, size - length, " AND %s%s %s ?%d", first ? "" : "+", terms[i].column, terms[i].compare,
+                 count);
+        first = false;
+    }
+    return count;
+}
+
 int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job **ret_jobs)
 {
-    /* Each term keeps its place, ?1 the cursor, so that one text per
-     * combination of filters is prepared once. */
-    struct value values[7];
-    char sql[600];
-    int count = 0;
-    int length;
+    const char *parent = filter->parent && *filter->parent ? filter->parent : NULL;
+    const struct term terms[] = {
+        { parent != NULL, "parent", "=", V(parent) },
+        { filter->label != NULL, "label", "=", V(filter->label) },
+        { filter->owner != NULL, "owner", "=", V(filter->owner) },
+        { filter->state >= 0, "state", "=", V(filter->state >= 0 ? job_state_names[filter->state] : NULL) },
+        { filter->kind != NULL, "kind", "=", V(filter->kind) },
+        { filter->parent && !parent, "parent", "IS", V(parent) },
+    };
+    /* One text per combination of filters, so that each is prepared once; ?1 is the cursor. */
+    char sql[640] = "SELECT " JOB_COLUMNS "FROM job WHERE number < ?1";
+    struct value values[8] = { V(filter->before > 0 ? filter->before : INT64_MAX) };
+    int count = terms_write(terms, (int)(sizeof(terms) / sizeof(terms[0])), sql, sizeof(sql), values, 1);
+    size_t length = strlen(sql);
 
-    values[count++] = V(filter->before > 0 ? filter->before : INT64_MAX);
-    length = snprintf(sql, sizeof(sql), "SELECT " JOB_COLUMNS "FROM job WHERE number < ?1");
-    if (filter->state >= 0) {
-        values[count++] = V(job_state_names[filter->state]);
-        length += snprintf(sql + length, sizeof(sql) - (size_t)length, " AND state = ?%d", count);
-    }
-    if (filter->kind) {
-        values[count++] = V(filter->kind);
-        length += snprintf(sql + length, sizeof(sql) - (size_t)length, " AND kind = ?%d", count);
-    }
-    if (filter->label) {
-        values[count++] = V(filter->label);
-        length += snprintf(sql + length, sizeof(sql) - (size_t)length, " AND label = ?%d", count);
-    }
-    if (filter->owner) {
-        values[count++] = V(filter->owner);
-        length += snprintf(sql + length, sizeof(sql) - (size_t)length, " AND owner = ?%d", count);
-    }
-    if (filter->parent) {
-        values[count++] = V(*filter->parent ? filter->parent : (const char *)NULL);
-        length += snprintf(sql + length, sizeof(sql) - (size_t)length, " AND parent IS ?%d", count);
-    }
     values[count++] = V(filter->limit > 0 ? filter->limit : -1);
-    snprintf(sql + length, sizeof(sql) - (size_t)length, " ORDER BY number DESC LIMIT ?%d", count);
+    snprintf(sql + length, sizeof(sql) - length, " ORDER BY number DESC LIMIT ?%d", count);
     return jobs_select(db, sql, values, count, false, ret_jobs);
 }
 

@@ -6,7 +6,7 @@
  * a new need is a new step at the end.
  *
  *   job ---< dependency      job ---< event          job ---< outcome
- *    | parent (rift, sweep)  job ---< series ---< point
+ *    | parent (rift, sweep)  job ---< series ---< point, rollup
  *    `---< job               job ---< artifact       job ---< idempotency
  *   model ---< model_use >--- job                    webhook ---< delivery
  *   token, usage (of device time, an owner), audit, state (of riftd itself)
@@ -243,6 +243,27 @@ static const char *const steps[] = {
     "  status INTEGER NOT NULL,"
     "  request_id TEXT NOT NULL"
     ") STRICT;",
+
+    /* 5: roll-ups, with which a long curve is shown without walking all of it */
+    "ALTER TABLE series ADD COLUMN rolled INTEGER NOT NULL DEFAULT -9223372036854775808;" /* last step that is in one */
+    "ALTER TABLE series ADD COLUMN pending INTEGER NOT NULL DEFAULT 0;"                   /* points that came since */
+    "UPDATE series SET pending = count;"
+    "CREATE TABLE rollup("
+    "  series INTEGER NOT NULL REFERENCES series(id) ON DELETE CASCADE,"
+    "  level INTEGER NOT NULL," /* how many points: rollup.c */
+    "  first INTEGER NOT NULL," /* steps */
+    "  last INTEGER NOT NULL,"
+    "  low_step INTEGER NOT NULL,"
+    "  low_time_ms INTEGER NOT NULL,"
+    "  low_epoch REAL,"
+    "  low_value REAL,"
+    "  high_step INTEGER NOT NULL,"
+    "  high_time_ms INTEGER NOT NULL,"
+    "  high_epoch REAL,"
+    "  high_value REAL,"
+    "  PRIMARY KEY(series, level, first)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX event_of_state ON event(job, id) WHERE type = 'state' AND seq = 0;", /* few among a journal's many */
 };
 
 enum { VERSION = sizeof(steps) / sizeof(steps[0]) };
@@ -279,7 +300,8 @@ int schema_migrate(struct connection *on)
     query_done(&query);
     if (version < 0 || version > VERSION)
         return refuse(-EPROTO, "written by a newer riftd (schema %d, this one knows %d)", version, (int)VERSION);
+    bool old = version < VERSION;
     for (r = 0; r >= 0 && version < VERSION; version++)
         r = step_take(on, version);
-    return r;
+    return r < 0 || !old ? r : rollup_catch_up(on);
 }

@@ -96,7 +96,8 @@ struct settings {
     double seconds, rate;
     const char *only; /* "submit,list", NULL: all */
 };
-/* Measure; one JSON object a phase. NULL: a phase could not be run. */
+void row_print(const json_t *phase); /* main.c */
+/* Measure and print; one JSON object a phase. NULL: a phase could not be run. */
 json_t *phases_run(const struct target *target, const struct settings *settings);
 
 #endif

@@ -58,29 +58,28 @@ static double number(const json_t *row, const char *key)
     return json_number_value(json_object_get(row, key));
 }
 
-static void table_print(const json_t *phases)
+static void head_print(void)
 {
-    json_t *row;
-    size_t i;
-
     printf("%-20s %-9s %8s %8s %9s %9s %9s %8s %6s %6s %5s\n", "phase", "how", "answers", "per s", "p50 ms", "p99 ms",
            "max ms", "KiB each", "wrong", "broken", "load");
-    json_array_foreach(phases, i, row)
-    {
-        if (json_object_get(row, "p50_ms"))
-            printf("%-20s %-9s %8.0f %8.0f %9.2f %9.2f %9.2f %8.1f %6.0f %6.0f %5.1f\n",
-                   json_string_value(json_object_get(row, "phase")), json_string_value(json_object_get(row, "how")),
-                   number(row, "answers"), number(row, "per_s"), number(row, "p50_ms"), number(row, "p99_ms"),
-                   number(row, "max_ms"), number(row, "KiB"), number(row, "wrong"), number(row, "broken"),
-                   number(row, "load"));
-        else
-            printf("%-20s %.0f CPU ticks in %.0f s\n", json_string_value(json_object_get(row, "phase")),
-                   number(row, "cpu_ticks"), number(row, "seconds"));
-        if (json_object_get(row, "expected"))
-            printf("%-20s %.0f of %.0f events arrived\n", "", number(row, "answers"), number(row, "expected"));
-        if (json_object_get(row, "trickles_closed"))
-            printf("%-20s %.0f slow sockets were closed\n", "", number(row, "trickles_closed"));
-    }
+}
+
+void row_print(const json_t *row)
+{
+    const char *name = json_string_value(json_object_get(row, "phase"));
+
+    if (json_object_get(row, "p50_ms"))
+        printf("%-20s %-9s %8.0f %8.0f %9.2f %9.2f %9.2f %8.1f %6.0f %6.0f %5.1f\n", name,
+               json_string_value(json_object_get(row, "how")), number(row, "answers"), number(row, "per_s"),
+               number(row, "p50_ms"), number(row, "p99_ms"), number(row, "max_ms"), number(row, "KiB"),
+               number(row, "wrong"), number(row, "broken"), number(row, "load"));
+    else
+        printf("%-20s %.0f CPU ticks in %.0f s\n", name, number(row, "cpu_ticks"), number(row, "seconds"));
+    if (json_object_get(row, "expected"))
+        printf("%-20s %.0f of %.0f events arrived\n", "", number(row, "answers"), number(row, "expected"));
+    if (json_object_get(row, "trickles_closed"))
+        printf("%-20s %.0f slow sockets were closed\n", "", number(row, "trickles_closed"));
+    fflush(stdout);
 }
 
 static int port_read(const char *state, uint16_t *ret)
@@ -160,11 +159,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "load_service: %s: %s\n", arguments.state, strerror(-r));
         return 1;
     }
+    head_print();
     json_auto_t *phases = phases_run(&target, &arguments.settings);
     target_done(&target);
     if (!phases || usage_read(arguments.pid, &usage) < 0)
         return 1;
-    table_print(phases);
     printf("riftd: %.1f MiB at most, %.1f MiB now, %d threads, %d files\n", (double)usage.rss_peak_kib / 1024,
            (double)usage.rss_kib / 1024, usage.threads, usage.files);
     json_auto_t *all = json_pack("{s:O, s:f, s:f}", "phases", phases, "rss_peak_MiB", (double)usage.rss_peak_kib / 1024,

@@ -307,11 +307,12 @@ static const struct {
 
 static int keep(json_t *list, const char *name, json_t *json)
 {
-    if (!json)
+    if (!json) {
         fprintf(stderr, "load_service: %s could not be measured\n", name);
-    else
-        fprintf(stderr, "load_service: %s done\n", name);
-    return json && json_array_append_new(list, json) >= 0 ? 0 : -EIO;
+        return -EIO;
+    }
+    row_print(json);
+    return json_array_append_new(list, json);
 }
 
 json_t *phases_run(const struct target *target, const struct settings *settings)

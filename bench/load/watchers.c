@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -29,7 +30,8 @@ static void on_term(int number)
 }
 
 struct watcher {
-    int fd;
+    int fd; /* -1: not open */
+    bool greeted;
     char line[LINE_BYTES];
     size_t used;
 };
@@ -51,18 +53,25 @@ static int64_t wall_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static void watcher_open(struct child *child, struct watcher *watcher, const char *hello)
+/* Connect if need be, and send the hello once the connection stands: a riftd that is
+ * full lets us wait. True when it was sent. */
+static bool watcher_greet(struct child *child, struct watcher *watcher, const char *hello)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = watcher };
     char text[512];
 
-    *watcher = (struct watcher){ .fd = port_connect(child->port, true) };
-    int length = snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n", hello, (unsigned)child->port);
-    if (watcher->fd < 0 || send(watcher->fd, text, (size_t)length, MSG_NOSIGNAL) < 0) {
-        child->closed++;
-        return;
+    if (watcher->fd < 0) {
+        watcher->fd = port_connect(child->port, false);
+        watcher->greeted = false;
+        watcher->used = 0;
+        if (watcher->fd >= 0)
+            epoll_ctl(child->epoll_fd, EPOLL_CTL_ADD, watcher->fd, &event);
     }
-    epoll_ctl(child->epoll_fd, EPOLL_CTL_ADD, watcher->fd, &event);
+    if (watcher->fd < 0 || watcher->greeted)
+        return watcher->greeted;
+    int length = snprintf(text, sizeof(text), hello, (unsigned)child->port);
+    watcher->greeted = send(watcher->fd, text, (size_t)length, MSG_NOSIGNAL) == length;
+    return watcher->greeted;
 }
 
 /* A whole line of a stream. */
@@ -95,6 +104,8 @@ static bool watcher_read(struct child *child, struct watcher *watcher)
 {
     ssize_t n = recv(watcher->fd, watcher->line + watcher->used, LINE_BYTES - 1 - watcher->used, 0);
 
+    if (n < 0 && errno == EAGAIN)
+        return true;
     if (n > 0) {
         watcher->used += (size_t)n;
         lines_take(child, watcher);
@@ -102,6 +113,7 @@ static bool watcher_read(struct child *child, struct watcher *watcher)
     }
     close(watcher->fd);
     watcher->fd = -1;
+    watcher->greeted = false;
     child->closed++;
     return false;
 }
@@ -115,43 +127,41 @@ static void watch(struct child *child, int timeout_ms)
         watcher_read(child, events[i].data.ptr);
 }
 
-static void streams_child(struct child *child, int from_parent)
+static void streams_child(struct child *child)
 {
-    for (int i = 0; i < child->count; i++) {
-        watcher_open(child, &child->list[i], "GET /v1/events?after=now");
-        if (child->list[i].fd >= 0)
-            send(child->list[i].fd, "\r\n", 2, MSG_NOSIGNAL);
-    }
-    (void)from_parent;
-    while (!stop_wanted)
+    bool all = false;
+
+    while (!stop_wanted) {
+        for (int i = 0; i < child->count && !all; i++)
+            watcher_greet(child, &child->list[i],
+                          "GET /v1/events?after=now HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n");
+        all = true;
+        for (int i = 0; i < child->count; i++)
+            all &= child->list[i].greeted;
         watch(child, 50);
+    }
 }
 
-static void trickle_child(struct child *child, int from_parent)
+static void trickle_child(struct child *child)
 {
-    static const char *const hellos[] = { "GET /v1/jobs", "POST /v1/jobs" };
-    static const char body[] = "Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n";
+    static const char *const hellos[] = {
+        "GET /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nX-Slow: ",
+        "POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: application/json\r\n"
+        "Content-Length: 100000\r\n\r\n",
+    };
     int64_t next = now_us();
 
-    (void)from_parent;
-    for (int i = 0; i < child->count; i++)
-        child->list[i].fd = -1;
     while (!stop_wanted) {
         /* Whoever was thrown out comes back: an attacker would. */
-        for (int i = 0; i < child->count && now_us() >= next; i++) {
-            struct watcher *watcher = &child->list[i];
-            if (watcher->fd < 0) {
-                watcher_open(child, watcher, hellos[i % 2]);
-                send(watcher->fd, i % 2 ? body : "X-Slow: ", i % 2 ? sizeof(body) - 1 : 8, MSG_NOSIGNAL);
-            }
-            send(watcher->fd, " ", 1, MSG_NOSIGNAL);
-        }
+        for (int i = 0; i < child->count && now_us() >= next; i++)
+            if (watcher_greet(child, &child->list[i], hellos[i % 2]))
+                send(child->list[i].fd, " ", 1, MSG_NOSIGNAL);
         next += now_us() >= next ? TRICKLE_MS * 1000 : 0;
         watch(child, 20);
     }
 }
 
-static int child_start(const struct target *target, int count, void (*run)(struct child *, int), struct watchers *ret)
+static int child_start(const struct target *target, int count, void (*run)(struct child *), struct watchers *ret)
 {
     int up[2];
 
@@ -164,9 +174,12 @@ static int child_start(const struct target *target, int count, void (*run)(struc
         struct child child = { .port = target->port, .epoll_fd = epoll_create1(0), .count = count };
         child.list = calloc((size_t)count, sizeof(*child.list));
         signal(SIGTERM, on_term);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (int i = 0; child.list && i < count; i++)
+            child.list[i].fd = -1;
         close(up[0]);
         if (child.list)
-            run(&child, up[1]);
+            run(&child);
         FILE *file = fdopen(up[1], "w");
         fprintf(file, "%lld\n", (long long)child.closed);
         for (size_t i = 0; i < child.times.count; i++)

@@ -1,0 +1,187 @@
+/* Is a long curve shown truly, however it came about?
+ *
+ * The same walk in one go, backwards, in pieces, and from a file of an older
+ * riftd; each time what is shown must hold the extremes of every stretch. */
+#include "tests/db/fixture.h"
+
+#include <math.h>
+
+enum { POINTS = 40000, BATCH = 500, MOST = 500 };
+
+/* A curve with a spike up, one down, and one value that is no number. */
+static double value_at(int64_t step)
+{
+    if (step == 12345)
+        return 50;
+    if (step == 23456)
+        return -50;
+    return step == 34567 ? NAN : sin((double)step / 3000) + 0.1 * sin((double)step * 1.7);
+}
+
+static int64_t offset;
+
+/* Ingest the steps from..to (not to), `stride` apart, forwards or, when from > to, backwards. */
+static void grow(int64_t from, int64_t to, int64_t stride)
+{
+    static struct db_ingest_event batch[BATCH];
+    int64_t direction = from < to ? 1 : -1;
+    int count = 0;
+
+    for (int64_t at = from; at != to; at += direction) {
+        offset++;
+        batch[count++] = (struct db_ingest_event){
+            .seq = offset, .time_ms = at, .type = "metric", .fields = "{}",
+            .row = { .type = ROW_METRIC, .name = "loss", .step = at * stride, .epoch = NAN, .value = value_at(at) }
+        };
+        if (count == BATCH || at + direction == to) {
+            CHECK_INT(db_ingest(fixture, "a", offset - count, offset, batch, count), 0);
+            count = 0;
+        }
+    }
+}
+
+static void started(void)
+{
+    fixture_open();
+    offset = 0;
+    add_job("a", "train", 0, NULL, NULL, -1);
+}
+
+/* Every point shown is one that came; between two neighbours there is none that is further out than the
+ * four around it, give or take the run at a span's edge; spikes and ends are there. */
+static void truly_shown(int64_t points, int64_t stride, int64_t since)
+{
+    struct db_point *shown;
+    int count = db_point_list(fixture, "a", "loss", since, MOST, &shown), spikes = 0;
+    int64_t first = since < 0 ? 0 : since / stride + 1;
+
+    CHECK(count > MOST / 2 && count <= MOST);
+    if (count < 2)
+        return;
+    CHECK_INT(shown[0].step, first * stride);
+    CHECK_INT(shown[count - 1].step, (points - 1) * stride);
+    for (int i = 0; i < count; i++) {
+        double value = value_at(shown[i].step / stride);
+        if (shown[i].step % stride || (isnan(value) ? !isnan(shown[i].value) : shown[i].value != value))
+            CHECK_FAIL("step %lld has %g, not %g", (long long)shown[i].step, shown[i].value, value);
+        if (i && shown[i].step <= shown[i - 1].step)
+            CHECK_FAIL("step %lld after %lld", (long long)shown[i].step, (long long)shown[i - 1].step);
+        spikes += isnan(value) || fabs(value) == 50;
+    }
+    CHECK_INT(spikes, (first <= 12345 && points > 12345) + (first <= 23456 && points > 23456) +
+                          (first <= 34567 && points > 34567));
+    free(shown);
+}
+
+static int64_t in_file(const char *sql)
+{
+    sqlite3 *sqlite;
+    sqlite3_stmt *statement;
+
+    CHECK_INT(sqlite3_open(fixture_path, &sqlite), SQLITE_OK);
+    CHECK_INT(sqlite3_prepare_v2(sqlite, sql, -1, &statement, NULL), SQLITE_OK);
+    CHECK_INT(sqlite3_step(statement), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(sqlite);
+    return number;
+}
+
+/* What the roll-ups say must be what the points say. */
+static void rollups_hold(int chunks)
+{
+    CHECK_INT(in_file("SELECT COUNT(*) FROM rollup WHERE level = 3"), chunks);
+    CHECK_INT(in_file("SELECT COUNT(*) FROM rollup WHERE level = 0"), 512 * chunks);
+    CHECK_INT(in_file("SELECT COUNT(*) FROM rollup AS r WHERE low_value IS NOT (SELECT MIN(value) FROM point AS p"
+                      " WHERE p.series = r.series AND p.step BETWEEN r.first AND r.last)"),
+              0);
+    CHECK_INT(in_file("SELECT COUNT(*) FROM rollup AS r WHERE high_value IS NOT NULL AND high_value IS NOT"
+                      " (SELECT MAX(value) FROM point AS p WHERE p.series = r.series AND p.step BETWEEN r.first AND r.last)"),
+              0);
+}
+
+static void in_order(void)
+{
+    started();
+    grow(0, POINTS, 1);
+    rollups_hold(POINTS / 8192);
+    truly_shown(POINTS, 1, -1);
+    truly_shown(POINTS, 1, 0);
+    truly_shown(POINTS, 1, 777);
+    truly_shown(POINTS, 1, 30001);
+    truly_shown(POINTS, 1, POINTS - 3000);
+    fixture_close();
+}
+
+static void seldom(void)
+{
+    started();
+    grow(0, POINTS, 1000000007);
+    rollups_hold(POINTS / 8192);
+    truly_shown(POINTS, 1000000007, -1);
+    truly_shown(POINTS, 1000000007, 20000 * 1000000007ll);
+    fixture_close();
+}
+
+static void late_points(void)
+{
+    started();
+    grow(0, 20000, 1);
+    grow(24000, POINTS, 1);
+    rollups_hold(36000 / 8192);
+    grow(20000, 24000, 1); /* into the midst of what is rolled up */
+    truly_shown(POINTS, 1, -1);
+    grow(POINTS, POINTS + 9000, 1);
+    rollups_hold((POINTS + 9000) / 8192);
+    truly_shown(POINTS + 9000, 1, -1);
+    grow(0, 500, 1); /* there already: changes nothing */
+    rollups_hold((POINTS + 9000) / 8192);
+    fixture_close();
+}
+
+static void backwards(void)
+{
+    started();
+    grow(POINTS - 1, -1, 1);
+    truly_shown(POINTS, 1, -1);
+    rollups_hold((int)in_file("SELECT COUNT(*) FROM rollup WHERE level = 3"));
+    CHECK_INT(in_file("SELECT count FROM series"), POINTS);
+    fixture_close();
+}
+
+static void older_file(void)
+{
+    char message[256] = "";
+
+    started();
+    grow(0, POINTS, 1);
+    db_close(fixture);
+    force("DELETE FROM rollup; UPDATE series SET rolled = -9223372036854775808, pending = count;"
+          "PRAGMA user_version = 4; ALTER TABLE series DROP COLUMN rolled; ALTER TABLE series DROP COLUMN pending;"
+          "DROP TABLE rollup; DROP INDEX event_of_state");
+    CHECK_INT(db_open(fixture_path, &fixture, message), 0);
+    CHECK_STRING(message, "");
+    rollups_hold(POINTS / 8192);
+    truly_shown(POINTS, 1, -1);
+    fixture_close();
+}
+
+static void with_its_job(void)
+{
+    started();
+    grow(0, 10000, 1);
+    db_job_cancel(fixture, "a", 1);
+    CHECK_INT(db_job_delete(fixture, "a"), 0);
+    CHECK_INT(in_file("SELECT COUNT(*) FROM rollup"), 0);
+    fixture_close();
+}
+
+static const struct check_case cases[] = {
+    { "a long curve is shown by its extremes, from any step on", in_order },
+    { "a curve with far steps is rolled up like any other", seldom },
+    { "points that come late are seen at once, and rolled up later", late_points },
+    { "a curve that comes backwards is shown truly", backwards },
+    { "what an older riftd stored is rolled up when the file is opened", older_file },
+    { "roll-ups go with their job", with_its_job },
+};
+CHECK_MAIN(cases)
