@@ -95,9 +95,8 @@ static void span_add(struct thinning *thin, struct stretch next)
     if (is_end(thin, &next.low))
         return;
     /* As double: step - first may be anything, and a span more or less is no matter. */
-    int64_t span =
-        (int64_t)(((double)next.first - (double)thin->first) / ((double)thin->last - (double)thin->first) *
-                  (double)thin->spans);
+    int64_t span = (int64_t)(((double)next.first - (double)thin->first) / ((double)thin->last - (double)thin->first) *
+                             (double)thin->spans);
     if (span >= thin->spans)
         span = thin->spans - 1;
     if (span < thin->span)
@@ -185,9 +184,9 @@ static int middle_thin(struct thinning *thin)
 static int point_take(struct thinning *thin, int64_t step)
 {
     query_auto query = { 0 };
-    int r = query_start(thin->on, &query,
-                        "SELECT step, time_ms, epoch, value FROM point WHERE series = ?1 AND step = ?2",
-                        VALUES(V(thin->series), V(step)));
+    int r =
+        query_start(thin->on, &query, "SELECT step, time_ms, epoch, value FROM point WHERE series = ?1 AND step = ?2",
+                    VALUES(V(thin->series), V(step)));
 
     if (r >= 0)
         r = query_next(&query);

@@ -114,10 +114,11 @@ static int series_roll(struct connection *on, int64_t series, int64_t rolled)
 static int series_cut(struct connection *on, int64_t series, int64_t step)
 {
     query_auto query = { 0 };
-    int r = query_start(on, &query,
-                        "SELECT COALESCE((SELECT MIN(first) FROM rollup WHERE series = ?1 AND level = ?3 AND last >= ?2),"
-                        " ?4), COALESCE((SELECT MAX(last) FROM rollup WHERE series = ?1 AND level = ?3 AND last < ?2), ?5)",
-                        VALUES(V(series), V(step), V(ROLLUP_LEVELS - 1), V(INT64_MAX), V(INT64_MIN)));
+    int r =
+        query_start(on, &query,
+                    "SELECT COALESCE((SELECT MIN(first) FROM rollup WHERE series = ?1 AND level = ?3 AND last >= ?2),"
+                    " ?4), COALESCE((SELECT MAX(last) FROM rollup WHERE series = ?1 AND level = ?3 AND last < ?2), ?5)",
+                    VALUES(V(series), V(step), V(ROLLUP_LEVELS - 1), V(INT64_MAX), V(INT64_MIN)));
 
     if (r >= 0)
         r = query_next(&query);

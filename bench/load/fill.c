@@ -25,9 +25,11 @@ static const char spec[] =
     "\"protocol\":\"validation\",\"model\":{\"arch\":\"resnet18\",\"width\":64,\"num_classes\":10,\"input\":[3,32,32],"
     "\"normalize\":{\"mean\":[0,0,0],\"std\":[1,1,1]},\"weights\":null},\"dataset\":{\"format\":\"cifar10\",\"path\":"
     "\"/srv/data/cifar10\",\"train_limit\":null,\"test_limit\":null},\"augment\":\"standard\",\"shuffle\":true,"
-    "\"attack\":{\"type\":\"pgd\",\"epsilon\":0.031372549,\"step_size\":0.0078431372,\"steps\":10,\"random_start\":true,"
+    "\"attack\":{\"type\":\"pgd\",\"epsilon\":0.031372549,\"step_size\":0.0078431372,\"steps\":10,\"random_start\":"
+    "true,"
     "\"restarts\":1},\"train\":{\"method\":\"pgd-at\",\"epochs\":110,\"evaluate_every\":1},\"optimizer\":{\"lr\":0.1,"
-    "\"momentum\":0.9,\"weight_decay\":0.0005,\"schedule\":{\"type\":\"step\",\"milestones\":[100,105],\"gamma\":0.1}}}";
+    "\"momentum\":0.9,\"weight_decay\":0.0005,\"schedule\":{\"type\":\"step\",\"milestones\":[100,105],\"gamma\":0.1}}"
+    "}";
 
 static void id_make(int k, char ret[DB_ID_SIZE])
 {
@@ -45,7 +47,10 @@ static int jobs_insert(struct db *db, int first, int count)
         for (int i = 0; i < now; i++) {
             int k = first + done + i;
             id_make(k, ids[i]);
-            snprintf(labels[i], sizeof(labels[i]), k == 0 ? "load-big" : k <= SMALL_JOBS ? "load-small" : "load-%d",
+            snprintf(labels[i], sizeof(labels[i]),
+                     k == 0            ? "load-big"
+                     : k <= SMALL_JOBS ? "load-small"
+                                       : "load-%d",
                      k % 100);
             jobs[i] = (struct db_new_job){
                 .id = ids[i], .kind = "train", .label = labels[i], .spec = spec, .priority = k % 3, .step = -1

@@ -108,10 +108,10 @@ struct arguments {
 static int arguments_read(int argc, char **argv, struct arguments *ret)
 {
     static const struct option options[] = {
-        { "state", required_argument, NULL, 's' },   { "pid", required_argument, NULL, 'p' },
-        { "clients", required_argument, NULL, 'c' }, { "streams", required_argument, NULL, 'e' },
-        { "seconds", required_argument, NULL, 't' }, { "rate", required_argument, NULL, 'r' },
-        { "only", required_argument, NULL, 'o' },    { "json", required_argument, NULL, 'j' },
+        { "state", required_argument, NULL, 's' },    { "pid", required_argument, NULL, 'p' },
+        { "clients", required_argument, NULL, 'c' },  { "streams", required_argument, NULL, 'e' },
+        { "seconds", required_argument, NULL, 't' },  { "rate", required_argument, NULL, 'r' },
+        { "only", required_argument, NULL, 'o' },     { "json", required_argument, NULL, 'j' },
         { "trickles", required_argument, NULL, 'l' }, { 0 },
     };
     struct settings *settings = &ret->settings;
@@ -119,16 +119,35 @@ static int arguments_read(int argc, char **argv, struct arguments *ret)
 
     while ((key = getopt_long(argc, argv, "", options, NULL)) != -1)
         switch (key) {
-        case 's': ret->state = optarg; break;
-        case 'p': ret->pid = atoi(optarg); break;
-        case 'c': settings->clients = atoi(optarg); break;
-        case 'e': settings->streams = atoi(optarg); break;
-        case 'l': settings->trickles = atoi(optarg); break;
-        case 't': settings->seconds = atof(optarg); break;
-        case 'r': settings->rate = atof(optarg); break;
-        case 'o': settings->only = optarg; break;
-        case 'j': ret->json = optarg; break;
-        default: return -EINVAL;
+        case 's':
+            ret->state = optarg;
+            break;
+        case 'p':
+            ret->pid = atoi(optarg);
+            break;
+        case 'c':
+            settings->clients = atoi(optarg);
+            break;
+        case 'e':
+            settings->streams = atoi(optarg);
+            break;
+        case 'l':
+            settings->trickles = atoi(optarg);
+            break;
+        case 't':
+            settings->seconds = atof(optarg);
+            break;
+        case 'r':
+            settings->rate = atof(optarg);
+            break;
+        case 'o':
+            settings->only = optarg;
+            break;
+        case 'j':
+            ret->json = optarg;
+            break;
+        default:
+            return -EINVAL;
         }
     return ret->state && ret->pid > 0 && settings->clients > 0 && settings->seconds > 0 && settings->rate > 0 &&
                    optind == argc

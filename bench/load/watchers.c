@@ -133,8 +133,7 @@ static void streams_child(struct child *child)
 
     while (!stop_wanted) {
         for (int i = 0; i < child->count && !all; i++)
-            watcher_greet(child, &child->list[i],
-                          "GET /v1/events?after=now HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n");
+            watcher_greet(child, &child->list[i], "GET /v1/events?after=now HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n");
         all = true;
         for (int i = 0; i < child->count; i++)
             all &= child->list[i].greeted;

@@ -30,7 +30,10 @@ static void grow(int64_t from, int64_t to, int64_t stride)
     for (int64_t at = from; at != to; at += direction) {
         offset++;
         batch[count++] = (struct db_ingest_event){
-            .seq = offset, .time_ms = at, .type = "metric", .fields = "{}",
+            .seq = offset,
+            .time_ms = at,
+            .type = "metric",
+            .fields = "{}",
             .row = { .type = ROW_METRIC, .name = "loss", .step = at * stride, .epoch = NAN, .value = value_at(at) }
         };
         if (count == BATCH || at + direction == to) {
@@ -95,9 +98,10 @@ static void rollups_hold(int chunks)
     CHECK_INT(in_file("SELECT COUNT(*) FROM rollup AS r WHERE low_value IS NOT (SELECT MIN(value) FROM point AS p"
                       " WHERE p.series = r.series AND p.step BETWEEN r.first AND r.last)"),
               0);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM rollup AS r WHERE high_value IS NOT NULL AND high_value IS NOT"
-                      " (SELECT MAX(value) FROM point AS p WHERE p.series = r.series AND p.step BETWEEN r.first AND r.last)"),
-              0);
+    CHECK_INT(
+        in_file("SELECT COUNT(*) FROM rollup AS r WHERE high_value IS NOT NULL AND high_value IS NOT"
+                " (SELECT MAX(value) FROM point AS p WHERE p.series = r.series AND p.step BETWEEN r.first AND r.last)"),
+        0);
 }
 
 static void in_order(void)
