@@ -18,7 +18,8 @@ enum cli_exit {
     CLI_CANCELLED = 3,   /* the watched job was cancelled */
     CLI_UNREACHABLE = 4, /* no server answered */
     CLI_NOT_FOUND = 5,
-    CLI_REJECTED = 6, /* the server (or --dry-run) refuses the spec */
+    CLI_REJECTED = 6,  /* the server (or --dry-run) refuses the spec */
+    CLI_FORBIDDEN = 7, /* the server wants a token, or a better one */
 };
 
 struct cli_option {
@@ -45,13 +46,14 @@ struct cli_command {
 /* One call of the program. */
 struct cli {
     const struct cli_command *command;
-    const char *group; /* the first word of a command of two, while the second is awaited */
+    char group[64]; /* the first words of a command of several, while the others are awaited */
     const char *arguments[CLI_ARGUMENTS_MOST];
     int argument_count;
     struct {
         const char *name, *value; /* of the option table; value "" for a switch */
     } given[CLI_ARGUMENTS_MOST];
     int given_count;
+    bool warned;       /* that a token can be overheard */
     bool json;         /* print the API's JSON */
     struct http *http; /* server_open's; NULL until a server is needed */
 };
@@ -94,6 +96,11 @@ int server_problem(const struct cli *cli, const struct http_response *response, 
 /* The job that ID, or a beginning of it, names; when that fits several, the only
  * one among them that is nobody's step. */
 int server_job(struct cli *cli, const char *id, json_t **ret);
+
+/* ---- access.c: with which token we ask ---- */
+
+/* http_open with the token and certificates that were asked for. */
+int access_open(struct cli *cli, const char *address, struct http **ret, struct fault *why);
 
 /* ---- print.c: data for people ---- */
 
@@ -186,5 +193,9 @@ int command_model_delete(struct cli *cli);
 int command_queue(struct cli *cli);
 int command_fields(struct cli *cli);
 int command_version(struct cli *cli);
+int command_token_create(struct cli *cli);
+int command_token_list(struct cli *cli);
+int command_token_revoke(struct cli *cli);
+int command_whoami(struct cli *cli);
 
 #endif

@@ -20,7 +20,9 @@
 
 struct http {
     CURL *curl;
-    char *base; /* no slash at its end */
+    char *base;                   /* no slash at its end */
+    char *socket;                 /* path of a unix socket, or NULL */
+    char *cacert, *authorization; /* "Authorization: Bearer ...", or NULL */
     char words[CURL_ERROR_SIZE];
 };
 
@@ -34,8 +36,29 @@ static bool is_loopback(const char *url)
     return false;
 }
 
-int http_open(const char *base_url, struct http **ret, struct fault *why)
+/* What stands for the server in URLs; libcurl connects to the socket in its place. */
+#define SOCKET_BASE "http://localhost"
+
+bool http_overheard(const struct http *http)
 {
+    return !http->socket && strncmp(http->base, "https://", 8) && !is_loopback(http->base);
+}
+
+static int access_keep(struct http *http, const struct http_access *access)
+{
+    if (access->cacert && !(http->cacert = strdup(access->cacert)))
+        return -ENOMEM;
+    if (!access->token)
+        return 0;
+    int r = asprintf(&http->authorization, "Authorization: Bearer %s", access->token);
+    if (r < 0)
+        http->authorization = NULL;
+    return r < 0 ? -ENOMEM : 0;
+}
+
+int http_open(const char *base_url, const struct http_access *access, struct http **ret, struct fault *why)
+{
+    const char *socket = strncmp(base_url, "unix:", 5) ? NULL : base_url + 5;
     const char *scheme = strstr(base_url, "://") ? "" : "http://";
     struct http *http = calloc(1, sizeof(*http));
 
@@ -45,10 +68,12 @@ int http_open(const char *base_url, struct http **ret, struct fault *why)
         free(http);
         return fault_set(why, -EIO, "libcurl can't be started");
     }
-    if (asprintf(&http->base, "%s%s", scheme, base_url) < 0)
+    if (asprintf(&http->base, "%s%s", socket ? "" : scheme, socket ? SOCKET_BASE : base_url) < 0)
         http->base = NULL;
+    if (socket)
+        http->socket = strdup(socket);
     http->curl = curl_easy_init();
-    if (!http->base || !http->curl) {
+    if (!http->base || !http->curl || (socket && !http->socket) || access_keep(http, access) < 0) {
         http_close(http);
         return fault_set(why, -ENOMEM, "out of memory");
     }
@@ -66,6 +91,11 @@ void http_close(struct http *http)
         curl_easy_cleanup(http->curl);
     curl_global_cleanup();
     free(http->base);
+    free(http->socket);
+    free(http->cacert);
+    if (http->authorization)
+        explicit_bzero(http->authorization, strlen(http->authorization));
+    free(http->authorization);
     free(http);
 }
 
@@ -150,7 +180,7 @@ static int append(struct curl_slist **list, const char *header)
 
 /* The request's headers as libcurl wants them; "Expect:" keeps a large spec
  * from waiting for a 100 that nobody needs. NULL: out of memory. */
-static struct curl_slist *header_list(const struct http_request *request)
+static struct curl_slist *header_list(const struct http *http, const struct http_request *request)
 {
     size_t most = sizeof(request->headers) / sizeof(request->headers[0]);
     struct curl_slist *list = NULL;
@@ -160,6 +190,8 @@ static struct curl_slist *header_list(const struct http_request *request)
         r = append(&list, request->file   ? "Content-Type: application/octet-stream"
                           : request->body ? "Content-Type: application/json"
                                           : "Content-Type:");
+    if (r == 0 && http->authorization)
+        r = append(&list, http->authorization);
     for (size_t i = 0; r == 0 && i < most && request->headers[i]; i++)
         r = append(&list, request->headers[i]);
     if (r == 0)
@@ -187,6 +219,10 @@ static void set_up(struct http *http, const struct http_request *request, const 
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
+    if (http->socket)
+        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, http->socket);
+    if (http->cacert)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, http->cacert);
     if (is_loopback(http->base))
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
     if (request->body || (request->method && strcmp(request->method, "POST") == 0)) {
@@ -231,7 +267,7 @@ int http_stream(struct http *http, const struct http_request *request, int silen
 
     if (asprintf(&url, "%s%s", http->base, request->path) < 0)
         return fault_set(why, -ENOMEM, "out of memory");
-    struct curl_slist *headers = header_list(request);
+    struct curl_slist *headers = header_list(http, request);
     if (!headers) {
         free(url);
         return fault_set(why, -ENOMEM, "out of memory");

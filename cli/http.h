@@ -7,7 +7,15 @@
 
 struct http; /* one server, one connection that is kept alive */
 
-int http_open(const char *base_url, struct http **ret, struct fault *why);
+/* Who we are, and whom we believe. */
+struct http_access {
+    const char *token;  /* shown with every request, or NULL */
+    const char *cacert; /* file of certificates to believe in the system's place, or NULL */
+};
+/* base_url: http://HOST:PORT, https://..., or unix:PATH. */
+int http_open(const char *base_url, const struct http_access *access, struct http **ret, struct fault *why);
+/* Can others on the network read along? */
+bool http_overheard(const struct http *http);
 void http_close(struct http *http);
 const char *http_base(const struct http *http);
 

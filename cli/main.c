@@ -17,8 +17,10 @@
 
 static const struct cli_option global_options[] = {
     { "json", NULL, "print the API's JSON instead of tables" },
-    { "server", "URL", "riftd's address (else $RIFTD_URL, else --state, else http://127.0.0.1:8717)" },
+    { "server", "URL", "address, or unix:PATH (else $RIFTD_URL, else --state, else http://127.0.0.1:8717)" },
     { "state", "DIR", "read the address from riftd's state directory (else $RIFTD_STATE)" },
+    { "token-file", "FILE", "show the token in FILE (else $RIFT_TOKEN, else ~/.config/riftctl/token)" },
+    { "cacert", "FILE", "certificates to believe of https (else $RIFT_CACERT, else the system's)" },
     { "help", NULL, "say this" },
 };
 #define GLOBAL_COUNT (sizeof(global_options) / sizeof(global_options[0]))
@@ -128,6 +130,17 @@ static const struct cli_command commands[] = {
     { "queue", "", 0, 0, "what runs and what waits, in order", NULL, { { 0 } }, command_queue },
     { "fields", "[KIND]", 0, 1, "every field of a spec: type, default, range, unit, meaning", NULL, { { 0 } },
       command_fields },
+    { "whoami", "", 0, 0, "who riftd takes you for, and what you may do", NULL, { { 0 } }, command_whoami },
+    { "admin token create", "NAME", 1, 1, "make a token for somebody, and print it",
+      "The token is printed this once; its holder puts it into ~/.config/riftctl/token (mode\n"
+      "600) or into $RIFT_TOKEN. Example:\n"
+      "  riftctl admin token create ann --role submit > ann.token\n",
+      { { "role", "ROLE", "read, submit (the default) or admin" },
+        { "owner", "OWNER", "in whose name its jobs are (default: NAME)" },
+        { "expires", "TIME", "12h, 30d, ... (default: never)" } },
+      command_token_create },
+    { "admin token list", "", 0, 0, "all tokens, without their secrets", NULL, { { 0 } }, command_token_list },
+    { "admin token revoke", "ID", 1, 1, "take a token back, at once", NULL, { { 0 } }, command_token_revoke },
     { "version", "", 0, 0, "versions of riftctl and, when it answers, riftd", NULL, { { 0 } }, command_version },
 };
 /* clang-format on */
@@ -195,7 +208,7 @@ static void print_overview(FILE *out, const char *group)
     fputs("\nEverywhere:\n", out);
     print_options(out, global_options, GLOBAL_COUNT);
     fputs("\nExit codes: 0 done or job succeeded, 1 job failed, 2 usage, 3 job cancelled,\n"
-          "4 server unreachable, 5 not found, 6 spec rejected.\n",
+          "4 server unreachable, 5 not found, 6 spec rejected, 7 not allowed (a token is needed).\n",
           out);
 }
 
@@ -271,14 +284,14 @@ static int take_word(struct cli *cli, const char *word)
     char name[64];
     bool begins = false;
 
-    snprintf(name, sizeof(name), "%s%s%s", cli->group ? cli->group : "", cli->group ? " " : "", word);
+    snprintf(name, sizeof(name), "%.40s%s%.20s", cli->group, *cli->group ? " " : "", word);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(commands[i].name, name) == 0)
             cli->command = &commands[i];
         begins = begins || (strncmp(commands[i].name, name, strlen(name)) == 0 && commands[i].name[strlen(name)] == ' ');
     }
-    if (!cli->command && begins && !cli->group)
-        cli->group = word;
+    if (!cli->command && begins)
+        strcpy(cli->group, name);
     return cli->command || begins
                ? CLI_OK
                : cli_error(CLI_USAGE, "there is no command \"%s\"; `riftctl --help` lists them", name);
@@ -314,11 +327,11 @@ static int run(struct cli *cli, int argc, char **argv)
         if (cli->command)
             print_help(cli->command);
         else
-            print_overview(stdout, cli->group);
+            print_overview(stdout, *cli->group ? cli->group : NULL);
         return CLI_OK;
     }
     if (!cli->command) {
-        print_overview(stderr, cli->group);
+        print_overview(stderr, *cli->group ? cli->group : NULL);
         return CLI_USAGE;
     }
     if (cli->argument_count < cli->command->least || cli->argument_count > cli->command->most)

@@ -1,7 +1,7 @@
 /* Where is riftd, and what does its answer mean for a script?
  *
  * Every failure is said here, once, and becomes one of the exit codes: no
- * answer 4, 404 5, a refused spec (400, 413, 415, 422) 6, anything else 1. */
+ * answer 4, 404 5, a refused spec (400, 413, 415, 422) 6, 401 and 403 7, anything else 1. */
 #include "cli/cli.h"
 
 #include <ctype.h>
@@ -61,7 +61,7 @@ int server_open(struct cli *cli)
     int r = find_address(cli, &address, &why);
     if (r < 0)
         return cli_error(CLI_UNREACHABLE, "no riftd has left its address: %s", why.message);
-    r = http_open(address, &cli->http, &why);
+    r = access_open(cli, address, &cli->http, &why);
     free(address);
     return r < 0 ? cli_error(CLI_FAILED, "%s", why.message) : CLI_OK;
 }
@@ -73,7 +73,7 @@ void server_look_again(struct cli *cli)
 
     if (find_address(cli, &address, NULL) < 0)
         return;
-    if (http_open(address, &http, NULL) == 0) {
+    if (access_open(cli, address, &http, NULL) == 0) {
         http_close(cli->http);
         cli->http = http;
     }
@@ -103,8 +103,8 @@ static enum cli_exit exit_of_status(int status)
         int status;
         enum cli_exit code;
     } rows[] = {
-        { 400, CLI_REJECTED }, { 404, CLI_NOT_FOUND }, { 413, CLI_REJECTED },
-        { 415, CLI_REJECTED }, { 422, CLI_REJECTED },
+        { 400, CLI_REJECTED }, { 404, CLI_NOT_FOUND }, { 413, CLI_REJECTED },  { 415, CLI_REJECTED },
+        { 422, CLI_REJECTED }, { 401, CLI_FORBIDDEN }, { 403, CLI_FORBIDDEN },
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

@@ -19,6 +19,7 @@ let trouble = ""; // why the last drawing failed, "" when it didn't
 async function ask(path) {
   const answer = await fetch(path, { headers: { Accept: "application/json" } });
   const body = await answer.json();
+  if (answer.status === 401) byId("sign-in").hidden = false;
   if (!answer.ok) throw Object.assign(new Error(body.detail || body.title || answer.statusText), { status: answer.status });
   return body;
 }
@@ -252,11 +253,33 @@ function watch() {
     stream = "reconnecting";
     showLink();
     /* Refused rather than lost: EventSource gives up, we don't. */
-    if (source.readyState === EventSource.CLOSED) setTimeout(watch, RETRY_MS);
+    if (source.readyState === EventSource.CLOSED) {
+      ask("v1/session").catch(() => {}); // it may be that it doesn't know us
+      setTimeout(watch, RETRY_MS);
+    }
   };
   for (const name of EVENTS) source.addEventListener(name, refresh);
 }
 
+/* ---- who we are: a token is shown once, a cookie that scripts can't read stands for it ---- */
+
+async function signIn(event) {
+  event.preventDefault();
+  const answer = await fetch("v1/session", { method: "POST", headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ token: byId("token").value.trim() }) });
+  byId("token").value = "";
+  if (answer.ok) return location.reload();
+  byId("sign-in-trouble").textContent = (await answer.json()).detail;
+}
+
+function showWho(who) {
+  byId("who").textContent = who.owner ? `${who.owner}, ${who.role}` : "";
+  byId("sign-out").hidden = !who.session;
+}
+
+byId("sign-in").addEventListener("submit", signIn);
+byId("sign-out").addEventListener("click", () => fetch("v1/session", { method: "DELETE" }).then(() => location.reload()));
+ask("v1/session").then(showWho, () => {});
 byId("jobs").addEventListener("click", (event) => {
   const row = event.target.closest("tr.job");
   if (row) location.hash = row.dataset.id;

@@ -41,7 +41,8 @@ def program(name):
 
 def riftctl(*arguments, stdin="", env=None, cwd=None):
     """Run it to its end. Nothing of the caller's RIFTD_* gets in."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RIFTD_")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("RIFTD_", "RIFT_"))}
+    clean["XDG_CONFIG_HOME"] = "/nonexistent"  # no token of whoever runs the tests
     return subprocess.run([program("riftctl"), *arguments], input=stdin, text=True, capture_output=True,
                           timeout=DEADLINE_S, env={**clean, **(env or {})}, cwd=cwd, check=False)
 

@@ -63,7 +63,8 @@ def rift_spec(data, **more):
 class Daemon:
     """with Daemon() as riftd: riftd.url, riftd.state, riftd.data."""
 
-    def __init__(self):
+    def __init__(self, *options):
+        self.options = options
         self.directory = tempfile.TemporaryDirectory(prefix="rift-test-")
         self.state = os.path.join(self.directory.name, "state")
         self.data = os.path.join(self.directory.name, "examples.safetensors")
@@ -77,7 +78,7 @@ class Daemon:
         os.makedirs(self.state, exist_ok=True)
         with open(os.path.join(self.directory.name, "riftd.log"), "ab") as log:
             self.process = subprocess.Popen([program("riftd"), "--state", self.state, "--port", "0",
-                                             "--dataset", f"tiny=tensors:{self.data}"], stdout=log, stderr=log)
+                                             "--dataset", f"tiny=tensors:{self.data}", *self.options], stdout=log, stderr=log)
         wait_for("riftd's address", lambda: os.path.exists(address) or self.process.poll() is not None)
         assert self.process.poll() is None, self.log()
         with open(address, encoding="utf-8") as file:

@@ -15,7 +15,7 @@ NOBODY = ["--server", "http://127.0.0.1:1"]  # port 1: nobody listens there
 
 def commands():
     overview = riftctl("--help").stdout
-    return re.findall(r"^  ([a-z]+(?: [a-z]+)?) ", overview.split("Everywhere")[0], re.M)
+    return re.findall(r"^  ([a-z]+(?: [a-z]+)*) ", overview.split("Everywhere")[0], re.M)
 
 
 class Help(Case):

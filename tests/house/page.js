@@ -12,7 +12,8 @@ const vm = require("node:vm");
 const JOB = { id: "0190", kind: "train", state: "succeeded", label: "mine", steps: [], spec: {}, error: null };
 
 function element() {
-  const one = { hidden: true, textContent: "", dataset: {}, children: [], setAttribute() {}, addEventListener() {} };
+  const one = { hidden: true, textContent: "", dataset: {}, children: [], setAttribute() {},
+    addEventListener(name, call) { one[name] = call; } };
   one.append = one.replaceChildren = (...children) => { one.children = children; };
   one.tBodies = [one];
   return one;
@@ -28,7 +29,7 @@ class Page {
     this.listeners = {};
     this.answers = { "v1/version": { version: "1" }, "v1/jobs?parent=&limit=50": { jobs: [], next: null } };
     const page = this;
-    this.location = { hash: "", pathname: "/" };
+    this.location = { hash: "", pathname: "/", reload: () => { this.reloaded = true; } };
     this.sandbox = vm.createContext({
       document: {
         getElementById: (id) => (this.elements[id] ??= element()),
@@ -38,7 +39,7 @@ class Page {
       history: { replaceState: (state, title, url) => { this.location.hash = (url.match(/#.*/) || [""])[0]; } },
       addEventListener: (name, call) => { this.listeners[name] = call; },
       setTimeout: (call) => { this.timers.push(call); },
-      fetch: (path) => this.fetch(path),
+      fetch: (path, options) => this.fetch(path, options),
       EventSource: class {
         constructor() { page.source = this; }
         addEventListener(name, call) { this[name] = call; }
@@ -46,8 +47,10 @@ class Page {
     });
   }
 
-  async fetch(path) {
+  async fetch(path, options = {}) {
+    if (options.method) this.sent = { path, ...options };
     const body = this.answers[path];
+    if (body === "unknown") return { ok: false, status: 401, json: async () => ({ detail: "a token is needed" }) };
     if (body === "broken") throw new Error("connection lost");
     if (body) return { ok: true, status: 200, json: async () => body };
     return { ok: false, status: 404, statusText: "Not Found", json: async () => ({ detail: "there is no such job" }) };
@@ -117,6 +120,24 @@ const cases = {
       "Missing: mart, seed 3, lowest (failed)"]) assert.ok(text.includes(part), `${part} is not in ${text}`);
     assert.ok(!text.includes("OOD"), text);
     assert.ok(shown(page.elements.steps).includes("trades, seed 0"));
+  },
+  async "who isn't known is asked for a token, which is sent once and then forgotten"(page) {
+    assert.equal(page.elements["sign-in"].hidden, true);
+    page.answers["v1/session"] = "unknown";
+    page.source.readyState = undefined; // EventSource.CLOSED of this page's EventSource
+    page.source.onerror();
+    await page.settle();
+    assert.equal(page.elements["sign-in"].hidden, false);
+    page.sandbox.document.getElementById("token").value = " rift_x ";
+    await page.elements["sign-in"].submit({ preventDefault() {} });
+    assert.equal(page.elements["sign-in-trouble"].textContent, "a token is needed");
+    page.answers["v1/session"] = { owner: "ann", role: "submit", session: true };
+    page.sandbox.document.getElementById("token").value = " rift_x ";
+    await page.elements["sign-in"].submit({ preventDefault() {} });
+    assert.deepEqual(JSON.parse(page.sent.body), { token: "rift_x" });
+    assert.equal(page.sent.headers["Content-Type"], "application/json");
+    assert.equal(page.elements.token.value, "");
+    assert.ok(page.reloaded);
   },
   async "what was selected meanwhile stays selected"(page) {
     await page.select(JOB);
