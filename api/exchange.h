@@ -118,6 +118,7 @@ enum problem {
     PROBLEM_NO_FILE,
     PROBLEM_NO_MODEL,
     PROBLEM_NO_TOKEN,
+    PROBLEM_NO_WEBHOOK,
     PROBLEM_METHOD,
     PROBLEM_STATE,
     PROBLEM_IN_USE,
@@ -130,6 +131,7 @@ enum problem {
     PROBLEM_BAD_SPEC,
     PROBLEM_KEY_REUSED,
     PROBLEM_BAD_MODEL,
+    PROBLEM_BAD_WEBHOOK,
     PROBLEM_NO_SPACE,
     PROBLEM_BAD_MEMBERS,
     PROBLEM_INTERNAL,
@@ -318,6 +320,8 @@ handler handle_job_log, handle_job_artifacts, handle_job_artifact;
 handler handle_model_list, handle_model_create, handle_model_get, handle_model_delete, handle_model_weights;
 handler handle_token_list, handle_token_create, handle_token_delete;
 handler handle_session_create, handle_session_get, handle_session_delete;
+handler handle_webhook_list, handle_webhook_create, handle_webhook_get, handle_webhook_delete, handle_webhook_test;
+handler handle_webhook_deliveries;
 handler handle_queue, handle_datasets, handle_devices, handle_fields, handle_version, handle_problem;
 handler handle_openapi, handle_healthz, handle_readyz, handle_page, handle_web;
 

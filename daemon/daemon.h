@@ -76,6 +76,7 @@ struct daemon {
     char boot_id[DB_ID_SIZE];
     struct db *db;
     struct api *api;
+    struct webhooks *webhooks;
     int lock_fd; /* STATE/riftd.lock */
     int epoll_fd;
     struct source signals, bell;
@@ -190,6 +191,13 @@ void journals_tail(struct daemon *daemon);
 /* A step is about to end with this result (JSON text or NULL): bring the tables
  * of its rift job, and of that one's sweep, up to date. */
 int parents_tell(struct daemon *daemon, const struct db_job *step, const char *result);
+
+/* ---- webhooks.c ---- */
+/* A thread that tells webhooks what is due. */
+int webhooks_start(struct daemon *daemon, struct fault *why);
+void webhooks_stop(struct daemon *daemon);
+/* There may be more to tell. Any thread. */
+void webhooks_poke(struct daemon *daemon);
 
 /* ---- verdict.c ---- */
 /* Nobody works on a running job any more: read the rest of its journal, decide

@@ -58,6 +58,7 @@ static void bell_ready(struct daemon *daemon, struct source *source)
 
     (void)got;
     workers_cancel(daemon);
+    webhooks_poke(daemon);
 }
 
 int loop_add(struct daemon *daemon, struct source *source)

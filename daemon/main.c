@@ -201,6 +201,8 @@ static int start(struct daemon *daemon, struct fault *why)
         fault_set(why, r, "cannot start: %s", strerror(-r));
     if (r >= 0)
         r = http_open(daemon, why);
+    if (r >= 0)
+        r = webhooks_start(daemon, why);
     if (r >= 0 && (r = attach_all(daemon)) < 0)
         fault_set(why, r, "running jobs cannot be read: %s", db_errmsg(daemon->db));
     return r < 0 ? r : announce(daemon, why);
@@ -212,6 +214,7 @@ static void stop(struct daemon *daemon)
 
     sd_notify(0, "STOPPING=1");
     api_stop(daemon->api);
+    webhooks_stop(daemon);
     while (daemon->workers)
         worker_remove(daemon, daemon->workers); /* forgets them, nothing more */
     loop_close(daemon);

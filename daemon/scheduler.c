@@ -72,6 +72,7 @@ static void slot_fill(struct daemon *daemon, struct slot *slot)
         if (r <= 0)
             return;
         api_news(daemon->api);
+        webhooks_poke(daemon);
         job_start(daemon, &job, slot);
     }
 }

@@ -56,6 +56,11 @@ const struct setting settings_table[] = {
                  "killed." },
     { "max-attempts", AS_INTEGER(max_attempts), .flags = RELOADABLE, .fallback = "5", .min = 1, .max = 1000,
       .argument = "N", .meaning = "How many deaths of a worker without a new checkpoint fail its job." },
+    { "webhook-targets", AS_ENUM(webhook_targets), .flags = RELOADABLE, .fallback = "private",
+      .values = WEBHOOK_TARGETS, .argument = "WHICH",
+      .meaning = "Where webhooks may lead. public: only to public addresses. private: to private networks too. any: to "
+                 "this machine and to link-local addresses too, which lets everybody who may submit speak to services "
+                 "that trust this machine." },
     { "log-level", AS_ENUM(log_level), .flags = RELOADABLE, .fallback = "info", .values = LOG_LEVELS,
       .argument = "LEVEL", .meaning = "The least weighty lines that are still logged: error, warning, info or debug." },
 };

@@ -44,6 +44,10 @@ struct setting_list {
     int count;
 };
 
+/* Where webhooks may lead: each further than the one before. */
+#define WEBHOOK_TARGETS "public|private|any"
+enum webhook_targets { TARGETS_PUBLIC, TARGETS_PRIVATE, TARGETS_ANY };
+
 enum { SETTINGS_MAX = 128 };
 
 struct settings {
@@ -66,6 +70,7 @@ struct settings {
     struct setting_list dataset;
     int64_t grace_s;
     int64_t max_attempts;
+    int webhook_targets; /* enum webhook_targets */
     /* words */
     int log_level; /* enum log_level */
 

@@ -46,6 +46,7 @@ static int job_end(struct daemon *daemon, const char *id, enum job_state to, con
     if (db_job_get(daemon->db, id, &job) >= 0)
         log_job(LEVEL_INFO, id, "%s%s%s", job_state_names[job.state], error ? ": " : "", error ? error : "");
     api_news(daemon->api);
+    webhooks_poke(daemon);
     return 0;
 }
 

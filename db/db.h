@@ -309,5 +309,47 @@ int db_audit_add(struct db *db, const struct db_audit *rows, int count); /* in o
 int db_audit_list(struct db *db, int64_t before, int limit, struct db_audit **ret);
 /* Forget what is older; returns how many rows that were. */
 int db_audit_trim(struct db *db, int64_t before_ms);
+/* ---- webhooks: who is told of jobs' states, and what they are still to be told ----
+ *
+ * A state event and what webhooks are to be told of it are stored in one
+ * transaction (an outbox), so that nothing is lost, and nothing told that
+ * didn't happen. A delivery is made at least once. */
+
+struct db_webhook {
+    char id[DB_ID_SIZE];
+    char url[2001];
+    char secret[101];
+    char states[81]; /* "succeeded,failed" */
+    char owner[DB_OWNER_SIZE];
+    bool everybody; /* it is told of all owners' jobs */
+    int64_t created_ms;
+};
+int db_webhook_insert(struct db *db, const struct db_webhook *webhook);
+int db_webhook_get(struct db *db, const char *id, struct db_webhook *ret);
+int db_webhook_list(struct db *db, struct db_webhook **ret); /* free(), oldest first */
+int db_webhook_delete(struct db *db, const char *id);        /* with its deliveries */
+
+struct db_delivery {
+    int64_t id;
+    char webhook[DB_ID_SIZE];
+    int64_t event; /* 0: a test */
+    char *body;    /* JSON text, owned */
+    int attempts;
+    int64_t next_ms; /* when it is to be tried (again) */
+    int64_t done_ms; /* 0: it still is to be made */
+    int status;      /* the last answer's, 0 none */
+    char error[201]; /* why the last attempt failed, "" */
+};
+void db_deliveries_free(struct db_delivery *deliveries, int count);
+/* What is due at now_ms, at most `limit`, the longest due first. */
+int db_delivery_due(struct db *db, int64_t now_ms, int limit, struct db_delivery **ret);
+/* When the next one is due; -ENOENT: none is waiting. */
+int db_delivery_next(struct db *db, int64_t *ret_ms);
+/* An attempt is over. next_ms 0: there will be no other. -ENOENT: it is gone. */
+int db_delivery_tried(struct db *db, int64_t id, int status, const char *error, int64_t now_ms, int64_t next_ms);
+/* The newest ones of a webhook. */
+int db_delivery_list(struct db *db, const char *webhook, int limit, struct db_delivery **ret);
+/* Tell one webhook `body`, now. */
+int db_delivery_insert(struct db *db, const char *webhook, const char *body, int64_t now_ms);
 
 #endif

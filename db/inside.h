@@ -156,6 +156,10 @@ int event_store(struct connection *on, int64_t job, int64_t family, int64_t seq,
 int row_store(struct connection *on, int64_t job, int64_t time_ms, const struct db_row *row);
 int artifact_store(struct connection *on, int64_t job, int64_t time_ms, const struct db_row *row);
 
+/* ---- webhooks (webhooks.c) ---- */
+/* The job came to this state by the event stored last: put it down for those who want to be told. */
+int deliveries_store(struct connection *on, int64_t job, const char *state, const char *error, int64_t now_ms);
+
 /* ---- models (models.c) ---- */
 /* A new job reads this model. -ENOENT: there is none. */
 int model_use_store(struct connection *on, int64_t job, const char *model);

@@ -54,7 +54,7 @@ int job_state_event(struct connection *on, const struct job_key *job, enum job_s
         return refuse(-ENOMEM, "out of memory");
     int r = event_store(on, job->number, job->family, 0, now_ms, "state", fields);
     free(fields);
-    return r;
+    return r < 0 ? r : deliveries_store(on, job->number, job_state_names[state], error, now_ms);
 }
 
 /* ---- consequences ---- */

@@ -215,8 +215,11 @@ static const char *const steps[] = {
     "  secret TEXT NOT NULL,"
     "  states TEXT NOT NULL," /* which it is told: 'succeeded,failed' */
     "  owner TEXT NOT NULL,"
+    "  everybody INTEGER NOT NULL," /* it is told of all owners' jobs, not only of its own one's */
     "  created_ms INTEGER NOT NULL"
     ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX webhook_by_owner ON webhook(owner);"
+    "CREATE INDEX webhook_of_everybody ON webhook(everybody);"
     "CREATE TABLE delivery(" /* what webhooks are still to be told, and were lately */
     "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
     "  webhook TEXT NOT NULL REFERENCES webhook(id) ON DELETE CASCADE,"
