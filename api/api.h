@@ -12,11 +12,15 @@
 
 struct api;
 
-/* Strings must live until api_stop. */
+/* Strings must live until api_stop, addresses until api_start. */
 struct api_config {
     const char *address;      /* "127.0.0.1", "::1" */
     uint16_t port;            /* 0: the kernel chooses */
     const char *socket_path;  /* a unix socket beside it, or NULL */
+    const char *health_address; /* one more address, that answers only health, so that it does when others are full */
+    uint16_t health_port;
+    /* Listening sockets that somebody opened for us, in the place of the three above; 0: none. Taken over. */
+    int tcp_fd, local_fd, health_fd;
     const char *jobs_dir;     /* STATE/jobs: job directories are jobs_dir/ID */
     const char *models_dir;   /* STATE/models: registered weights under their hashes */
     int64_t upload_limit;     /* bytes of an uploaded model: more is 413; 0: 8 GiB */
@@ -42,14 +46,18 @@ struct api_config {
     void (*failed)(void *user, const char *request_id, const char *message); /* why a request became a 500; or NULL */
 };
 
-/* Start serving; the listening port is in api_port afterwards. `message` (256
+/* Start serving; where is in api_address and api_port afterwards. `message` (256
  * bytes) says why not. */
 int api_start(const struct api_config *config, struct api **ret, char message[256]);
+const char *api_address(const struct api *api);
 uint16_t api_port(const struct api *api);
 /* 1 when whoever reaches the TCP port may do everything, for want of a token. */
 int api_is_open(const struct api *api);
 /* True when other machines speak to us over a network that anybody on it can read. */
 bool api_is_overheard(const struct api *api);
+/* For a watchdog: has every listener, where it isn't full, done something since
+ * the last call? Each call gives them something to do. One thread. */
+bool api_alive(struct api *api);
 /* Tell event streams that there is news in the database. Any thread. */
 void api_news(struct api *api);
 /* No new requests; streams end; waits for handlers to finish. */

@@ -237,9 +237,9 @@ void request_id_choose(struct request *request);
 /* The body goes into a file: the route takes such, and the Content-Type says so. */
 bool request_uploads(const struct request *request);
 int framing_check(const struct request *request, struct answer *answer, struct framing *framing);
-/* port 0: a socket that no browser reaches, any Host will do. */
+/* address NULL: a socket that no browser reaches, any Host will do. */
 int sender_check(const struct request *request, struct answer *answer, const struct framing *framing,
-                 const char *method, uint16_t port);
+                 const char *method, const char *address, uint16_t port);
 int route_check(struct request *request, struct answer *answer, const struct framing *framing, const char *method,
                 const char *path);
 

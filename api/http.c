@@ -17,7 +17,6 @@
  * - At its connection limit it stops accepting instead of answering 503, so
  *   streams have a lower limit of their own. */
 #include "api/caller.h"
-#include "api/feed.h"
 #include "api/listen.h"
 
 #include <errno.h>
@@ -27,35 +26,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #define CONNECTION_LIMIT        256
+#define HEALTH_CONNECTION_LIMIT 16
 #define THREAD_COUNT            4
 #define IDLE_TIMEOUT_S          30
 #define CONNECTION_MEMORY_BYTES (32 * 1024)
-#define BODY_LIMIT_BYTES        (1 << 20)
-#define UPLOAD_LIMIT_BYTES      (8LL << 30)
 #define DRAIN_LIMIT_BYTES       (16 << 20)
 #define STREAM_BLOCK_BYTES      (16 * 1024)
-/* Below the connections of one pool thread (256 / 4), so that streams can't fill one up. */
-#define STREAM_LIMIT 48
-#define HEARTBEAT_MS 15000
-
-struct listener {
-    struct api *api;
-    struct MHD_Daemon *daemon;
-    int fd;
-    bool trusted;  /* the unix socket: no browser gets there, so any Host will do */
-    char *message; /* while starting: 256 bytes for the library's reason not to */
-};
-
-struct api {
-    struct api_config config;
-    char address[64];
-    uint16_t port;
-    struct listener tcp, local;
-    struct feeds feeds;
-};
 
 /* One request while it is being collected. */
 struct exchange {
@@ -101,11 +79,6 @@ static ssize_t stream_read(void *user, uint64_t position, char *buffer, size_t m
 static void stream_close(void *user)
 {
     feed_close(user);
-}
-
-void api_news(struct api *api)
-{
-    feeds_news(&api->feeds);
 }
 
 static struct MHD_Response *stream_response(struct exchange *exchange)
@@ -267,6 +240,18 @@ static int peer_see(struct request *request, const struct framing *framing)
     return r;
 }
 
+/* What is answered where nothing else is, so that it is answered when everything else is full. */
+static const char *const health_paths[] = { "/healthz", "/readyz", "/metrics" };
+
+static int health_check(const struct request *request, struct answer *answer)
+{
+    for (size_t i = 0; i < sizeof(health_paths) / sizeof(health_paths[0]); i++)
+        if (!strcmp(request->route->path, health_paths[i]))
+            return 0;
+    int r = answer_problem(answer, request, PROBLEM_NO_ROUTE, "this address answers only questions about health");
+    return r < 0 ? r : 1;
+}
+
 /* All that can be decided before the body. 1 when answered, 0 to go on. */
 static int exchange_begin(struct exchange *exchange, const char *method, const char *path)
 {
@@ -286,9 +271,12 @@ static int exchange_begin(struct exchange *exchange, const char *method, const c
     exchange->has_body = survey.framing.has_body;
     r = peer_see(request, &survey.framing);
     if (!r)
-        r = sender_check(request, answer, &survey.framing, method, listener->trusted ? 0 : listener->api->port);
+        r = sender_check(request, answer, &survey.framing, method, listener->trusted ? NULL : listener->address,
+                         listener->port);
     if (!r)
         r = route_check(request, answer, &survey.framing, method, path);
+    if (!r && listener->health)
+        r = health_check(request, answer);
     if (r)
         return r;
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, query_see, &survey);
@@ -420,6 +408,7 @@ static enum MHD_Result request_see(void *user, struct MHD_Connection *connection
         *data_size = 0;
         return taken;
     }
+    listener->turns++;
     exchange = *state = calloc(1, sizeof(*exchange));
     if (!exchange)
         return MHD_NO;
@@ -479,105 +468,55 @@ static void library_said(void *user, const char *format, va_list arguments)
         vsnprintf(listener->message, 256, format, arguments);
 }
 
-static int listener_start(struct api *api, struct listener *listener, unsigned threads, char message[256])
+static void connection_see(void *user, struct MHD_Connection *connection, void **state,
+                           enum MHD_ConnectionNotificationCode code)
 {
+    struct listener *listener = user;
+
+    (void)connection;
+    (void)state;
+    (void)code;
+    listener->turns++;
+}
+
+int listener_start(struct api *api, struct listener *listener, char message[256])
+{
+    unsigned threads = listener == &api->tcp ? THREAD_COUNT : 1;
     struct MHD_OptionItem pool[] = { { MHD_OPTION_THREAD_POOL_SIZE, threads, NULL }, { MHD_OPTION_END, 0, NULL } };
 
     listener->api = api;
     listener->message = message;
+    listener->connection_limit = listener->health ? HEALTH_CONNECTION_LIMIT : CONNECTION_LIMIT;
     snprintf(message, 256, "the HTTP library didn't start");
     listener->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
         request_see, listener, MHD_OPTION_EXTERNAL_LOGGER, library_said, listener, /* first, to hear about the others */
         MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_ARRAY, threads > 1 ? pool : &pool[1],
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTION_LIMIT, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_OPTION_CONNECTION_LIMIT, listener->connection_limit, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_see, listener,
+        MHD_OPTION_END);
     listener->message = NULL;
     return listener->daemon ? 0 : -EIO;
 }
 
-int api_start(const struct api_config *config, struct api **ret, char message[256])
+bool listener_full(const struct listener *listener)
 {
-    struct api *api = calloc(1, sizeof(*api));
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
 
-    if (!api) {
-        snprintf(message, 256, "out of memory");
-        return -ENOMEM;
-    }
-    api->config = *config;
-    snprintf(api->address, sizeof(api->address), "%s", config->address);
-    api->config.address = api->address;
-    api->config.body_limit = config->body_limit ? config->body_limit : BODY_LIMIT_BYTES;
-    api->config.upload_limit = config->upload_limit ? config->upload_limit : UPLOAD_LIMIT_BYTES;
-    api->config.stream_limit = config->stream_limit ? config->stream_limit : STREAM_LIMIT;
-    api->config.heartbeat_ms = config->heartbeat_ms ? config->heartbeat_ms : HEARTBEAT_MS;
-    api->tcp.fd = api->local.fd = -1;
-    api->local.trusted = true;
-    if (api->config.models_dir)
-        uploads_clean(api->config.models_dir);
-
-    int r = feeds_start(&api->feeds, api->config.stream_limit, api->config.heartbeat_ms);
-    if (r < 0)
-        snprintf(message, 256, "no thread for heartbeats: %s", strerror(-r));
-    if (r >= 0)
-        r = doors_check(&api->config, message);
-    if (r >= 0)
-        r = listen_tcp(api->address, config->port, &api->tcp.fd, &api->port, message);
-    if (r >= 0)
-        r = listener_start(api, &api->tcp, THREAD_COUNT, message);
-    if (r >= 0 && config->socket_path)
-        r = listen_unix(config->socket_path, &api->local.fd, message);
-    if (r >= 0 && config->socket_path)
-        r = listener_start(api, &api->local, 1, message);
-    if (r < 0) {
-        api_stop(api);
-        return r;
-    }
-    *ret = api;
-    return 0;
+    return info && info->num_connections >= listener->connection_limit;
 }
 
-int api_is_open(const struct api *api)
+void listener_quiesce(struct listener *listener)
 {
-    int needed = token_needed(&api->config);
-
-    return needed < 0 ? needed : !needed;
+    if (listener->daemon)
+        MHD_quiesce_daemon(listener->daemon);
 }
 
-bool api_is_overheard(const struct api *api)
-{
-    return !address_is_loopback(api->address);
-}
-
-uint16_t api_port(const struct api *api)
-{
-    return api->port;
-}
-
-static void listener_stop(struct listener *listener)
+void listener_stop(struct listener *listener)
 {
     if (listener->daemon)
         MHD_stop_daemon(listener->daemon);
-    if (listener->fd >= 0)
-        close(listener->fd);
-}
-
-void api_stop(struct api *api)
-{
-    if (!api)
-        return;
-    /* Quiescing hands the listening sockets back to us: no new connections. */
-    if (api->tcp.daemon)
-        MHD_quiesce_daemon(api->tcp.daemon);
-    if (api->local.daemon)
-        MHD_quiesce_daemon(api->local.daemon);
-    feeds_stop(&api->feeds);
-    listener_stop(&api->tcp);
-    listener_stop(&api->local);
-    if (api->local.fd >= 0)
-        unlink(api->config.socket_path);
-    feeds_done(&api->feeds);
-    free(api);
+    listener->daemon = NULL;
 }

@@ -1,11 +1,13 @@
 /* Where does riftd listen?
  *
  * We bind ourselves rather than let the HTTP library do it: one way for
- * addresses, port 0, and unix sockets, and an error with words. */
+ * addresses, port 0, and unix sockets, and an error with words. Or systemd has
+ * bound for us. */
 #include "api/listen.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,4 +95,51 @@ int listen_unix(const char *path, int *ret_fd, char message[256])
     if (r < 0)
         snprintf(message, 256, "%.180s: %s", path, strerror(-r));
     return r;
+}
+
+int listen_adopt(int fd, char ret_address[64], uint16_t *ret_port, char message[256])
+{
+    union address bound = { 0 };
+    socklen_t size = sizeof(bound), word = sizeof(int);
+    int type = 0, listening = 0;
+
+    if (getsockname(fd, &bound.any, &size) < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &word) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &word) < 0 || type != SOCK_STREAM || !listening) {
+        snprintf(message, 256, "what was handed over as descriptor %d is no listening stream socket", fd);
+        return -ENOTSOCK;
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        int r = -errno;
+        snprintf(message, 256, "descriptor %d: %s", fd, strerror(-r));
+        return r;
+    }
+    *ret_address = '\0';
+    *ret_port = 0;
+    if (bound.any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &bound.v4.sin_addr, ret_address, 64);
+        *ret_port = ntohs(bound.v4.sin_port);
+    } else if (bound.any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &bound.v6.sin6_addr, ret_address, 64);
+        *ret_port = ntohs(bound.v6.sin6_port);
+    }
+    return 0;
+}
+
+int listen_knock(int fd)
+{
+    union address bound = { 0 };
+    socklen_t size = sizeof(bound);
+
+    if (getsockname(fd, &bound.any, &size) < 0)
+        return -errno;
+    int knock = socket(bound.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (knock < 0)
+        return -errno;
+    if (connect(knock, &bound.any, size) < 0 && errno != EINPROGRESS) {
+        int r = -errno;
+        close(knock);
+        return r;
+    }
+    return knock;
 }

@@ -68,7 +68,6 @@ struct daemon {
     /* Read it once and use what you got: SIGHUP puts another in its place. What
      * it points at stays as it is and is there to the end. */
     const struct settings *_Atomic settings;
-    char address[64]; /* where we listen */
     const char *lent[LENT_MAX]; /* lists of the settings that api/ reads */
     char jobs_dir[PATH_MAX];
     char models_dir[PATH_MAX];
@@ -79,7 +78,8 @@ struct daemon {
     struct webhooks *webhooks;
     int lock_fd; /* STATE/riftd.lock */
     int epoll_fd;
-    struct source signals, bell;
+    struct source signals, bell, watchdog;
+    int tcp_fd, local_fd, health_fd; /* from systemd, 0: none */
     bool stopping;
     struct slot slots[SLOTS_MAX];
     int slot_count;
@@ -99,6 +99,14 @@ void loop_remove(struct daemon *daemon, struct source *source);
 /* Any thread: run the scheduler and look for cancelled jobs. */
 void loop_bell(struct daemon *daemon);
 int loop_run(struct daemon *daemon); /* until SIGTERM or SIGINT */
+
+/* ---- sockets.c ---- */
+/* Before there are threads: take the sockets that systemd opened. */
+int sockets_take(struct daemon *daemon, struct fault *why);
+
+/* ---- watchdog.c ---- */
+/* Start to tell systemd that all is well, where it wants to hear. */
+int watchdog_open(struct daemon *daemon);
 
 /* ---- devices.c: fixed after the start ---- */
 int slots_open(struct daemon *daemon, struct fault *why);

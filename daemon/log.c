@@ -3,6 +3,7 @@
  * To the journal with fields, when our stderr is the journal's (JOURNAL_STREAM
  * names its device and inode): `journalctl RIFT_JOB=ID` then tells one job's
  * story. Elsewhere to stderr, a line each, with the time before it. */
+#define SD_JOURNAL_SUPPRESS_LOCATION /* it would always be this file */
 #include "daemon/log.h"
 #include "daemon/daemon.h"
 

@@ -3,6 +3,7 @@
  *   signals  SIGTERM, SIGINT: stop; workers go on without us. SIGHUP: read the settings again
  *   bell     an eventfd that HTTP threads ring: a job came, or was cancelled
  *   exits    one pidfd a worker
+ *   watchdog a timer, where systemd wants to hear from us (watchdog.c)
  *   time     every TICK_MS while workers run: read their journals, kill the late,
  *            try again what failed for a reason that may pass
  *
@@ -103,6 +104,7 @@ void loop_close(struct daemon *daemon)
 {
     loop_remove(daemon, &daemon->signals);
     loop_remove(daemon, &daemon->bell);
+    loop_remove(daemon, &daemon->watchdog);
     if (daemon->epoll_fd >= 0)
         close(daemon->epoll_fd);
     daemon->epoll_fd = -1;

@@ -137,9 +137,14 @@ static int lists_lend(struct daemon *daemon, struct api_config *config, struct f
 static int http_open(struct daemon *daemon, struct fault *why)
 {
     const struct settings *settings = daemon->settings;
+    char address[64], health_address[64], message[256];
     struct api_config config = {
-        .address = daemon->address,
+        .address = address,
         .socket_path = settings->socket,
+        .health_address = settings->health_listen ? health_address : NULL,
+        .tcp_fd = daemon->tcp_fd,
+        .local_fd = daemon->local_fd,
+        .health_fd = daemon->health_fd,
         .jobs_dir = daemon->jobs_dir,
         .models_dir = daemon->models_dir,
         .web_dir = settings->web,
@@ -153,8 +158,9 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .now_ms = on_now_ms,
         .failed = on_failed,
     };
-    char message[256];
-    settings_address(settings, daemon->address, &config.port);
+    settings_address(settings, address, &config.port);
+    if (settings->health_listen)
+        listen_parse(settings->health_listen, health_address, &config.health_port); /* checked when it was read */
     int r = lists_lend(daemon, &config, why);
     if (r < 0)
         return r;
@@ -165,10 +171,11 @@ static int http_open(struct daemon *daemon, struct fault *why)
 /* Tell whoever waits for us where we are. */
 static int announce(struct daemon *daemon, struct fault *why)
 {
-    bool six = strchr(daemon->address, ':');
+    const char *address = api_address(daemon->api);
+    bool six = strchr(address, ':');
     char url[128], line[130];
 
-    snprintf(url, sizeof(url), "http://%s%s%s:%u", six ? "[" : "", daemon->address, six ? "]" : "",
+    snprintf(url, sizeof(url), "http://%s%s%s:%u", six ? "[" : "", address, six ? "]" : "",
              (unsigned)api_port(daemon->api));
     snprintf(line, sizeof(line), "%s\n", url);
     int r = file_replace(daemon->settings->state, ADDRESS_FILE, line, strlen(line), why);
@@ -187,8 +194,10 @@ static int announce(struct daemon *daemon, struct fault *why)
 static int start(struct daemon *daemon, struct fault *why)
 {
     json_t *datasets;
-    int r = state_open(daemon, why);
+    int r = sockets_take(daemon, why);
 
+    if (r >= 0)
+        r = state_open(daemon, why);
     if (r >= 0)
         r = database_open(daemon, why);
     if (r >= 0)
@@ -205,6 +214,8 @@ static int start(struct daemon *daemon, struct fault *why)
         r = webhooks_start(daemon, why);
     if (r >= 0 && (r = attach_all(daemon)) < 0)
         fault_set(why, r, "running jobs cannot be read: %s", db_errmsg(daemon->db));
+    if (r >= 0 && (r = watchdog_open(daemon)) < 0)
+        fault_set(why, r, "no timer for the watchdog: %s", strerror(-r));
     return r < 0 ? r : announce(daemon, why);
 }
 
@@ -232,9 +243,12 @@ static void stop(struct daemon *daemon)
 
 int main(int argc, char **argv)
 {
-    static struct daemon daemon = {
-        .lock_fd = -1, .epoll_fd = -1, .signals.fd = -1, .bell.fd = -1, .datasets_lock = PTHREAD_MUTEX_INITIALIZER
-    };
+    static struct daemon daemon = { .lock_fd = -1,
+                                    .epoll_fd = -1,
+                                    .signals.fd = -1,
+                                    .bell.fd = -1,
+                                    .watchdog.fd = -1,
+                                    .datasets_lock = PTHREAD_MUTEX_INITIALIZER };
     struct fault why = { 0 };
     int exit_code = 0;
 

@@ -45,6 +45,10 @@ const struct setting settings_table[] = {
                  "front of it. May be given often." },
     { "proxy", AS_LIST(proxy), .argument = "ADDRESS|unix:USER", .check = proxy_check,
       .meaning = "A proxy whose X-Forwarded-For and X-Forwarded-Proto are believed. May be given often." },
+    { "health-listen", AS_STRING(health_listen), .argument = "ADDR:PORT", .check = listen_check,
+      .meaning = "One more address that answers only /healthz, /readyz and /metrics, with connections of its own, so "
+                 "that it answers when the others are full. Where listen needs no token, this doesn't either, whoever "
+                 "reaches it." },
     { "slots", AS_STRING(slots), .argument = "DEVICE[:COUNT],...",
       .meaning = "How many jobs run at once on which device, such as cpu:2,cuda:0. Without it one on each GPU, else "
                  "one on the CPU." },

@@ -65,6 +65,7 @@ struct settings {
     int require_token; /* enum in api_config */
     struct setting_list allowed_hosts;
     struct setting_list proxy;
+    const char *health_listen;
     /* jobs */
     const char *slots;
     struct setting_list dataset;

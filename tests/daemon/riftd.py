@@ -45,10 +45,14 @@ class Riftd:
     def command(self):
         return [RIFTD, "--state", str(self.state), "--listen", "127.0.0.1:0", "--worker", WORKER, *self.options]
 
+    def handed(self):
+        """Descriptors that it inherits."""
+        return []
+
     def start(self):
         self.log = open(self.state.parent / "riftd.log", "ab")
         self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=self.log, text=True,
-                                        env={**os.environ, **self.environment})
+                                        env={**os.environ, **self.environment}, pass_fds=self.handed())
         line = self.process.stdout.readline()
         if not line.startswith("listening on http://127.0.0.1:"):
             raise AssertionError(f"riftd said {line!r}\n{(self.state.parent / 'riftd.log').read_text()}")

@@ -1,0 +1,280 @@
+"""Does riftd do its part under systemd: sockets that are handed over, the watchdog, the journal?"""
+
+import fcntl
+import http.client
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+from riftd import PATIENCE_S, RIFTD, Riftd, until
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rift-test-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.log = self.folder / "riftd.log"
+
+    def riftd(self, *options, **more):
+        riftd = Riftd(self.folder / "state", *options, **more)
+        riftd.start()
+        self.addCleanup(riftd.close)
+        return riftd
+
+    def notified(self):
+        """A socket in systemd's place, and the variable that names it."""
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(notify.close)
+        notify.bind(str(self.folder / "notify"))
+        notify.settimeout(PATIENCE_S)
+        return notify, {"NOTIFY_SOCKET": str(self.folder / "notify")}
+
+
+def status(address, path):
+    """GET over TCP, or over the unix socket of that path."""
+    if isinstance(address, int):
+        connection = http.client.HTTPConnection("127.0.0.1", address, timeout=PATIENCE_S)
+    else:
+        connection = http.client.HTTPConnection("localhost", timeout=PATIENCE_S)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(address))
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status
+
+
+class HandedOver(Riftd):
+    """A riftd that is given open sockets as systemd gives them."""
+
+    def __init__(self, state, given, *options):
+        super().__init__(state, *options)
+        self.given = given
+
+    def command(self):
+        fds = self.handed()
+        # 3, 4, ... in order; from high numbers, so that none is overwritten before its turn.
+        moves = "".join(f" {3 + i}<&{fd}" for i, fd in enumerate(fds))
+        names = ":".join(name for name, _ in self.given)
+        script = f'export LISTEN_PID=$$ LISTEN_FDS={len(fds)} LISTEN_FDNAMES={names}; exec "$@"{moves}'
+        return ["bash", "-c", script, "bash", *super().command()]
+
+    def handed(self):
+        return [sock.fileno() for _, sock in self.given]
+
+
+def listening(family, address):
+    """A listening socket with a high descriptor, far from where it is handed over."""
+    with socket.socket(family) as sock:
+        sock.bind(address)
+        sock.listen(16)
+        return socket.socket(fileno=fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, 40))
+
+
+class Sockets(Case):
+    def open(self, family, address):
+        sock = listening(family, address)
+        self.addCleanup(sock.close)
+        return sock
+
+    def test_sockets_that_systemd_opened_take_the_place_of_our_own(self):
+        path = self.folder / "given.sock"
+        local = self.open(socket.AF_UNIX, str(path))
+        tcp = self.open(socket.AF_INET, ("127.0.0.1", 0))
+        health = self.open(socket.AF_INET, ("127.0.0.1", 0))
+        given = [("riftd.socket", local), ("riftd.socket", tcp), ("health", health)]
+        # The settings name others, which would be taken without the handed ones.
+        riftd = HandedOver(self.folder / "state", given, "--socket", str(self.folder / "own.sock"))
+        for _ in range(2):  # and again: a riftd that ends leaves them open for the next
+            riftd.start()
+            self.addCleanup(riftd.close)
+            self.assertEqual(riftd.port, tcp.getsockname()[1])
+            self.assertEqual((riftd.state / "riftd.address").read_text(), f"http://127.0.0.1:{riftd.port}\n")
+            self.assertEqual(riftd.ask("GET", "/v1/version")[0], 200)
+            self.assertEqual(status(path, "/v1/version"), 200)
+            self.assertEqual(status(health.getsockname()[1], "/healthz"), 200)
+            self.assertFalse((self.folder / "own.sock").exists())
+            self.assertEqual(riftd.stop(), 0)
+            self.assertTrue(path.exists())
+
+    def test_connections_wait_while_riftd_restarts(self):
+        tcp = self.open(socket.AF_INET, ("127.0.0.1", 0))
+        riftd = HandedOver(self.folder / "state", [("http", tcp)])
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(status(tcp.getsockname()[1], "/v1/version")))
+        asking.start()  # before there is a riftd
+        riftd.start()
+        self.addCleanup(riftd.close)
+        asking.join()
+        self.assertEqual(answers, [200])
+
+    def test_sockets_that_riftd_has_no_use_for_are_refused(self):
+        one = self.open(socket.AF_INET, ("127.0.0.1", 0))
+        two = self.open(socket.AF_INET, ("127.0.0.1", 0))
+        local = self.open(socket.AF_UNIX, str(self.folder / "given.sock"))
+        for given, words in (([("http", one), ("http", two)], "two sockets of a kind"),
+                             ([("health", local)], "of the wrong kind")):
+            riftd = HandedOver(self.folder / "state", given)
+            with self.assertRaisesRegex(AssertionError, words):
+                riftd.start()
+            riftd._ended()
+
+    def test_a_socket_that_other_machines_reach_needs_a_token_whatever_the_settings_say(self):
+        tcp = self.open(socket.AF_INET, ("0.0.0.0", 0))
+        riftd = HandedOver(self.folder / "state", [("http", tcp)])  # --listen says 127.0.0.1
+        with self.assertRaisesRegex(AssertionError, "no admin token yet"):
+            riftd.start()
+        riftd._ended()
+
+    @unittest.skipUnless(shutil.which("systemd-socket-activate"), "systemd-socket-activate is not installed")
+    def test_systemd_itself_can_start_it_at_the_first_connection(self):
+        path = self.folder / "given.sock"
+        command = ["systemd-socket-activate", "--listen", str(path), "--fdname", "unix", *Riftd(self.folder / "state").command()]
+        with open(self.log, "ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            until("socket is there", path.exists)
+            self.assertEqual(status(path, "/v1/version"), 200)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(PATIENCE_S), 0, self.log.read_text())
+
+
+class Health(Case):
+    def free_port(self):
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            return sock.getsockname()[1]
+
+    def test_the_health_address_answers_health_and_nothing_else(self):
+        port = self.free_port()
+        self.riftd("--health-listen", f"127.0.0.1:{port}")
+        self.assertEqual([status(port, path) for path in ("/healthz", "/readyz", "/v1/version", "/v1/jobs", "/")],
+                         [200, 200, 404, 404, 404])
+
+    def test_health_is_answered_when_the_main_address_is_full(self):
+        port = self.free_port()
+        riftd = self.riftd("--health-listen", f"127.0.0.1:{port}")
+        held = []
+        self.addCleanup(lambda: [sock.close() for sock in held])
+        for _ in range(300):  # more than it takes: they send nothing
+            held.append(socket.create_connection(("127.0.0.1", riftd.port), timeout=PATIENCE_S))
+        self.assertEqual(status(port, "/healthz"), 200)
+
+
+class Watchdog(Case):
+    def seen(self, notify, seconds):
+        """What riftd says within that time."""
+        said, end = [], time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            notify.settimeout(left)
+            try:
+                said += notify.recv(4096).splitlines()
+            except TimeoutError:
+                break
+        return said
+
+    def test_the_watchdog_is_fed_while_all_is_well(self):
+        notify, environment = self.notified()
+        self.riftd("--socket", str(self.folder / "sock"), environment={**environment, "WATCHDOG_USEC": "200000"})
+        self.assertIn(b"READY=1", notify.recv(4096).splitlines())
+        for _ in range(5):
+            self.assertEqual(notify.recv(4096), b"WATCHDOG=1")
+
+    def test_nobody_is_told_and_nothing_wakes_up_where_nobody_watches(self):
+        if b"__tsan_" in pathlib.Path(RIFTD).read_bytes():
+            self.skipTest("the thread sanitizer has a thread of its own that wakes up")
+        notify, environment = self.notified()
+        riftd = self.riftd(environment=environment)
+        self.assertIn(b"READY=1", notify.recv(4096).splitlines())
+
+        def wakeups():
+            """How often any of its threads went to sleep so far."""
+            return sum(int(task.read_text().split("voluntary_ctxt_switches:")[1].split()[0])
+                       for task in pathlib.Path(f"/proc/{riftd.process.pid}/task").glob("*/status"))
+
+        def quiet():
+            before = wakeups()
+            return self.seen(notify, 0.5) == [] and wakeups() == before
+
+        until("half a second without a wake-up", quiet)  # not the first one, perhaps: it has just started
+
+    def test_a_riftd_that_hangs_says_nothing(self):
+        notify, environment = self.notified()
+        riftd = self.riftd(environment={**environment, "WATCHDOG_USEC": "100000"})
+        self.assertIn(b"READY=1", notify.recv(4096).splitlines())
+        self.assertEqual(notify.recv(4096), b"WATCHDOG=1")
+        riftd.process.send_signal(signal.SIGSTOP)  # all of it: the crudest hang there is
+        self.seen(notify, 0.1)
+        self.assertEqual(self.seen(notify, 0.4), [])
+        riftd.process.send_signal(signal.SIGCONT)
+        notify.settimeout(PATIENCE_S)
+        self.assertEqual(notify.recv(4096), b"WATCHDOG=1")
+
+    def test_a_listener_that_takes_no_connections_is_not_called_well(self):
+        notify, environment = self.notified()
+        tcp = listening(socket.AF_INET, ("127.0.0.1", 0))
+        self.addCleanup(tcp.close)
+        riftd = HandedOver(self.folder / "state", [("http", tcp)])
+        riftd.environment = {**environment, "WATCHDOG_USEC": "200000"}
+        riftd.start()
+        self.addCleanup(riftd.close)
+        self.assertIn(b"READY=1", notify.recv(4096).splitlines())
+        self.assertEqual(notify.recv(4096), b"WATCHDOG=1")
+        tcp.shutdown(socket.SHUT_RDWR)  # nobody gets in any more, and riftd isn't asked
+        until("it is noticed", lambda: "stopped answering" in self.log.read_text())
+        self.seen(notify, 0.1)
+        self.assertEqual(self.seen(notify, 0.5), [])
+
+    def test_a_full_main_address_is_not_called_dead(self):
+        notify, environment = self.notified()
+        riftd = self.riftd(environment={**environment, "WATCHDOG_USEC": "200000"})
+        held = [socket.create_connection(("127.0.0.1", riftd.port), timeout=PATIENCE_S) for _ in range(300)]
+        self.addCleanup(lambda: [sock.close() for sock in held])
+        self.seen(notify, 0.5)
+        self.assertGreaterEqual(self.seen(notify, 1.0).count(b"WATCHDOG=1"), 2)
+        self.assertNotIn("stopped answering", self.log.read_text())
+
+
+class Journal(Case):
+    def test_lines_about_a_job_carry_its_id_to_the_journal(self):
+        # A journal of our own, where riftd looks for the system's: in a mount namespace.
+        run = self.folder / "run"
+        (run / "systemd" / "journal").mkdir(parents=True)
+        journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(journal.close)
+        journal.bind(str(run / "systemd" / "journal" / "socket"))
+        journal.settimeout(PATIENCE_S)
+        inside = ["unshare", "--map-root-user", "--mount", "sh", "-c", f'mount --bind {run} /run && exec "$@"', "sh"]
+        if subprocess.run([*inside, "true"], capture_output=True).returncode:
+            self.skipTest("no mount namespaces here")
+        riftd = Riftd(self.folder / "state")
+        command = riftd.command()
+        riftd.command = lambda: [*inside, *command]
+        with open(self.log, "ab"):
+            stat = self.log.stat()
+        riftd.environment = {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"}
+        riftd.start()
+        self.addCleanup(riftd.close)
+        job = riftd.wait(riftd.submit("to:1 finish"), "succeeded")["id"]
+        lines = []
+        until("the job's end is told", lambda: lines.append(journal.recv(65536)) or b"succeeded" in lines[-1])
+        self.assertEqual(lines[-1].splitlines(), [f"MESSAGE=job {job}: succeeded".encode(), b"PRIORITY=6",
+                                                  b"SYSLOG_IDENTIFIER=riftd", f"RIFT_JOB={job}".encode()])
+        self.assertNotIn(job, self.log.read_text())
+
+    def test_a_stderr_that_is_not_the_journal_gets_plain_lines(self):
+        riftd = self.riftd(environment={"JOURNAL_STREAM": "1:2"})  # somebody else's, inherited
+        job = riftd.wait(riftd.submit("to:1 finish"), "succeeded")["id"]
+        until("it is logged", lambda: f"Z riftd: job {job}: succeeded\n" in self.log.read_text())
+
+
+if __name__ == "__main__":
+    unittest.main()
