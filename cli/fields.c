@@ -15,6 +15,7 @@ static const char *const type_names[] = {
     [FIELD_REAL] = "number",
     [FIELD_PIXEL] = "number or \"8/255\"",
     [FIELD_STRING] = "string",
+    [FIELD_PATH] = "string",
     [FIELD_ENUM] = "one of",
     [FIELD_INT_LIST] = "list of whole numbers",
     [FIELD_REAL_LIST] = "list of numbers",

@@ -14,6 +14,15 @@
 int engine_run(const char *dir, const volatile sig_atomic_t *stop, void (*progress)(const json_t *event, void *user),
                void *user);
 
+/* What the program does to itself once the spec is read, and before the journal,
+ * weights or data are: shut itself in. `*ret` (an object) becomes the member
+ * "sandbox" of `started` events. Negative: the job fails with these words. */
+typedef int engine_confine(const char *dir, const json_t *spec, json_t **ret, struct fault *why, void *user);
+
+/* engine_run, shut in first; `user` goes to both. */
+int engine_run_confined(const char *dir, const volatile sig_atomic_t *stop,
+                        void (*progress)(const json_t *event, void *user), engine_confine *confine, void *user);
+
 /* Read spec, data and weights of DIR as a run would, plan the memory, run
  * nothing. Prints nothing; the fault says what is wrong. Returns an exit code. */
 int engine_check(const char *dir, struct fault *why);

@@ -13,6 +13,7 @@ static const char *const type_words[] = {
     [FIELD_REAL] = "real",
     [FIELD_PIXEL] = "pixel",
     [FIELD_STRING] = "string",
+    [FIELD_PATH] = "string",
     [FIELD_ENUM] = "enum",
     [FIELD_INT_LIST] = "int-list",
     [FIELD_REAL_LIST] = "real-list",

@@ -335,6 +335,12 @@ int spec_from_json(const json_t *json, struct job_spec *ret, struct spec_errors 
  * the job directory, so it makes sense to who made that directory; a spec that
  * is sent to riftd must name places that do not depend on where jobs are kept. */
 void spec_paths_check(const struct job_spec *spec, struct spec_errors *errors);
+/* Every place in the file system that a normalised spec names, in the field
+ * table's order: fields of the type FIELD_PATH, and FIELD_WEIGHTS where a path
+ * stands. Stops and returns when `see` returns negative; -EINVAL: no such kind.
+ * What a worker may read and what riftd lets it read both come from here, so a
+ * field that names a place must have one of these types. */
+int spec_paths(const json_t *spec, int (*see)(const char *pointer, const char *path, void *user), void *user);
 /* Put `prefix` ("../../") before each relative path of a spec that moves to
  * another directory. 0 or -ENOMEM. */
 int spec_paths_rebase(json_t *spec, const char *prefix);
@@ -371,7 +377,7 @@ int spec_ref_put(const struct spec_ref *ref, const char *path);
 
 enum field_type {
     FIELD_BOOL, FIELD_INT, FIELD_REAL, FIELD_PIXEL, /* number or "8/255" */
-    FIELD_STRING, FIELD_ENUM,
+    FIELD_STRING, FIELD_PATH, FIELD_ENUM,
     FIELD_INT_LIST, FIELD_REAL_LIST, FIELD_STRING_LIST,
     FIELD_STRING_LISTS, /* list of lists of at least two names */
     FIELD_WEIGHTS,  /* path | {"job"} | {"model"} */

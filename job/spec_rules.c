@@ -3,8 +3,7 @@
  * First what is filled from other fields: names of attacks, the attacks of an
  * evaluation, the numbers of a method, the milestones of a schedule. Then one function a rule, in a
  * table. A member that failed its own check isn't there, and a rule that misses
- * one of its members says nothing: one mistake, one message. Last the paths,
- * which are judged only when a spec is sent somewhere. */
+ * one of its members says nothing: one mistake, one message. */
 #include "job/spec.h"
 
 #include <errno.h>
@@ -477,47 +476,4 @@ int rules_apply(json_t *spec, enum job_kind kind, struct spec_errors *errors)
         if (rules[i].kinds & MASK(kind))
             rules[i].check(spec, errors);
     return r;
-}
-
-/* ---- what a spec must keep to when it is sent ------------------------------------- */
-
-/* Weights that are text, and every field called ..path. */
-static bool is_path(const struct spec_field *field)
-{
-    size_t length = strlen(field->pointer);
-
-    return field->type == FIELD_WEIGHTS || (length > 4 && strcmp(field->pointer + length - 4, "path") == 0);
-}
-
-void spec_paths_check(const struct job_spec *spec, struct spec_errors *errors)
-{
-    for (int i = 0; i < spec_field_count; i++) {
-        const struct spec_field *field = &spec_fields[i];
-        const json_t *value =
-            (field->kinds & MASK(spec->kind)) && is_path(field) ? spec_at(spec->json, field->pointer) : NULL;
-        const char *path = json_string_value(value);
-        char given[40];
-
-        if (!path || *path == '/')
-            continue;
-        value_show(value, given, sizeof(given));
-        spec_wrong(errors, field->pointer,
-                   "must be an absolute path: riftd's jobs run in directories of its own; is %s", given);
-    }
-}
-
-int spec_paths_rebase(json_t *spec, const char *prefix)
-{
-    const char *name = json_string_value(json_object_get(spec, "kind"));
-    int kind = name ? job_kind_find(name) : -ENOENT;
-
-    for (int i = 0; i < spec_field_count && kind >= 0; i++) {
-        const struct spec_field *field = &spec_fields[i];
-        bool there = (field->kinds & MASK(kind)) && is_path(field);
-        const char *path = there ? json_string_value(spec_at(spec, field->pointer)) : NULL;
-
-        if (path && *path != '/' && spec_put(spec, field->pointer, json_sprintf("%s%s", prefix, path)) < 0)
-            return -ENOMEM;
-    }
-    return 0;
 }

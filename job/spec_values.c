@@ -68,6 +68,7 @@ static const char *const type_words[] = {
     [FIELD_REAL] = "a number%s",
     [FIELD_PIXEL] = "a number%s or a fraction such as \"8/255\"",
     [FIELD_STRING] = "text%s",
+    [FIELD_PATH] = "text%s",
     [FIELD_ENUM] = "%s",
     [FIELD_INT_LIST] = "a list of whole numbers%s",
     [FIELD_REAL_LIST] = "a list of numbers%s",
@@ -96,7 +97,7 @@ void value_expected(const struct spec_field *field, char *ret, size_t size)
         show_values(field->values, range + used, sizeof(range) - used);
     else if (field->type == FIELD_STRING_LIST)
         range[0] = 0;
-    else if (field->type == FIELD_STRING)
+    else if (field->type == FIELD_STRING || field->type == FIELD_PATH)
         snprintf(range, sizeof(range), " of %.0f to %.0f characters", field->min, field->max);
     else
         snprintf(range, sizeof(range), " from %.16g to %.16g%s%s%s", field->min, field->max, *field->unit ? " (" : "",
@@ -411,6 +412,7 @@ static take_function *const takers[] = {
     [FIELD_REAL] = take_real,
     [FIELD_PIXEL] = take_pixel,
     [FIELD_STRING] = take_string,
+    [FIELD_PATH] = take_string,
     [FIELD_ENUM] = take_enum,
     [FIELD_INT_LIST] = take_int_list,
     [FIELD_REAL_LIST] = take_real_list,

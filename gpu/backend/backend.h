@@ -334,6 +334,13 @@ size_t device_host_bytes(void);
 /* May such a device take `bytes` more? Some of what the process may have is left to libraries:
  * oneDNN 2.6 is killed by an allocation of its own that fails. */
 bool device_host_fits(size_t bytes);
+/* Every file and folder that the device of that name needs while it works, beside
+ * the system's libraries: called before a process shuts itself in. Loads a card's
+ * module when the name may mean a card. Stops and returns when `see` returns negative. */
+typedef int device_file_see(const char *path, bool write, void *user);
+int device_files(const char *device, device_file_see *see, void *user);
+/* Not surely the processor: "cuda:0", and "auto" where there is a module for cards. */
+bool device_may_be_card(const char *device);
 /* Usable devices: [{"id":"cpu","name":...,"precisions":["float32",...],...}], new reference. */
 json_t *device_list(void);
 

@@ -7,7 +7,9 @@
  *
  * Exactly one of the three is the journal's last event. The journal is opened
  * first: its lock is what keeps a second worker out, and a spec that can't be
- * read is an event too. */
+ * read is an event too. Only the spec is read before it, because it says what the
+ * process may see when it shuts itself in; the journal, weights and data may be
+ * anybody's. */
 #include "gpu/gpu.h"
 
 #include "gpu/rift/kinds.h"
@@ -40,6 +42,7 @@ static const struct {
     [FAILURE_OUT_OF_MEMORY] = { "out_of_memory", WORKER_INTERNAL },
     [FAILURE_NO_SPACE] = { "no_space", WORKER_BAD_INPUT },
     [FAILURE_DEVICE_LOST] = { "device_lost", WORKER_DEVICE_LOST },
+    [FAILURE_UNCONFINED] = { "unconfined", WORKER_INTERNAL },
     [FAILURE_INTERNAL] = { "internal", WORKER_INTERNAL },
 };
 
@@ -206,39 +209,78 @@ static enum worker_exit job_end(struct run *run, int r, json_t *result)
     return code;
 }
 
-int engine_run(const char *dir, const volatile sig_atomic_t *stop, void (*progress)(const json_t *event, void *user),
-               void *user)
+/* Shut ourselves in, if that is wanted; without a spec nobody would know for what. */
+static int confine_do(struct run *run, engine_confine *confine, void *user)
+{
+    int r = confine ? confine(run->dir, run->spec.json, &run->sandbox, &run->why, user) : 0;
+
+    return run_blame(run, FAILURE_UNCONFINED, r);
+}
+
+/* `start`: what reading the spec and shutting in have come to, with words in run->why. */
+static enum worker_exit run_do(struct run *run, int start)
+{
+    json_t *result = NULL;
+    enum worker_exit code;
+
+    /* The journal first judges whether there is anything to do; then the start's error counts. */
+    struct fault start_why = run->why;
+    enum failure start_failure = run->failure;
+    run->why = (struct fault){ 0 };
+    run->failure = FAILURE_NONE;
+    int r = events_open(run);
+    if (r == 1) {
+        code = WORKER_FINISHED;
+    } else if (!run->journal) {
+        run_log(run, "%s", r == -EBUSY ? "another worker is running this job" : run->why.message);
+        code = r == -EBUSY ? WORKER_INTERRUPTED : WORKER_BAD_INPUT;
+    } else {
+        if (r == 0 && start < 0) {
+            run->why = start_why;
+            run->failure = start_failure;
+            r = start;
+        }
+        if (r == 0)
+            r = folders_make(run);
+        if (r == 0)
+            r = job_do(run, &result);
+        code = job_end(run, r, result);
+    }
+    run_close(run);
+    events_close(run);
+    return code;
+}
+
+int engine_run_confined(const char *dir, const volatile sig_atomic_t *stop,
+                        void (*progress)(const json_t *event, void *user), engine_confine *confine, void *user)
 {
     struct run run = {
         .dir = dir, .stop = stop, .watch = progress, .watch_user = user, .now_ms = wall_ms, .steady_ms = steady_ms
     };
-    json_t *result = NULL;
-    enum worker_exit code;
-    int spec = spec_read(&run), r;
+    int r = spec_read(&run);
 
-    /* The journal first judges whether there is anything to do; then the spec's error counts. */
-    struct fault spec_why = run.why;
-    run.why = (struct fault){ 0 };
-    r = events_open(&run);
-    if (r == 1) {
-        code = WORKER_FINISHED;
-    } else if (!run.journal) {
-        run_log(&run, "%s", r == -EBUSY ? "another worker is running this job" : run.why.message);
-        code = r == -EBUSY ? WORKER_INTERRUPTED : WORKER_BAD_INPUT;
-    } else {
-        if (r == 0 && spec < 0) {
-            run.why = spec_why;
-            r = spec;
-        }
-        if (r == 0)
-            r = folders_make(&run);
-        if (r == 0)
-            r = job_do(&run, &result);
-        code = job_end(&run, r, result);
-    }
-    run_close(&run);
-    events_close(&run);
-    return (int)code;
+    if (r == 0)
+        r = confine_do(&run, confine, user);
+    return (int)run_do(&run, r);
+}
+
+int engine_run(const char *dir, const volatile sig_atomic_t *stop, void (*progress)(const json_t *event, void *user),
+               void *user)
+{
+    return engine_run_confined(dir, stop, progress, NULL, user);
+}
+
+int run_inner(const struct run *outer, const char *dir)
+{
+    struct run run = { .dir = dir,
+                       .stop = outer->stop,
+                       .watch = outer->watch,
+                       .watch_user = outer->watch_user,
+                       .now_ms = outer->now_ms,
+                       .steady_ms = outer->steady_ms,
+                       .sandbox = json_incref(outer->sandbox) };
+
+    return (int)run_do(&run, spec_read(&run));
 }
 
 /* spec: what reading the spec has come to. */

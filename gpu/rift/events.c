@@ -166,6 +166,8 @@ int run_event(struct run *run, const char *type, json_t *fields)
         json_decref(fields);
         return 0;
     }
+    if (run->sandbox && strcmp(type, "started") == 0)
+        json_object_set(fields, "sandbox", run->sandbox);
     char *key = event_key(type, fields);
     if (!key || !said_before(run, key, fields)) {
         /* The journal takes its own copy: ours is shown to whoever watches. */

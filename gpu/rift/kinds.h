@@ -24,6 +24,8 @@ struct ending {
 int ending_read(struct run *run, const char *dir, struct ending *ret);
 void ending_done(struct ending *ending);
 
+/* engine_run of a job inside this one: watched and shut in as it is. (engine.c) */
+int run_inner(const struct run *outer, const char *dir);
 /* engine_check of a spec that lies nowhere, with paths seen from DIR. (engine.c) */
 int spec_check(const char *dir, const json_t *spec, struct fault *why);
 

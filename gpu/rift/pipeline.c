@@ -134,7 +134,7 @@ static int step_run(struct step *step, json_t **ret_result)
         r = run_event(run, "progress",
                       json_pack("{s:s, s:i, s:i}", "phase", kind, "done", step->done, "total", step->total));
     if (r == 0) {
-        int code = engine_run(dir, run->stop, run->watch, run->watch_user);
+        int code = run_inner(run, dir);
 
         r = code == WORKER_INTERRUPTED ? -EINTR : ending_read(run, dir, &ending);
         if (r == 0 && code != WORKER_FINISHED)

@@ -106,6 +106,8 @@ void run_close(struct run *run)
     device_close(run->dev);
     checkpoint_done(&run->resumed);
     json_decref(run->measured);
+    json_decref(run->sandbox);
+    run->sandbox = NULL;
     spec_done(&run->spec);
 }
 

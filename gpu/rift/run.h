@@ -37,6 +37,7 @@ enum failure {
     FAILURE_OUT_OF_MEMORY,
     FAILURE_NO_SPACE,
     FAILURE_DEVICE_LOST,
+    FAILURE_UNCONFINED,
     FAILURE_INTERNAL,
     FAILURE_COUNT,
 };
@@ -70,6 +71,7 @@ struct run {
     int64_t (*now_ms)(void);    /* wall clock, for the journal */
     int64_t (*steady_ms)(void); /* never goes back, for rates and intervals */
 
+    json_t *sandbox; /* what shuts the process in, for `started`; NULL: nobody has asked for it */
     struct journal *journal;
     json_t *said; /* events that the journal held at the start, by what identifies them; see events.c */
     struct pace pace;

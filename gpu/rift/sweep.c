@@ -72,7 +72,7 @@ static int run_do(struct sweeping *s, int number)
         r = run_event(run, "progress",
                       json_pack("{s:s, s:i, s:i}", "phase", s->runs[number].name, "done", number, "total", s->count));
     if (r == 0) {
-        int code = engine_run(dir, run->stop, run->watch, run->watch_user);
+        int code = run_inner(run, dir);
 
         r = code == WORKER_INTERRUPTED ? -EINTR : ending_read(run, dir, &ending);
         if (r == 0 && code != WORKER_FINISHED)

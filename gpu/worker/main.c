@@ -2,12 +2,17 @@
  *
  * It is one job's process: the daemon starts one for every job, because a
  * device that has failed can only be left, not repaired, and because files from
- * strangers are read away from the network. It works as well without a daemon.
+ * strangers are read away from the network: before it reads weights or data it
+ * shuts itself in (sandbox.h). It works as well without a daemon.
  *
  * SIGTERM and SIGINT ask the job to write a checkpoint and stop (exit 75). */
 #include "gpu/gpu.h"
+
+#include "gpu/backend/backend.h"
+#include "gpu/worker/sandbox.h"
 #include "gpu/worker/serve.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,16 +21,24 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const char usage[] = "usage: rift-worker run [--quiet] DIR   run the job in DIR, or go on with it\n"
-                            "       rift-worker check DIR           read and plan everything, run nothing\n"
-                            "       rift-worker devices             usable devices as JSON\n"
+static const char usage[] = "usage: rift-worker run [OPTION...] DIR   run the job in DIR, or go on with it\n"
+                            "       rift-worker check DIR             read and plan everything, run nothing\n"
+                            "       rift-worker devices               usable devices as JSON\n"
                             "       rift-worker serve --jobs-dir DIR\n"
-                            "                                       answer one request of riftd on stdin, a socket;\n"
-                            "                                       for rift-worker.socket\n"
+                            "                                         answer one request of riftd on stdin, a\n"
+                            "                                         socket; for rift-worker.socket\n"
                             "       rift-worker --help | --version\n"
                             "\n"
                             "DIR holds spec.json; the worker writes journal.ndjson, checkpoint/ and artifacts/\n"
-                            "there. SIGTERM: write a checkpoint and stop; run DIR again to go on.\n"
+                            "there, and shuts itself in: it reads what the spec names and reaches nothing else.\n"
+                            "\n"
+                            "  --sandbox try|require|off   as far as this kernel can (the default); all of it, or\n"
+                            "                              the job fails; not at all\n"
+                            "  --memory-limit BYTES        of data, for jobs on the CPU; those on cards have none:\n"
+                            "                              their drivers map much that isn't memory\n"
+                            "  --quiet                     say nothing of what happens\n"
+                            "\n"
+                            "SIGTERM: write a checkpoint and stop; run DIR again to go on.\n"
                             "Exit: 0 finished, 75 interrupted, 65 bad spec or data, 69 device lost, 70 internal,\n"
                             "64 wrong usage.\n";
 enum { WRONG_USAGE = 64 };
@@ -73,29 +86,125 @@ static unsigned long long bytes_in(const char *path, const char *key, unsigned u
     return at ? strtoull(at + strlen(key), NULL, 10) * unit : 0;
 }
 
+/* Lower the soft limit of data to `bytes`. */
+static void data_limit(unsigned long long bytes)
+{
+    struct rlimit limit;
+
+    if (SANITIZED || getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur <= bytes)
+        return;
+    limit.rlim_cur = bytes;
+    setrlimit(RLIMIT_DATA, &limit);
+}
+
 /* A job that needs more memory than there is shall be told so by an allocation
  * that fails; without a limit the system says yes and then kills it, or a neighbour. */
 static void memory_limit(void)
 {
     unsigned long long available = bytes_in("/proc/meminfo", "MemAvailable:", 1024);
     unsigned long long group = bytes_in("/sys/fs/cgroup/memory.max", "", 1);
-    struct rlimit limit;
 
     if (group && (!available || group < available))
         available = group;
-    if (!available || getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur <= available)
-        return;
-    limit.rlim_cur = available;
-    setrlimit(RLIMIT_DATA, &limit);
+    if (available)
+        data_limit(available);
+}
+
+/* ---- run ---- */
+
+struct order {
+    const char *dir;
+    bool quiet;
+    enum sandbox_mode sandbox;
+    unsigned long long memory_limit; /* bytes, 0: none */
+};
+
+static int take_quiet(struct order *order, const char *text)
+{
+    (void)text;
+    order->quiet = true;
+    return 0;
+}
+
+static int take_sandbox(struct order *order, const char *text)
+{
+    for (int i = 0; i < SANDBOX_MODE_COUNT; i++)
+        if (strcmp(text, sandbox_modes[i]) == 0) {
+            order->sandbox = (enum sandbox_mode)i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+static int take_memory_limit(struct order *order, const char *text)
+{
+    char *end;
+
+    errno = 0;
+    order->memory_limit = strtoull(text, &end, 10);
+    return errno || end == text || *end || *text == '-' || !order->memory_limit ? -EINVAL : 0;
+}
+
+static const struct {
+    const char *name;
+    bool argument;
+    int (*take)(struct order *order, const char *text);
+} options[] = {
+    { "--quiet", false, take_quiet },
+    { "--sandbox", true, take_sandbox },
+    { "--memory-limit", true, take_memory_limit },
+};
+enum { OPTION_COUNT = sizeof(options) / sizeof(options[0]) };
+
+/* Options and one DIR, in any order. */
+static int order_read(int count, char **arguments, struct order *ret)
+{
+    for (int i = 0; i < count; i++) {
+        int o = 0;
+
+        while (o < OPTION_COUNT && strcmp(arguments[i], options[o].name) != 0)
+            o++;
+        if (o == OPTION_COUNT) {
+            if (ret->dir || arguments[i][0] == '-')
+                return -EINVAL;
+            ret->dir = arguments[i];
+            continue;
+        }
+        i += options[o].argument;
+        if (i == count || options[o].take(ret, arguments[i]) < 0)
+            return -EINVAL;
+    }
+    return ret->dir ? 0 : -EINVAL;
+}
+
+static int confine(const char *dir, const json_t *spec, json_t **ret, struct fault *why, void *user)
+{
+    const struct order *order = user;
+    struct sandbox held;
+    int r = sandbox_enter(order->sandbox, dir, spec, &held, why);
+
+    if (r < 0)
+        return r;
+    if (held.missing.code)
+        fprintf(stderr, "rift-worker: not fully shut in: %s\n", held.missing.message);
+    if (order->memory_limit) {
+        const char *device = json_string_value(json_object_get(spec, "device"));
+
+        if (!device_may_be_card(device ? device : "auto"))
+            data_limit(order->memory_limit);
+        else
+            fprintf(stderr, "rift-worker: --memory-limit isn't for jobs on a card\n");
+    }
+    *ret = json_pack("{s:i, s:b}", "landlock", held.landlock_abi, "seccomp", held.seccomp);
+    return *ret ? 0 : fault_set(why, -ENOMEM, "out of memory");
 }
 
 static int run_command(int count, char **arguments)
 {
     struct sigaction action = { .sa_handler = stop_asked };
-    bool before = count > 0 && strcmp(arguments[0], "--quiet") == 0;
-    bool quiet = before || (count > 1 && strcmp(arguments[1], "--quiet") == 0);
+    static struct order order;
 
-    if (count != 1 + quiet) {
+    if (order_read(count, arguments, &order) < 0) {
         fputs(usage, stderr);
         return WRONG_USAGE;
     }
@@ -103,7 +212,7 @@ static int run_command(int count, char **arguments)
         memory_limit();
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    return engine_run(arguments[before], &stop, quiet ? NULL : event_print, NULL);
+    return engine_run_confined(order.dir, &stop, order.quiet ? NULL : event_print, confine, &order);
 }
 
 static int check_command(int count, char **arguments)
