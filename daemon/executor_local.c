@@ -31,7 +31,8 @@ static int actions_fill(posix_spawn_file_actions_t *actions, const char *dir)
     if (!e)
         e = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (!e)
-        e = posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, JOBDIR_LOG, O_WRONLY | O_CREAT | O_APPEND, 0644);
+        e = posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, JOBDIR_LOG,
+                                             O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0644);
     if (!e)
         e = posix_spawn_file_actions_adddup2(actions, STDOUT_FILENO, STDERR_FILENO);
     if (!e)
