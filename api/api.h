@@ -42,6 +42,8 @@ struct api_config {
     void (*bell)(void *user);        /* something changed: run the scheduler, stop cancelled workers */
     json_t *(*devices)(void *user);  /* slots with what runs on them; new reference */
     json_t *(*datasets)(void *user); /* [{name, format, path, ...}]; new reference */
+    /* May a job read at this absolute path? 0, or -EACCES with words; NULL: anywhere. */
+    int (*place_check)(void *user, const char *path, struct fault *why);
     int64_t (*now_ms)(void *user);
     void (*failed)(void *user, const char *request_id, const char *message); /* why a request became a 500; or NULL */
 };

@@ -325,4 +325,12 @@ handler handle_webhook_deliveries;
 handler handle_queue, handle_datasets, handle_devices, handle_fields, handle_version, handle_problem;
 handler handle_openapi, handle_healthz, handle_readyz, handle_page, handle_web;
 
+/* ---- fits.c ---- */
+
+/* Add {pointer, message} to the list of what is wrong. */
+void spec_error_add(json_t *errors, const char *pointer, const char *message);
+/* Add an error for every place, data set and device of the spec that this riftd
+ * doesn't have for it. 0 or negative errno. */
+int spec_fits(const struct request *request, const struct job_spec *spec, json_t *errors);
+
 #endif

@@ -44,11 +44,6 @@ struct resolver {
     struct needs needs;
 };
 
-static void error_add(json_t *errors, const char *pointer, const char *message)
-{
-    json_array_append_new(errors, json_pack("{s:s, s:s}", "pointer", pointer, "message", message));
-}
-
 static int needs_add(struct needs *needs, const char *id)
 {
     for (int i = 0; i < needs->count; i++)
@@ -68,7 +63,7 @@ static int model_resolve(struct resolver *resolver, const struct spec_ref *ref)
     int r = db_model_get(resolver->request->config->db, ref->model, &model);
 
     if (r == -ENOENT)
-        error_add(resolver->errors, ref->pointer, "there is no model of this id");
+        spec_error_add(resolver->errors, ref->pointer, "there is no model of this id");
     if (r < 0)
         return r == -ENOENT ? 0 : r;
     for (int i = 0; i < needs->model_count; i++)
@@ -105,15 +100,15 @@ static int ref_to_step(struct resolver *resolver, const struct spec_ref *ref, co
     if (ref->wants < 0 && ref->artifact) {
         kind = step_name_split(ref->artifact, &rest);
         if (kind < 0) {
-            error_add(resolver->errors, ref->pointer,
-                      "an artifact of a rift job has its step in front, such as train/best.safetensors");
+            spec_error_add(resolver->errors, ref->pointer,
+                           "an artifact of a rift job has its step in front, such as train/best.safetensors");
             return 0;
         }
         snprintf(artifact, sizeof(artifact), "%s", rest);
     }
     int r = step_find(resolver->request->config->db, rift, kind, &step);
     if (r == -ENOENT) {
-        error_add(resolver->errors, ref->pointer, "this rift job has no such step");
+        spec_error_add(resolver->errors, ref->pointer, "this rift job has no such step");
         return 0;
     }
     if (r < 0)
@@ -140,7 +135,7 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
         return ref_point(resolver, ref, ref->job, NULL);
     int r = db_job_get(resolver->request->config->db, ref->job, &job);
     if (r == -ENOENT) {
-        error_add(resolver->errors, ref->pointer, "there is no job of this id");
+        spec_error_add(resolver->errors, ref->pointer, "there is no job of this id");
         return 0;
     }
     if (r < 0)
@@ -155,110 +150,7 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
                  ref->wants == JOB_MRC ? "n" : "", job_kinds[ref->wants].name);
     else
         snprintf(message, sizeof(message), "a %s job makes no weights", job.kind);
-    error_add(resolver->errors, ref->pointer, message);
-    return 0;
-}
-
-/* The names of registered data sets, "a|b|c". New reference, NULL: no memory. */
-static json_t *dataset_names(const json_t *sets)
-{
-    json_t *names = json_string(""), *set;
-    size_t i;
-
-    json_array_foreach((json_t *)sets, i, set)
-    {
-        json_t *longer = json_sprintf("%s%s%s", json_string_value(names), i ? "|" : "",
-                                      json_string_value(json_object_get(set, "name")));
-        json_decref(names);
-        names = longer;
-    }
-    return names;
-}
-
-/* "no data set is registered as \"x\"; registered are: near, other" */
-static int dataset_unknown(const char *wanted, const json_t *sets, json_t *errors)
-{
-    json_auto_t *names = dataset_names(sets);
-    char near[64] = "", message[512];
-    struct fault why;
-    bool meant = names && word_nearest(json_string_value(names), wanted, near, sizeof(near));
-    json_t *set;
-    size_t i;
-
-    if (!names)
-        return -ENOMEM;
-    int used = snprintf(message, sizeof(message), "no data set is registered as \"%.100s\"; %s%s", wanted,
-                        json_array_size(sets) ? "registered are: " : "none is registered", near);
-    json_array_foreach((json_t *)sets, i, set)
-    {
-        const char *name = json_string_value(json_object_get(set, "name"));
-
-        if (used < (int)sizeof(message) && strcmp(name, near) != 0)
-            used += snprintf(message + used, sizeof(message) - (size_t)used, "%s%s", meant || i ? ", " : "", name);
-    }
-    fault_set(&why, -EINVAL, "%s", message); /* mends a character that was cut in half */
-    error_add(errors, "/dataset/name", why.message);
-    return 0;
-}
-
-/* A registered data set must be one that the daemon knows. */
-static int dataset_check(const struct request *request, const struct job_spec *spec, json_t *errors)
-{
-    const char *wanted = spec->dataset.name;
-    json_t *set;
-    size_t i;
-
-    if (!wanted)
-        return 0;
-    json_auto_t *sets = request->config->datasets(request->config->user);
-    if (!sets)
-        return -ENOMEM;
-    json_array_foreach(sets, i, set)
-    {
-        const char *name = json_string_value(json_object_get(set, "name"));
-        if (name && !strcmp(name, wanted))
-            return 0;
-    }
-    return dataset_unknown(wanted, sets, errors);
-}
-
-/* Does the slot's device compute in that format? One that doesn't say which it can isn't judged here. */
-static bool slot_computes(const json_t *slot, const char *precision)
-{
-    const json_t *precisions = json_object_get(slot, "precisions");
-
-    for (size_t i = 0; i < json_array_size(precisions); i++)
-        if (strcmp(json_string_value(json_array_get(precisions, i)) ?: "", precision) == 0)
-            return true;
-    return !precisions;
-}
-
-/* A job that no slot will ever take would wait for ever, and one that every slot must refuse would
- * wait for nothing: say so now. */
-static int device_check(const struct request *request, const struct job_spec *spec, json_t *errors)
-{
-    const char *precision = job_precisions[spec->precision];
-    bool served = false;
-    json_t *slot;
-    size_t i;
-
-    json_auto_t *slots = request->config->devices(request->config->user);
-    if (!slots)
-        return -ENOMEM;
-    json_array_foreach(slots, i, slot)
-    {
-        const char *device = json_string_value(json_object_get(slot, "id"));
-        if (!device || !job_device_serves(device, spec->device))
-            continue;
-        if (slot_computes(slot, precision))
-            return 0;
-        served = true;
-    }
-    if (served)
-        error_add(errors, "/precision",
-                  "no device of this server that the job may run on computes so; see GET /v1/devices");
-    else if (strcmp(spec->device, "auto") != 0)
-        error_add(errors, "/device", "no slot of this server is on such a device; see GET /v1/devices");
+    spec_error_add(resolver->errors, ref->pointer, message);
     return 0;
 }
 
@@ -287,13 +179,11 @@ static int spec_read(const struct request *request, struct answer *answer, struc
     if (r >= 0)
         spec_paths_check(&first, &wrong);
     for (int i = 0; i < wrong.count; i++)
-        error_add(errors, wrong.list[i].pointer, wrong.list[i].message);
+        spec_error_add(errors, wrong.list[i].pointer, wrong.list[i].message);
     if (r == -EINVAL)
         return spec_refuse(request, answer, errors, wrong.total);
     if (r >= 0)
-        r = dataset_check(request, &first, errors);
-    if (r >= 0)
-        r = device_check(request, &first, errors);
+        r = spec_fits(request, &first, errors);
     if (r >= 0)
         r = spec_refs(first.json, ref_resolve, &resolver);
     if (r < 0)

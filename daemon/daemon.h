@@ -163,6 +163,14 @@ struct executor_ops {
     int (*devices)(struct daemon *daemon, char **ret, struct fault *why);
 };
 extern const struct executor_ops executor_local, executor_socket;
+/* What stands between `rift-worker run` and DIR, by the settings. */
+enum { WORKER_WORDS_MAX = 4 };
+struct worker_words {
+    const char *list[WORKER_WORDS_MAX];
+    int count;
+    char limit[24]; /* in it the number that list points to */
+};
+void worker_words(const struct daemon *daemon, struct worker_words *ret);
 /* The usable devices, as the worker tells them: a new array in *ret. */
 int executor_devices(struct daemon *daemon, json_t **ret, struct fault *why);
 /* Write the job directory, have a worker started on it, record and watch it. */
@@ -175,6 +183,10 @@ int executor_start(struct daemon *daemon, struct worker *worker, const struct db
  * reference in *ret. */
 int spec_resolve(struct daemon *daemon, const struct db_job *job, const char *device, json_t **ret, struct fault *why);
 
+/* May a job that was sent read there, as the settings are now? 0, or -EACCES
+ * with words. Any thread. */
+int data_place_check(const struct daemon *daemon, const char *path, struct fault *why);
+
 /* ---- token.c ---- */
 int token_main(int argc, char **argv); /* `riftd token create`; the exit code */
 
@@ -184,7 +196,7 @@ int boot_id_read(char ret[DB_ID_SIZE]);
 int process_start_time(pid_t pid, int64_t *ret);
 /* True when the process runs that program, or one that lay there and was replaced since by an upgrade. */
 bool process_runs(pid_t pid, const char *program);
-/* A live process of the program `worker` whose command line ends in `run DIR`
+/* A live process of the program `worker` whose command line is `run ... DIR`
  * and that has DIR's journal open, or 0. */
 pid_t process_find(const char *worker, const char *dir);
 

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -21,6 +22,18 @@
 static const struct executor_ops *executor(const struct daemon *daemon)
 {
     return daemon->settings->launcher ? &executor_socket : &executor_local;
+}
+
+void worker_words(const struct daemon *daemon, struct worker_words *ret)
+{
+    const struct settings *settings = daemon->settings;
+
+    *ret = (struct worker_words){ .list = { "--sandbox", sandbox_modes[settings->sandbox] }, .count = 2 };
+    if (settings->worker_memory_limit == SETTING_UNSET)
+        return;
+    snprintf(ret->limit, sizeof(ret->limit), "%lld", (long long)settings->worker_memory_limit);
+    ret->list[ret->count++] = "--memory-limit";
+    ret->list[ret->count++] = ret->limit;
 }
 
 /* Nobody will watch it: away with it. */

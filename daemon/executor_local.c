@@ -1,6 +1,6 @@
 /* How does riftd start a worker by itself?
  *
- * `rift-worker run DIR` in a session of its own. The worker outlives us: it has
+ * `rift-worker run ... DIR` in a session of its own. The worker outlives us: it has
  * no descriptor of ours, stdin from /dev/null, stdout and stderr in DIR/log.txt.
  * What it has to say comes through the journal file.
  *
@@ -54,7 +54,15 @@ static int attributes_fill(posix_spawnattr_t *attributes)
 
 static int spawn(struct daemon *daemon, char *dir, pid_t *ret, struct fault *why)
 {
-    char *argv[] = { daemon->worker_path, "run", dir, NULL };
+    char *argv[WORKER_WORDS_MAX + 4] = { daemon->worker_path, "run" };
+    struct worker_words words;
+    int count = 2;
+
+    worker_words(daemon, &words);
+    for (int i = 0; i < words.count; i++)
+        argv[count++] = (char *)words.list[i];
+    argv[count] = dir; /* last: process.c looks there */
+
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int e = posix_spawn_file_actions_init(&actions);

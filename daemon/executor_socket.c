@@ -37,7 +37,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { START_PATIENCE_S = 10, DEVICES_PATIENCE_S = 60, ANSWER_BYTES = 1 << 20 };
+enum { START_PATIENCE_S = 10, DEVICES_PATIENCE_S = 60, ANSWER_BYTES = 1 << 20, LINE_BYTES = PATH_MAX + 200 };
 
 static int launcher_connect(const char *path, int patience_s, int *ret, struct fault *why)
 {
@@ -64,7 +64,7 @@ static int launcher_connect(const char *path, int patience_s, int *ret, struct f
 
 static int line_send(int fd, const char *verb, const char *rest)
 {
-    char line[PATH_MAX + 16];
+    char line[LINE_BYTES + 16];
     int length = snprintf(line, sizeof(line), "%s%s%s\n", verb, rest ? " " : "", rest ? rest : "");
 
     if (length >= (int)sizeof(line))
@@ -170,11 +170,25 @@ static int answer_check(const char *text, pid_t pid, const char *launcher, struc
     return 0;
 }
 
+/* The words, and the directory after them. */
+static void request_make(const struct daemon *daemon, const char *dir, char *ret, size_t size)
+{
+    struct worker_words words;
+    size_t used = 0;
+
+    worker_words(daemon, &words);
+    for (int i = 0; i < words.count; i++)
+        used += (size_t)snprintf(ret + used, size - used, "%s ", words.list[i]);
+    snprintf(ret + used, size - used, "%s", dir);
+}
+
 static int socket_start(struct daemon *daemon, char *dir, struct started *ret, struct fault *why)
 {
-    char *text = NULL;
+    char *text = NULL, request[LINE_BYTES];
     pid_t pid = 0;
-    int fd = -1, r = ask(daemon, "run", dir, START_PATIENCE_S, &text, &fd, &pid, why);
+
+    request_make(daemon, dir, request, sizeof(request));
+    int fd = -1, r = ask(daemon, "run", request, START_PATIENCE_S, &text, &fd, &pid, why);
 
     if (r < 0)
         return r;

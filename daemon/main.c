@@ -36,6 +36,11 @@ static json_t *on_datasets(void *user)
     return datasets_json(user);
 }
 
+static int on_place(void *user, const char *path, struct fault *why)
+{
+    return data_place_check(user, path, why);
+}
+
 static void on_failed(void *user, const char *request_id, const char *message)
 {
     (void)user;
@@ -155,6 +160,7 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .bell = on_bell,
         .devices = on_devices,
         .datasets = on_datasets,
+        .place_check = on_place,
         .now_ms = on_now_ms,
         .failed = on_failed,
     };

@@ -61,15 +61,15 @@ int process_start_time(pid_t pid, int64_t *ret)
     return 0;
 }
 
-/* True when the command line (NUL-separated) ends in `run DIR`. */
+/* True when the command line (NUL-separated) is PROGRAM run ... DIR. */
 static bool runs(const char *cmdline, size_t length, const char *dir)
 {
-    size_t tail = strlen(dir) + 1;
+    size_t tail = strlen(dir) + 1, program = strnlen(cmdline, length) + 1;
 
-    if (length < tail + sizeof("run") || memcmp(cmdline + length - tail, dir, tail) != 0)
+    if (length < program + sizeof("run") + tail || memcmp(cmdline + program, "run", sizeof("run")) != 0)
         return false;
-    const char *verb = cmdline + length - tail - sizeof("run");
-    return memcmp(verb, "run", sizeof("run")) == 0 && (verb == cmdline || verb[-1] == '\0');
+    const char *last = cmdline + length - tail;
+    return last[-1] == '\0' && memcmp(last, dir, tail) == 0;
 }
 
 static bool same_file(const char *path, const struct stat *other)

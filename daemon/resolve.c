@@ -6,18 +6,48 @@
  *   dataset {"name": NAME}            -> format and path of the registered set
  *   device "auto", "cuda"             -> the slot's
  *
- * Paths are relative to the job directory, so that a state directory can be
+ * Paths that the spec names itself are judged again first (job/places.c).
+ * Paths here are relative to the job directory, so that a state directory can be
  * moved, and `rift-worker run DIR` works on it with no daemon. */
 #include "daemon/daemon.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct resolver {
     struct daemon *daemon;
     struct fault *why;
 };
+
+int data_place_check(const struct daemon *daemon, const char *path, struct fault *why)
+{
+    const struct setting_list *list = &daemon->settings->data_root;
+    const char **roots = calloc((size_t)list->count + 1, sizeof(*roots));
+    char state[PATH_MAX];
+
+    if (!roots)
+        return fault_set(why, -ENOMEM, "out of memory");
+    for (int i = 0; i < list->count; i++)
+        roots[i] = list->items[i].text;
+    snprintf(state, sizeof(state), "%s", daemon->jobs_dir);
+    struct data_places places = { roots, list->count, dirname(state) };
+    int r = place_check(&places, path, why);
+    free(roots);
+    return r;
+}
+
+/* Links may have been turned since the spec came. */
+static int place_see(const char *pointer, const char *path, void *user)
+{
+    struct resolver *resolver = user;
+    struct fault why = { 0 };
+    int r = data_place_check(resolver->daemon, path, &why);
+
+    return r < 0 ? fault_set(resolver->why, r == -EACCES ? -EINVAL : r, "%s: %s", pointer, why.message) : 0;
+}
 
 /* The artifact that a reference to this job's weights means. */
 static int artifact_choose(struct resolver *resolver, const struct spec_ref *ref, char *ret, size_t size)
@@ -111,7 +141,9 @@ int spec_resolve(struct daemon *daemon, const struct db_job *job, const char *de
 
     if (!spec)
         return fault_set(why, -EBADMSG, "its stored spec is damaged");
-    r = spec_refs(spec, ref_resolve, &resolver);
+    r = spec_paths(spec, place_see, &resolver);
+    if (r >= 0)
+        r = spec_refs(spec, ref_resolve, &resolver);
     if (r >= 0)
         r = dataset_resolve(&resolver, spec);
     if (r >= 0)

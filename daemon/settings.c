@@ -5,6 +5,7 @@
 #include "daemon/settings.h"
 #include "daemon/log.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* Type and place of a member; one of another C type doesn't compile. */
@@ -18,6 +19,11 @@
 #define AS_BOOLEAN(member)  .type = SETTING_BOOLEAN, .offset = MEMBER(member, bool)
 #define AS_ENUM(member)     .type = SETTING_ENUM, .offset = MEMBER(member, int)
 #define AS_LIST(member)     .type = SETTING_LIST, .offset = MEMBER(member, struct setting_list)
+
+static int data_root_check(const char *text, struct fault *why)
+{
+    return *text == '/' ? 0 : fault_set(why, -EINVAL, "must start with /");
+}
 
 const struct setting settings_table[] = {
     { "state", AS_PATH(state), .variable = "STATE_DIRECTORY", .argument = "DIR",
@@ -65,6 +71,16 @@ const struct setting settings_table[] = {
       .meaning = "Where webhooks may lead. public: only to public addresses. private: to private networks too. any: to "
                  "this machine and to link-local addresses too, which lets everybody who may submit speak to services "
                  "that trust this machine." },
+    { "sandbox", AS_ENUM(sandbox), .flags = RELOADABLE, .fallback = "try", .values = SANDBOX_MODES, .argument = "MODE",
+      .meaning = "How workers shut themselves in before they read weights and data: try takes what the kernel has, "
+                 "require fails jobs where Landlock or seccomp is missing, off leaves workers open." },
+    { "worker-memory-limit", AS_BYTES(worker_memory_limit), .flags = RELOADABLE, .min = 1, .max = INT64_MAX,
+      .argument = "SIZE",
+      .meaning = "The most memory for data that a worker on the CPU gets; a job that needs more fails. Workers on "
+                 "cards have no such limit." },
+    { "data-root", AS_LIST(data_root), .flags = RELOADABLE, .argument = "DIR", .check = data_root_check,
+      .meaning = "Paths in specs that are sent must lie below one of these directories. May be given often. Without it "
+                 "they may lie anywhere but in the state directory, which is refused in any case." },
     { "log-level", AS_ENUM(log_level), .flags = RELOADABLE, .fallback = "info", .values = LOG_LEVELS,
       .argument = "LEVEL", .meaning = "The least weighty lines that are still logged: error, warning, info or debug." },
 };

@@ -71,7 +71,10 @@ struct settings {
     struct setting_list dataset;
     int64_t grace_s;
     int64_t max_attempts;
-    int webhook_targets; /* enum webhook_targets */
+    int webhook_targets;         /* enum webhook_targets */
+    int sandbox;                 /* enum sandbox_mode */
+    int64_t worker_memory_limit; /* bytes */
+    struct setting_list data_root;
     /* words */
     int log_level; /* enum log_level */
 

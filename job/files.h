@@ -55,6 +55,16 @@ enum worker_exit {
     WORKER_INTERRUPTED = 75,
 };
 
+/* How a worker is told to shut itself in: `rift-worker run --sandbox MODE DIR`. */
+enum sandbox_mode {
+    SANDBOX_TRY,     /* as far as the kernel can */
+    SANDBOX_REQUIRE, /* wholly, or the job fails */
+    SANDBOX_OFF,
+    SANDBOX_MODE_COUNT,
+};
+extern const char *const sandbox_modes[SANDBOX_MODE_COUNT];
+#define SANDBOX_MODES "try|require|off" /* the same, in this order */
+
 /* Create DIR, its sub-directories and DIR/spec.json (written aside, fsynced,
  * renamed). Doing it again is harmless. */
 int jobdir_create(const char *dir, const json_t *spec, struct fault *why);

@@ -341,6 +341,15 @@ void spec_paths_check(const struct job_spec *spec, struct spec_errors *errors);
  * What a worker may read and what riftd lets it read both come from here, so a
  * field that names a place must have one of these types. */
 int spec_paths(const json_t *spec, int (*see)(const char *pointer, const char *path, void *user), void *user);
+/* Where jobs that come over HTTP may read. */
+struct data_places {
+    const char *const *roots; /* none: anywhere but in state_dir */
+    int root_count;
+    const char *state_dir; /* riftd's own, or NULL */
+};
+/* May a job read at this absolute path, wherever its links lead now? 0, or
+ * -EACCES with words that follow the name of a field. */
+int place_check(const struct data_places *places, const char *path, struct fault *why);
 /* Put `prefix` ("../../") before each relative path of a spec that moves to
  * another directory. 0 or -ENOMEM. */
 int spec_paths_rebase(json_t *spec, const char *prefix);

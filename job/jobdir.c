@@ -19,6 +19,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+const char *const sandbox_modes[SANDBOX_MODE_COUNT] = {
+    [SANDBOX_TRY] = "try", [SANDBOX_REQUIRE] = "require", [SANDBOX_OFF] = "off"
+};
+
 enum { ARTIFACT_SEGMENT = 100, ARTIFACT_DEPTH = 8, ARTIFACT_LENGTH = 512 };
 
 /* A directory of that name is there afterwards, and stays after a power cut:

@@ -25,10 +25,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *const sandbox_modes[SANDBOX_MODE_COUNT] = {
-    [SANDBOX_TRY] = "try", [SANDBOX_REQUIRE] = "require", [SANDBOX_OFF] = "off"
-};
-
 enum { FILES_MAX = 4096 };
 
 /* Libraries and what they read of the system; what isn't there is left out. */

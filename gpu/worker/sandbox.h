@@ -10,14 +10,6 @@
 
 #include "job/job.h"
 
-enum sandbox_mode {
-    SANDBOX_TRY,     /* what this kernel has */
-    SANDBOX_REQUIRE, /* all of it, or the job fails */
-    SANDBOX_OFF,
-    SANDBOX_MODE_COUNT,
-};
-extern const char *const sandbox_modes[SANDBOX_MODE_COUNT];
-
 /* What holds. */
 struct sandbox {
     int landlock_abi; /* 0: no Landlock */

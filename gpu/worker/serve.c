@@ -5,9 +5,10 @@
  * The connection is stdin. One request a connection, one line each:
  *
  *   riftd                         worker
- *   run /STATE/jobs/ID   ------>  looks whether that may be
+ *   run --sandbox try /STATE/jobs/ID
+ *                        ------>  looks whether that may be
  *                        <------  {"pid": 4711}       or {"error": "..."}
- *   go                   ------>  becomes `rift-worker run /STATE/jobs/ID`
+ *   go                   ------>  becomes `rift-worker run --sandbox try /STATE/jobs/ID`
  *
  *   devices              ------>
  *                        <------  [{"id": "cpu", ...}]
@@ -35,7 +36,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { PATIENCE_S = 30, LINE_MAX_BYTES = PATH_MAX + 16, WRONG_USAGE = 64 };
+enum { PATIENCE_S = 30, LINE_MAX_BYTES = PATH_MAX + 256, WORDS_MAX = 8, WRONG_USAGE = 64 };
 
 /* Stdin is a unix stream socket, its other end our user's or root's. */
 static int peer_check(struct fault *why)
@@ -132,24 +133,48 @@ static int files_set(int log, struct fault *why)
 }
 
 /* Returns only when it can't. */
-static int become_run(char *dir, struct fault *why)
+static int become_run(char *const words[], int count, char *dir, struct fault *why)
 {
-    char program[PATH_MAX];
+    char program[PATH_MAX], *argv[WORDS_MAX + 4] = { program, "run" };
     ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
 
+    for (int i = 0; i < count; i++)
+        argv[2 + i] = words[i];
+    argv[2 + count] = dir;
     if (length >= 0) {
         program[length] = '\0';
-        execv(program, (char *[]){ program, "run", dir, NULL });
+        execv(program, argv);
     }
     return fault_set(why, -errno, "cannot become a worker: %s", strerror(errno));
 }
 
-static int run_request(char *dir, const char *jobs_dir, json_t *(*devices)(void), struct fault *why)
+/* "--sandbox try /DIR": cut into words; *ret_dir is what begins with '/'. How many, or -E2BIG. */
+static int words_read(char *rest, char *words[WORDS_MAX], char **ret_dir)
 {
-    char line[LINE_MAX_BYTES];
-    int fd = jobdir_open(jobs_dir, dir, why);
+    int count = 0;
+
+    while (*rest && *rest != '/') {
+        if (count == WORDS_MAX)
+            return -E2BIG;
+        words[count++] = rest;
+        rest += strcspn(rest, " ");
+        if (*rest)
+            *rest++ = '\0';
+    }
+    *ret_dir = rest;
+    return count;
+}
+
+/* The words are `run`'s own affair: wrong ones end it with its usage. */
+static int run_request(char *rest, const char *jobs_dir, json_t *(*devices)(void), struct fault *why)
+{
+    char line[LINE_MAX_BYTES], *words[WORDS_MAX], *dir = rest;
+    int count = words_read(rest, words, &dir);
 
     (void)devices;
+    if (count < 0)
+        return fault_set(why, count, "run: too many words");
+    int fd = jobdir_open(jobs_dir, dir, why);
     if (fd < 0)
         return fd;
     int log = openat(fd, JOBDIR_LOG, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644);
@@ -158,7 +183,7 @@ static int run_request(char *dir, const char *jobs_dir, json_t *(*devices)(void)
     if (answer(json_pack("{s:i}", "pid", (int)getpid())) < 0 || line_read(line) < 0 || strcmp(line, "go") != 0)
         return 0; /* riftd has changed its mind, or died */
     int r = files_set(log, why);
-    return r < 0 ? r : become_run(dir, why);
+    return r < 0 ? r : become_run(words, count, dir, why);
 }
 
 static int devices_request(char *rest, const char *jobs_dir, json_t *(*devices)(void), struct fault *why)
@@ -190,7 +215,7 @@ static int request_serve(char *line, const char *jobs_dir, json_t *(*devices)(vo
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
         if (strcmp(line, requests[i].name) == 0)
             return requests[i].serve(rest, jobs_dir, devices, why);
-    return fault_set(why, -EINVAL, "there is no such request; \"run DIR\" and \"devices\" are");
+    return fault_set(why, -EINVAL, "there is no such request; \"run [OPTION...] DIR\" and \"devices\" are");
 }
 
 int serve(const char *jobs_dir, json_t *(*devices)(void))

@@ -102,7 +102,7 @@ class Daemon:
             try:
                 with open(f"/proc/{entry}/cmdline", "rb") as file:
                     words = file.read().split(b"\0")
-                if len(words) > 2 and words[0].endswith(b"rift-worker") and self.state.encode() in words[2]:
+                if words[0].endswith(b"rift-worker") and any(self.state.encode() in word for word in words[1:]):
                     os.kill(int(entry), signal.SIGKILL)
             except (OSError, ProcessLookupError):
                 pass

@@ -1,6 +1,7 @@
 """A sweep and its table the way a person uses them: riftctl, riftd, rift-worker."""
 import json
 import os
+import shutil
 import unittest
 
 from client import Case, ROOT
@@ -60,8 +61,12 @@ class Sweep(Case):
         self.ctl(2, "table", train)
 
         # Given by directories, there is no job that could tell of criticality: the rift job succeeds without.
-        jobs = os.path.join(self.riftd.state, "jobs")
+        # They are copies: what lies in riftd's state goes by {"job": ID} alone.
+        jobs = self.riftd.data + "-copies"
+        self.addCleanup(shutil.rmtree, jobs, ignore_errors=True)
         mrc = json.loads(self.ctl(0, "show", runs[0], "--json"))["steps"][1]["id"]
+        for job in (train, mrc):
+            shutil.copytree(os.path.join(self.riftd.state, "jobs", job), os.path.join(jobs, job))
         given = rift_spec(self.riftd.data, train={"weights": f"{jobs}/{train}/artifacts/best.safetensors"}, interpolate={"alphas": [0, 1]},
                           finetune={"epochs": 1, "mrc_job": f"{jobs}/{mrc}"})
         out = self.ctl(0, "submit", "-", "--watch", stdin=json.dumps(given))

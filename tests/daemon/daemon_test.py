@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import unittest
 
@@ -375,8 +374,8 @@ class Dying(Case):
 
     def impostor(self, job, riftd):
         """Some process with a worker's words on its command line."""
-        impostor = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()", "run", str(riftd.dir(job))],
-                                    stdin=subprocess.PIPE)
+        (self.folder / "run").write_text("read word\n")
+        impostor = subprocess.Popen(["/bin/sh", "run", str(riftd.dir(job))], cwd=self.folder, stdin=subprocess.PIPE)
         self.addCleanup(impostor.communicate)
         return impostor
 

@@ -73,10 +73,11 @@ class Launched(unittest.TestCase):
 
     def test_a_launched_worker_looks_like_one_of_riftds_own(self):
         self.launcher_start()
-        riftd = self.riftd()
+        riftd = self.riftd("--sandbox", "require", "--worker-memory-limit", "1G")
         job, pid = self.held(riftd)
         proc = pathlib.Path(f"/proc/{pid}")
-        self.assertEqual((proc / "cmdline").read_bytes().split(b"\0")[1:3], [b"run", str(riftd.dir(job)).encode()])
+        self.assertEqual((proc / "cmdline").read_bytes().decode().split("\0")[1:-1],
+                         ["run", "--sandbox", "require", "--memory-limit", str(1 << 30), str(riftd.dir(job))])
         files = {int(fd.name): os.readlink(fd) for fd in (proc / "fd").iterdir()}
         self.assertEqual(files[0], "/dev/null")
         self.assertEqual(files[1], str(riftd.dir(job) / "log.txt"))

@@ -1,6 +1,6 @@
 /* What would a worker do that dies, tears lines or dawdles at a given moment?
  *
- * `scripted_worker run DIR` follows the words in the spec's label, through the
+ * `scripted_worker run ... DIR` follows the words in the spec's label, through the
  * real journal code:
  *
  *   to:N        metric events up to step N, a checkpoint every 10 steps
@@ -250,5 +250,5 @@ int main(int argc, char **argv)
     }
     if (argc == 4 && strcmp(argv[1], "serve") == 0)
         return serve(argv[3], devices);
-    return argc == 3 && strcmp(argv[1], "run") == 0 ? run(argv[2]) : WORKER_BAD_INPUT;
+    return argc >= 3 && strcmp(argv[1], "run") == 0 ? run(argv[argc - 1]) : WORKER_BAD_INPUT;
 }
