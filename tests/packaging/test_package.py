@@ -12,6 +12,7 @@ import unittest
 from package import BUILD, ROOT, package_make
 
 PROGRAMS = ("riftd", "riftctl", "rift-worker")
+PAGES = ("riftd.8", "riftd.conf.5", "riftctl.1", "rift-worker.1")
 UNITS = ("riftd.service", "riftd.socket", "rift-worker.socket", "rift-worker@.service", "riftd.slice")
 
 
@@ -36,6 +37,8 @@ class Package(unittest.TestCase):
         for path in (*(f"usr/bin/{name}" for name in PROGRAMS), *(f"usr/lib/systemd/system/{name}" for name in UNITS),
                      "usr/lib/sysusers.d/riftd.conf", "usr/lib/tmpfiles.d/riftd.conf", "etc/riftd/riftd.conf",
                      "usr/share/riftd/openapi.yaml", "usr/share/riftd/web/index.html", "usr/share/doc/riftd/copyright",
+                     *(f"usr/share/man/man{page[-1]}/{page}.gz" for page in PAGES),
+                     "usr/share/doc/riftd/examples/credentials.conf.example", "usr/share/doc/riftd/operations.md",
                      "usr/share/doc/riftd/changelog.gz", "usr/share/doc/riftd/README.md"):
             self.assertTrue((self.root / path).is_file(), path)
 
