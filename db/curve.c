@@ -257,10 +257,8 @@ int db_point_list(struct db *db, const char *job, const char *name, int64_t sinc
         return r;
     /* One snapshot for counting and reading: no point may come in between. */
     r = query_run(on, "BEGIN", NO_VALUES);
-    if (r >= 0) {
+    if (r >= 0)
         r = points_select(on, job, name, since, max_points, ret);
-        sqlite3_exec(on->sqlite, "ROLLBACK", NULL, NULL, NULL);
-    }
-    readers_give(db, on);
+    readers_give(db, on); /* which ends it */
     return r;
 }

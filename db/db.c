@@ -221,6 +221,13 @@ void db_close(struct db *db)
     free(db);
 }
 
+/* Let no transaction be open. When there is no memory even for that, it stays. */
+static void transaction_drop(struct connection *on)
+{
+    if (!sqlite3_get_autocommit(on->sqlite))
+        sqlite3_exec(on->sqlite, "ROLLBACK", NULL, NULL, NULL);
+}
+
 /* ---- transactions that share their COMMIT; all under writer_lock ---- */
 
 static void group_free(struct group *group)
@@ -247,8 +254,8 @@ static int group_commit(struct db *db)
     struct connection *on = db->writer;
     int r = query_run(on, "COMMIT", NO_VALUES);
 
-    if (r < 0 && !sqlite3_get_autocommit(on->sqlite))
-        sqlite3_exec(on->sqlite, "ROLLBACK", NULL, NULL, NULL);
+    if (r < 0)
+        transaction_drop(on);
     group_end(db, r < 0 ? r : 0);
     if (r >= 0 && db->wal_pages > CHECKPOINT_PAGES) {
         /* PASSIVE never waits for readers; what it leaves behind comes next time. */
@@ -281,7 +288,7 @@ static int group_leave(struct db *db, int r)
     int stored = 0;
 
     if (!group->members && last) { /* there is nothing to store */
-        sqlite3_exec(db->writer->sqlite, "ROLLBACK", NULL, NULL, NULL);
+        transaction_drop(db->writer);
         group_end(db, 0);
     } else if (last) {
         stored = group_commit(db);
@@ -300,6 +307,7 @@ int writer_begin(struct db *db, struct connection **ret)
     pthread_mutex_lock(&db->writer_lock);
     atomic_fetch_sub(&db->arriving, 1);
     if (!db->group) {
+        transaction_drop(on); /* one that could not be ended when it should */
         struct group *group = calloc(1, sizeof(*group));
         r = group ? query_run(on, "BEGIN IMMEDIATE", NO_VALUES) : refuse(-ENOMEM, "out of memory");
         if (r >= 0)
@@ -320,18 +328,27 @@ int writer_begin(struct db *db, struct connection **ret)
 int writer_end(struct db *db, int r)
 {
     struct connection *on = db->writer;
+    int rc;
 
     if (r >= 0) {
         int released = query_run(on, "RELEASE one", NO_VALUES);
         if (released < 0)
             r = released;
     }
-    if (r < 0 && sqlite3_exec(on->sqlite, "ROLLBACK TO one; RELEASE one", NULL, NULL, NULL) != SQLITE_OK) {
-        /* Some failures (disk full, out of memory) have rolled back all there is; of
-         * others only that is sure to take the caller's changes back. */
-        if (!sqlite3_get_autocommit(on->sqlite))
-            sqlite3_exec(on->sqlite, "ROLLBACK", NULL, NULL, NULL);
+    /* Some failures (disk full, out of memory) have rolled back all there is. */
+    bool gone = sqlite3_get_autocommit(on->sqlite);
+    if (r < 0 && gone) {
         group_end(db, r);
+    } else if (r < 0 &&
+               (rc = sqlite3_exec(on->sqlite, "ROLLBACK TO one; RELEASE one", NULL, NULL, NULL)) != SQLITE_OK) {
+        /* After others only that is sure to take the caller's changes back. It takes
+         * those of the whole group, who hear why, and not what was wrong with the caller's. */
+        char own[sizeof(last_message)];
+        memcpy(own, last_message, sizeof(own));
+        int why = sqlite_fault(on->sqlite, rc);
+        transaction_drop(on);
+        group_end(db, why);
+        memcpy(last_message, own, sizeof(own));
     } else {
         db->group->members += r >= 0;
         r = group_leave(db, r);
@@ -366,8 +383,10 @@ void readers_give(struct db *db, struct connection *on)
 {
     if (!on)
         return;
+    transaction_drop(on);
     pthread_mutex_lock(&db->readers_lock);
-    if (db->readers_free < READERS_KEPT) {
+    /* One that is stuck in a transaction would show the next its old snapshot. */
+    if (sqlite3_get_autocommit(on->sqlite) && db->readers_free < READERS_KEPT) {
         on->next = db->readers;
         db->readers = on;
         db->readers_free++;

@@ -47,7 +47,8 @@ int writer_begin(struct db *db, struct connection **ret);
  * r, or why they could not be stored. */
 int writer_end(struct db *db, int r);
 
-/* A read-only connection; readers_give when done (NULL is fine). */
+/* A read-only connection; readers_give when done (NULL is fine),
+ * which ends a transaction, too. */
 int readers_take(struct db *db, struct connection **ret);
 void readers_give(struct db *db, struct connection *on);
 
