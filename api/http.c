@@ -365,12 +365,13 @@ static void failure_tell(const struct request *request, int r)
     config->failed(config->user, request->request_id, message);
 }
 
-/* Make a 500 of what is nobody's fault but ours. */
+/* Make a 500 of what is nobody's fault but ours, a 507 of a full disk. */
 static int exchange_fail(struct exchange *exchange, int r)
 {
     answer_done(&exchange->answer);
     failure_tell(&exchange->request, r);
-    return answer_problem(&exchange->answer, &exchange->request, PROBLEM_INTERNAL, "%s", strerror(-r));
+    return answer_problem(&exchange->answer, &exchange->request,
+                          r == -ENOSPC || r == -EDQUOT ? PROBLEM_NO_SPACE : PROBLEM_INTERNAL, "%s", strerror(-r));
 }
 
 /* The request is complete: call its handler and send what it says. */
@@ -379,6 +380,7 @@ static enum MHD_Result exchange_finish(struct exchange *exchange)
     struct request *request = &exchange->request;
     int r = 0;
 
+    json_starved(); /* of earlier requests in this thread */
     if (!exchange->answered) {
         request->body = exchange->body ? exchange->body : "";
         request->body_size = exchange->body_size;
@@ -388,6 +390,8 @@ static enum MHD_Result exchange_finish(struct exchange *exchange)
             r = request->route->handle(request, &exchange->answer);
         if (r >= 0)
             r = stream_admit(exchange);
+        if (json_starved()) /* whatever was answered lacks something */
+            r = -ENOMEM;
     }
     if (r < 0 && exchange_fail(exchange, r) < 0)
         return MHD_NO;

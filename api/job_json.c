@@ -126,6 +126,8 @@ int job_json(const struct request *request, const char *id, json_t **ret)
         return r;
     json_object_set_new(json, "after", after);
     int position = job.state == STATE_QUEUED ? db_job_position(db, id) : -ENOENT; /* parents have none */
+    if (position < 0 && position != -ENOENT)
+        return position;
     json_object_set_new(json, "queue_position", position >= 0 ? json_integer(position + 1) : json_null());
     json_object_set_new(json, "spec", text_json(job.spec));
     *ret = json_incref(json);

@@ -89,6 +89,7 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
         snprintf(message, 256, "out of memory");
         return -ENOMEM;
     }
+    json_starved_watch();
     api->config = *config;
     api->config.body_limit = config->body_limit ? config->body_limit : BODY_LIMIT_BYTES;
     api->config.upload_limit = config->upload_limit ? config->upload_limit : UPLOAD_LIMIT_BYTES;

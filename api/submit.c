@@ -404,6 +404,9 @@ static int drafts_insert(const struct request *request, struct answer *answer, s
 {
     const struct api_config *config = request->config;
     char id[DB_ID_SIZE];
+
+    if (json_starved()) /* a spec that lacks what couldn't be allocated is another spec */
+        return -ENOMEM;
     int r = db_job_insert(config->db, drafts->jobs, drafts->count, identity->keyed ? identity->key : NULL,
                           identity->body_sha256, config->now_ms(config->user), id);
 

@@ -33,6 +33,13 @@ struct fault {
 int fault_set(struct fault *why, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* ---- JSON and memory -------------------------------------------------------- */
+
+/* From now on every JSON allocation that fails is noted, per thread (starved.c). */
+void json_starved_watch(void);
+/* Did one fail in this thread since the last call? What was made since then may lack parts. */
+bool json_starved(void);
+
 /* ---- kinds ---------------------------------------------------------------- */
 
 enum job_kind {
