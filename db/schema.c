@@ -125,8 +125,8 @@ static const char *const steps[] = {
     "INSERT INTO ping VALUES(1, 0);",
 
     /* 3: sweeps, which are parents too */
-    "DROP INDEX job_runnable;"
-    "CREATE INDEX job_runnable ON job(priority DESC, number) WHERE state = 'queued' AND kind NOT IN ('rift','sweep');",
+    ("DROP INDEX job_runnable;"
+     "CREATE INDEX job_runnable ON job(priority DESC, number) WHERE state = 'queued' AND kind NOT IN ('rift','sweep');"),
 
     /* 4: owners, what the scheduler weighs, tokens, models, webhooks, audit */
     "ALTER TABLE job ADD COLUMN owner TEXT NOT NULL DEFAULT '';"

@@ -161,7 +161,7 @@ static int open_cifar(const struct flavour *flavour, const struct data_request *
     set->data = pixels;
     set->stride = record_size(flavour);
     for (int i = 0; i < set->count; i++)
-        set->label[i] = pixels[(size_t)i * set->stride - 1];
+        set->label[i] = pixels[(ptrdiff_t)((size_t)i * set->stride) - 1]; /* the byte before the first pixel */
     set->c = CHANNELS;
     set->h = set->w = SIZE;
     return 0;
