@@ -1,0 +1,7 @@
+/* Can any bytes be given as a PNG file? */
+#include "tests/fuzz/picture.h"
+
+void fuzz_one(const uint8_t *data, size_t size)
+{
+    picture_see(image_png_decode, data, size);
+}
