@@ -11,6 +11,7 @@
  * file stands in http.c's place, so request_header is here. */
 #include "tests/fuzz/service.h"
 
+#include "api/caller.h"
 #include "api/exchange.h"
 
 #include <errno.h>
@@ -36,6 +37,15 @@ const char *request_header(const struct request *request, const char *name)
         if (!strcasecmp(input->headers[i].name, name))
             return input->headers[i].value;
     return NULL;
+}
+
+/* The header "Cookie: name=value", of one cookie; the library takes lists apart. */
+const char *request_cookie(const struct request *request, const char *name)
+{
+    const char *cookie = request_header(request, "Cookie");
+    size_t length = strlen(name);
+
+    return cookie && !strncmp(cookie, name, length) && cookie[length] == '=' ? cookie + length + 1 : NULL;
 }
 
 /* Take the text apart; false when it isn't even that. The library has no NUL in
@@ -66,6 +76,11 @@ static void framing_see(const struct input *input, struct framing *framing)
         framing->hosts += !strcasecmp(input->headers[i].name, "Host");
         framing->lengths += !strcasecmp(input->headers[i].name, "Content-Length");
         framing->encodings += !strcasecmp(input->headers[i].name, "Transfer-Encoding");
+        framing->credentials += !strcasecmp(input->headers[i].name, "Authorization");
+        if (!strcasecmp(input->headers[i].name, "X-Forwarded-For"))
+            framing->forwarded_for = input->headers[i].value;
+        if (!strcasecmp(input->headers[i].name, "X-Forwarded-Proto"))
+            framing->forwarded_proto = input->headers[i].value;
     }
 }
 
@@ -129,8 +144,9 @@ static int admit(struct request *request, struct answer *answer, const struct in
     framing_see(input, &framing);
     request_id_choose(request);
     int r = framing_check(request, answer, &framing);
+    peer_forwarded(request, framing.forwarded_for, framing.forwarded_proto);
     if (!r)
-        r = sender_check(request, answer, &framing, input->method, "127.0.0.1", PORT);
+        r = sender_check(request, answer, &framing, input->method, PORT);
     char *question = strchr(input->target, '?');
     if (question)
         *question++ = 0;
@@ -138,6 +154,11 @@ static int admit(struct request *request, struct answer *answer, const struct in
         r = route_check(request, answer, &framing, input->method, input->target);
     if (!r && !query_take(request, question))
         r = 1;
+    if (!r && request_uploads(request)) {
+        r = upload_open(request->config->models_dir, 1 << 20, &request->upload);
+        if (!r && input->body)
+            r = upload_write(request->upload, input->body, strlen(input->body));
+    }
     PROMISE(r >= 0);
     return r;
 }
@@ -145,7 +166,7 @@ static int admit(struct request *request, struct answer *answer, const struct in
 void fuzz_one(const uint8_t *data, size_t size)
 {
     static struct api_config config;
-    struct request request = { .config = &config, .caller.role = ROLE_ADMIN };
+    struct request request = { .config = &config, .peer.address = "127.0.0.1" };
     struct answer answer = { 0 };
     struct input input = { 0 };
     char *text = malloc(size + 1);
@@ -176,6 +197,7 @@ void fuzz_one(const uint8_t *data, size_t size)
         free(request.query[i].name);
         free(request.query[i].value);
     }
+    upload_close(request.upload);
     answer_done(&answer);
     free(text);
 }

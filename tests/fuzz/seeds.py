@@ -63,6 +63,16 @@ def requests():
     yield "range-end", request("GET", f"/v1/jobs/{DONE}/log", ["Range: bytes=-4", "X-Request-Id: abc.1"])
     for path in ("queue", "datasets", "devices", "fields", "version", "openapi.yaml"):
         yield path, request("GET", f"/v1/{path}")
+    token = "rift_" + "0" * 36 + "_" + "a" * 43
+    yield "token", request("GET", "/v1/jobs", [f"Authorization: Bearer {token}"])
+    yield "session", request("GET", "/v1/session", [f"Cookie: rift_session={token}"])
+    yield "sign-in", request("POST", "/v1/session", body=json.dumps({"token": token}))
+    yield "token-make", request("POST", "/v1/tokens", body='{"name":"a","role":"read","owner":"me"}')
+    yield "forwarded", request("GET", "/v1/version", ["X-Forwarded-For: 1.2.3.4, ::1", "X-Forwarded-Proto: https"])
+    yield "models", request("GET", "/v1/models?name=a&limit=1")
+    yield "model-of-job", request("POST", "/v1/models", body=json.dumps({"job": DONE, "artifact": "best.safetensors"}))
+    yield "model", (b"POST /v1/models?name=w HTTP\nHost: localhost:8717\nContent-Type: application/octet-stream\n\n"
+                    b"\x10{\"a\":1}").replace(b" HTTP", b"")
     yield "problem", request("GET", "/problems/bad-spec")
     yield "page-web", request("HEAD", "/web/index.html", host="[::1]:8717")
     yield "escape", request("GET", "/web/%2e%2e%2fx", host="127.0.0.1:8717")

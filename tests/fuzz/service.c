@@ -7,7 +7,7 @@
 
 static char *pristine;
 static size_t pristine_size;
-static char jobs_dir[512], web_dir[512], openapi[512];
+static char jobs_dir[512], models_dir[512], web_dir[512], openapi[512];
 
 /* Time stands still: an input says the same each time. */
 static int64_t now_ms(void *user)
@@ -135,8 +135,10 @@ static void pristine_make(const char *path)
     FILE *file;
 
     scratch_path("jobs", jobs_dir);
+    scratch_path("models", models_dir);
     scratch_path("web", web_dir);
     mkdir(jobs_dir, 0700);
+    mkdir(models_dir, 0700);
     mkdir(web_dir, 0700);
     scratch_file("web/index.html", "<p>", 3, openapi);
     scratch_file("openapi.yaml", "openapi: 3.1.0\n", 15, openapi);
@@ -165,6 +167,8 @@ void service_open(struct api_config *ret)
     *ret = (struct api_config){
         .address = "127.0.0.1",
         .jobs_dir = jobs_dir,
+        .models_dir = models_dir,
+        .require_token = TOKEN_NEVER,
         .web_dir = web_dir,
         .openapi_path = openapi,
         .body_limit = 1 << 20,
