@@ -44,6 +44,12 @@ class Document(unittest.TestCase):
                 self.assertEqual(item[method]["responses"].get("500"), {"$ref": "#/components/responses/Internal"},
                                  f"{method} {path}")
 
+    def test_every_route_that_changes_something_may_lack_room_and_says_so(self):
+        for path, item in server.OPENAPI["paths"].items():
+            for method in set(item) - {"parameters", "get"}:
+                self.assertEqual(item[method]["responses"].get("507"), {"$ref": "#/components/responses/NoSpace"},
+                                 f"{method} {path}")
+
     def test_problem_codes_are_those_of_the_table(self):
         self.assertEqual(server.OPENAPI["components"]["schemas"]["ProblemCode"]["enum"],
                          [row["code"] for row in self.tables["problems"]])
