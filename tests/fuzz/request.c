@@ -146,7 +146,7 @@ static int admit(struct request *request, struct answer *answer, const struct in
     int r = framing_check(request, answer, &framing);
     peer_forwarded(request, framing.forwarded_for, framing.forwarded_proto);
     if (!r)
-        r = sender_check(request, answer, &framing, input->method, PORT);
+        r = sender_check(request, answer, &framing, input->method, "127.0.0.1", PORT);
     char *question = strchr(input->target, '?');
     if (question)
         *question++ = 0;
