@@ -10,7 +10,27 @@
 #include "db/db.h"
 #include "job/job.h"
 
+#include <stdio.h>
+
 struct api;
+
+/* ---- histogram.c: how durations spread, as Prometheus counts them ---- */
+
+#define HISTOGRAM_BOUNDS_MAX 16
+/* Any thread may add. The bounds are given to those who show it. */
+struct histogram {
+    _Atomic uint64_t buckets[HISTOGRAM_BOUNDS_MAX + 1]; /* of what is at most bounds[i], and the rest */
+    _Atomic uint64_t sum_us;
+};
+struct histogram_bounds {
+    int count;
+    double seconds[HISTOGRAM_BOUNDS_MAX]; /* rising */
+};
+extern const struct histogram_bounds request_bounds, job_bounds;
+void histogram_add(struct histogram *histogram, const struct histogram_bounds *bounds, double seconds);
+/* Lines NAME_bucket, NAME_sum and NAME_count; labels: `route="/v1/jobs"`, or "". */
+void histogram_write(FILE *out, const char *name, const char *labels, const struct histogram *histogram,
+                     const struct histogram_bounds *bounds);
 
 /* Strings must live until api_stop, addresses until api_start. */
 struct api_config {
@@ -44,6 +64,7 @@ struct api_config {
     json_t *(*datasets)(void *user); /* [{name, format, path, ...}]; new reference */
     /* May a job read at this absolute path? 0, or -EACCES with words; NULL: anywhere. */
     int (*place_check)(void *user, const char *path, struct fault *why);
+    void (*metrics)(void *user, FILE *out); /* the daemon's part of /metrics, in Prometheus' text format */
     int64_t (*now_ms)(void *user);
     void (*failed)(void *user, const char *request_id, const char *message); /* why a request became a 500; or NULL */
 };

@@ -47,6 +47,7 @@ struct peer {
 
 struct request {
     const struct api_config *config;
+    struct traffic *traffic; /* counts; NULL where nobody counts */
     struct peer peer;
     struct caller caller;
     const struct route *route;
@@ -259,6 +260,19 @@ bool host_named(const char *host, const char *const *names, int count);
  * here? Only pages that we served. */
 bool origin_allowed(const char *origin, const char *fetch_site, const char *host);
 
+int route_index(const struct route *route); /* 0.. in the table */
+
+/* ---- metrics.c: what Prometheus is told ---- */
+
+#define ROUTES_MAX     96
+#define STATUS_CLASSES 6 /* status / 100 */
+struct traffic {
+    _Atomic uint64_t answers[ROUTES_MAX + 1][STATUS_CLASSES]; /* the last row: no route */
+    struct histogram durations[ROUTES_MAX + 1];               /* until the answer was ready; bodies and streams not counted */
+    int64_t started_ms;
+};
+void traffic_count(struct traffic *traffic, const struct route *route, int status, double seconds);
+
 /* ---- ids.c ---- */
 
 /* A new UUID, version 7: milliseconds first, so that ids sort by age. */
@@ -323,7 +337,7 @@ handler handle_session_create, handle_session_get, handle_session_delete;
 handler handle_webhook_list, handle_webhook_create, handle_webhook_get, handle_webhook_delete, handle_webhook_test;
 handler handle_webhook_deliveries;
 handler handle_queue, handle_datasets, handle_devices, handle_fields, handle_version, handle_problem;
-handler handle_openapi, handle_healthz, handle_readyz, handle_page, handle_web;
+handler handle_metrics, handle_openapi, handle_healthz, handle_readyz, handle_page, handle_web;
 
 /* ---- fits.c ---- */
 

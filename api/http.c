@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #define CONNECTION_LIMIT        256
 #define HEALTH_CONNECTION_LIMIT 16
@@ -45,6 +46,7 @@ struct exchange {
     bool has_body;
     char *body;
     size_t body_size, body_room, drained;
+    int64_t began_us; /* monotonic */
 };
 
 const char *request_header(const struct request *request, const char *name)
@@ -148,8 +150,18 @@ static struct MHD_Response *response_make(struct exchange *exchange)
     return response;
 }
 
+static int64_t monotonic_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 static enum MHD_Result answer_send(struct exchange *exchange)
 {
+    traffic_count(exchange->request.traffic, exchange->request.route, exchange->answer.status,
+                  (double)(monotonic_us() - exchange->began_us) / 1e6);
     struct MHD_Response *response = response_make(exchange);
 
     if (!response)
@@ -419,6 +431,8 @@ static enum MHD_Result request_see(void *user, struct MHD_Connection *connection
     exchange->listener = listener;
     exchange->request.config = &listener->api->config;
     exchange->request.connection = connection;
+    exchange->request.traffic = &listener->api->traffic;
+    exchange->began_us = monotonic_us();
     int r = exchange_begin(exchange, method, url);
     if (r < 0 && exchange_fail(exchange, r) < 0)
         return MHD_NO;

@@ -2,6 +2,7 @@
 #ifndef RIFT_API_LISTEN_H
 #define RIFT_API_LISTEN_H
 
+#include "api/exchange.h"
 #include "api/feed.h"
 
 #include <stdatomic.h>
@@ -35,6 +36,7 @@ struct api {
     struct api_config config;
     struct listener tcp, local, health;
     struct feeds feeds;
+    struct traffic traffic;
 };
 
 /* ---- http.c: the library serves a listening socket ---- */

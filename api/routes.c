@@ -69,6 +69,7 @@ static const struct route routes[] = {
     { "GET", "/problems/{name...}", ROLE_NONE, handle_problem, BODY_NONE, "", "What an error code means" },
     { "GET", "/healthz", ROLE_NONE, handle_healthz, BODY_NONE, "", "Can the database be read and written?" },
     { "GET", "/readyz", ROLE_NONE, handle_readyz, BODY_NONE, "", "Can jobs be run?" },
+    { "GET", "/metrics", ROLE_READ, handle_metrics, BODY_NONE, "", "Counts and durations for Prometheus" },
     { "GET", "/", ROLE_NONE, handle_page, BODY_NONE, "", "The dashboard" },
     { "GET", "/web/{name...}", ROLE_NONE, handle_web, BODY_NONE, "", "Files of the dashboard" },
 };
@@ -83,6 +84,13 @@ int api_routes(const struct api_route_info **ret)
                                             routes[i].query, routes[i].summary };
     *ret = infos;
     return ROUTE_COUNT;
+}
+
+_Static_assert(ROUTE_COUNT <= ROUTES_MAX, "struct traffic has a row for each");
+
+int route_index(const struct route *route)
+{
+    return (int)(route - routes);
 }
 
 bool route_takes(const struct route *route, const char *query_name)

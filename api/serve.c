@@ -97,6 +97,7 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
     api->config.heartbeat_ms = config->heartbeat_ms ? config->heartbeat_ms : HEARTBEAT_MS;
     api->tcp.fd = api->local.fd = api->health.fd = -1;
     api->tcp.knock_fd = api->local.knock_fd = api->health.knock_fd = -1;
+    api->traffic.started_ms = config->now_ms(config->user);
     api->local.trusted = true;
     api->health.health = true;
     if (api->config.models_dir)

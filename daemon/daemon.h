@@ -32,6 +32,7 @@ struct source {
 struct slot {
     char device[64]; /* "cpu", "cuda:0" */
     struct worker *worker; /* or NULL */
+    _Atomic bool busy;     /* there is a worker; for other threads */
     int rest_ms;           /* after a start that failed; 0 after one that didn't */
     int64_t rest_until_ms; /* monotonic */
 };
@@ -76,6 +77,10 @@ struct daemon {
     struct db *db;
     struct api *api;
     struct webhooks *webhooks;
+    struct {
+        _Atomic uint64_t starts, crashes;
+        struct histogram waits, runs[3]; /* runs: succeeded, failed, cancelled */
+    } counts; /* metrics.c's */
     int lock_fd; /* STATE/riftd.lock */
     int epoll_fd;
     struct source signals, bell, watchdog;
@@ -211,6 +216,11 @@ void journals_tail(struct daemon *daemon);
 /* A step is about to end with this result (JSON text or NULL): bring the tables
  * of its rift job, and of that one's sweep, up to date. */
 int parents_tell(struct daemon *daemon, const struct db_job *step, const char *result);
+
+/* ---- metrics.c ---- */
+void metrics_started(struct daemon *daemon, const struct db_job *job, int64_t now_ms);
+void metrics_ended(struct daemon *daemon, const struct db_job *job);
+void metrics_write(struct daemon *daemon, FILE *out); /* any thread */
 
 /* ---- webhooks.c ---- */
 /* A thread that tells webhooks what is due. */

@@ -82,9 +82,11 @@ int executor_start(struct daemon *daemon, struct worker *worker, const struct db
         r = executor(daemon)->start(daemon, worker->dir, &started, why);
     if (r >= 0)
         r = adopt(daemon, worker, &started, why);
-    if (r >= 0)
+    if (r >= 0) {
+        metrics_started(daemon, job, clock_ms());
         log_job(LEVEL_INFO, job->id, "%s, attempt %d, worker %d on %s", job->kind, job->attempts + 1, (int)started.pid,
                 worker->slot->device);
+    }
     return r;
 }
 

@@ -41,6 +41,11 @@ static int on_place(void *user, const char *path, struct fault *why)
     return data_place_check(user, path, why);
 }
 
+static void on_metrics(void *user, FILE *out)
+{
+    metrics_write(user, out);
+}
+
 static void on_failed(void *user, const char *request_id, const char *message)
 {
     (void)user;
@@ -161,6 +166,7 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .devices = on_devices,
         .datasets = on_datasets,
         .place_check = on_place,
+        .metrics = on_metrics,
         .now_ms = on_now_ms,
         .failed = on_failed,
     };

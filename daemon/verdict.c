@@ -43,8 +43,10 @@ static int job_end(struct daemon *daemon, const char *id, enum job_state to, con
     if (r < 0)
         return r;
     db_job_done(&job);
-    if (db_job_get(daemon->db, id, &job) >= 0)
+    if (db_job_get(daemon->db, id, &job) >= 0) {
+        metrics_ended(daemon, &job);
         log_job(LEVEL_INFO, id, "%s%s%s", job_state_names[job.state], error ? ": " : "", error ? error : "");
+    }
     api_news(daemon->api);
     webhooks_poke(daemon);
     return 0;
@@ -130,6 +132,7 @@ static int crashed(struct daemon *daemon, struct worker *worker)
         if (deaths < 0)
             return deaths;
         end->deaths = deaths;
+        daemon->counts.crashes++;
         log_job(LEVEL_ERROR, worker->id, "its worker died %s", how);
     }
     if (end->deaths < daemon->settings->max_attempts)

@@ -33,8 +33,10 @@ struct worker *worker_add(struct daemon *daemon, const struct db_job *job, struc
     snprintf(worker->id, sizeof(worker->id), "%s", job->id);
     worker->offset = job->journal_offset;
     worker->slot = slot;
-    if (slot)
+    if (slot) {
         slot->worker = worker;
+        slot->busy = true;
+    }
     worker->next = daemon->workers;
     daemon->workers = worker;
     return worker;
@@ -62,8 +64,10 @@ void worker_remove(struct daemon *daemon, struct worker *worker)
     while (*at != worker)
         at = &(*at)->next;
     *at = worker->next;
-    if (worker->slot)
+    if (worker->slot) {
         worker->slot->worker = NULL;
+        worker->slot->busy = false;
+    }
     loop_remove(daemon, &worker->exit);
     free(worker);
 }

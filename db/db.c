@@ -25,7 +25,9 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 enum {
     CHECKPOINT_PAGES = 1000,
@@ -51,6 +53,7 @@ struct db {
     struct group *group; /* of the open transaction, NULL: none is open; under writer_lock */
     struct connection *writer;
     int wal_pages; /* after the last commit, under writer_lock */
+    struct db_stats stats; /* under writer_lock */
     pthread_mutex_t readers_lock;
     struct connection *readers; /* free ones */
     int readers_free;
@@ -249,11 +252,24 @@ static void group_end(struct db *db, int r)
     group_free(group);
 }
 
+static uint64_t monotonic_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static int group_commit(struct db *db)
 {
     struct connection *on = db->writer;
+    uint64_t began_us = monotonic_us();
     int r = query_run(on, "COMMIT", NO_VALUES);
 
+    db->stats.commit_us += monotonic_us() - began_us;
+    db->stats.commits++;
+    db->stats.transactions += (uint64_t)db->group->members;
+    db->stats.failures += r < 0;
     if (r < 0)
         transaction_drop(on);
     group_end(db, r < 0 ? r : 0);
@@ -408,4 +424,15 @@ int db_ping(struct db *db, int64_t now_ms)
     r = query_run(on, "UPDATE ping SET time_ms = ?1 WHERE id = 1 AND time_ms NOT BETWEEN ?1 - 999 AND ?1",
                   VALUES(V(now_ms)));
     return writer_end(db, r < 0 ? r : 0);
+}
+
+void db_stats(struct db *db, struct db_stats *ret)
+{
+    struct stat st;
+
+    pthread_mutex_lock(&db->writer_lock);
+    *ret = db->stats;
+    ret->wal_pages = db->wal_pages;
+    pthread_mutex_unlock(&db->writer_lock);
+    ret->file_bytes = stat(db->path, &st) == 0 ? st.st_size : 0;
 }

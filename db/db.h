@@ -26,6 +26,16 @@ int db_open(const char *path, struct db **ret, char message[256]);
 void db_close(struct db *db);
 /* Why the calling thread's last call failed. */
 const char *db_errmsg(struct db *db);
+/* How the file does, since it was opened. */
+struct db_stats {
+    uint64_t commits;      /* each an fsync */
+    uint64_t transactions; /* that were in them */
+    uint64_t failures;     /* commits that didn't succeed */
+    uint64_t commit_us;    /* time all commits took together */
+    int64_t wal_pages;     /* in the write-ahead log after the last commit */
+    int64_t file_bytes;
+};
+void db_stats(struct db *db, struct db_stats *ret);
 /* Can the file still be written? Writes, at most once a second (for /healthz). */
 int db_ping(struct db *db, int64_t now_ms);
 
@@ -127,6 +137,8 @@ int db_job_after(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
 int db_job_steps(struct db *db, const char *parent, struct db_job **ret_jobs); /* in order */
 /* How many queued jobs would be claimed before this one; -ENOENT unless queued. */
 int db_job_position(struct db *db, const char *id);
+/* How many jobs are in that state. */
+int db_job_count(struct db *db, enum job_state state, int64_t *ret);
 
 /* Hand the runnable job of highest priority, oldest first, to the caller and
  * mark it running on `device` ("cpu", "cuda:0"), in one statement, so that no
@@ -347,6 +359,8 @@ int db_delivery_due(struct db *db, int64_t now_ms, int limit, struct db_delivery
 int db_delivery_next(struct db *db, int64_t *ret_ms);
 /* An attempt is over. next_ms 0: there will be no other. -ENOENT: it is gone. */
 int db_delivery_tried(struct db *db, int64_t id, int status, const char *error, int64_t now_ms, int64_t next_ms);
+/* How many deliveries wait. */
+int db_delivery_waiting(struct db *db, int64_t *ret);
 /* The newest ones of a webhook. */
 int db_delivery_list(struct db *db, const char *webhook, int limit, struct db_delivery **ret);
 /* Tell one webhook `body`, now. */

@@ -106,6 +106,9 @@ void query_copy(const struct query *query, int column, char *ret, size_t size);
 /* A copy to free(), NULL for NULL. -ENOMEM or 0. */
 int query_dup(const struct query *query, int column, char **ret);
 
+/* The number in the only row of a query, on a reader. */
+int number_select(struct db *db, const char *sql, const struct value *values, int count, int64_t *ret);
+
 /* Make room for one more item in a growing array: *items has `count` used and
  * *capacity places of `size` bytes. */
 int array_room(void **items, int count, int *capacity, size_t size);

@@ -298,3 +298,8 @@ int db_job_position(struct db *db, const char *id)
         return refuse(-ENOENT, "job %.36s is not waiting for a slot", id);
     return r < 0 ? r : (int)position;
 }
+
+int db_job_count(struct db *db, enum job_state state, int64_t *ret)
+{
+    return number_select(db, "SELECT COUNT(*) FROM job WHERE state = ?1", VALUES(V(job_state_names[state])), ret);
+}

@@ -139,3 +139,21 @@ int array_room(void **items, int count, int *capacity, size_t size)
     *capacity = grown;
     return 0;
 }
+
+int number_select(struct db *db, const char *sql, const struct value *values, int count, int64_t *ret)
+{
+    struct connection *on;
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    query_auto query = { 0 };
+    r = query_start(on, &query, sql, values, count);
+    if (r >= 0)
+        r = query_next(&query);
+    if (r > 0)
+        *ret = query_int(&query, 0);
+    query_done(&query);
+    readers_give(db, on);
+    return r < 0 ? r : 0;
+}

@@ -202,6 +202,11 @@ int db_delivery_next(struct db *db, int64_t *ret_ms)
     return r > 0 ? 0 : r == 0 ? refuse(-ENOENT, "no delivery is waiting") : r;
 }
 
+int db_delivery_waiting(struct db *db, int64_t *ret)
+{
+    return number_select(db, "SELECT COUNT(*) FROM delivery WHERE done_ms = 0 AND next_ms > ?1", VALUES(V(0)), ret);
+}
+
 /* Old ones that are done with go, so that a webhook's history has an end. */
 static int history_cut(struct connection *on, int64_t id)
 {

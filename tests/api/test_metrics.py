@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""/metrics, read as Prometheus reads it: strictly."""
+import re
+import unittest
+
+import server
+
+SAMPLE = re.compile(r'([a-z_:][a-z0-9_:]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)')
+
+
+def parse(text):
+    """{(name, labels): value}, after checking that each sample stands under its family's TYPE."""
+    found, types, family = {}, {}, None
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, family, kind = line.split(" ", 3)
+            assert family not in types, f"{family} has two blocks"
+            types[family] = kind
+        elif line.startswith("# HELP "):
+            assert line.split(" ", 3)[3], line
+        else:
+            match = SAMPLE.fullmatch(line)
+            assert match, line
+            name = match[1]
+            base = re.sub("_(bucket|sum|count)$", "", name) if types[family] == "histogram" else name
+            assert base == family, f"{name} stands under {family}"
+            assert (types[family] == "counter") <= name.endswith("_total"), name
+            labels = dict(re.findall(r'([a-z_]+)="((?:[^"\\]|\\.)*)"', match[2] or ""))
+            key = (name, tuple(sorted(labels.items())))
+            assert key not in found, f"{key} twice"
+            found[key] = float(match[3])
+    return found
+
+
+class Metrics(server.Case):
+    def read(self):
+        answer = self.expect(self.server.get("/metrics"), 200)
+        self.assertEqual(answer.headers["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")
+        return parse(answer.body.decode())
+
+    def test_requests_are_counted_by_route_and_status(self):
+        def asked(numbers, route, status):
+            return numbers.get(("riftd_http_requests_total", (("method", "GET"), ("route", route), ("status", status))), 0)
+
+        before = self.read()
+        for path in ("/v1/queue", "/v1/queue", "/v1/jobs/00000000-0000-4000-8000-000000000000", "/nowhere"):
+            self.server.get(path)
+        after = self.read()
+        self.assertEqual(asked(after, "/v1/queue", "2xx") - asked(before, "/v1/queue", "2xx"), 2)
+        self.assertEqual(asked(after, "/v1/jobs/{id}", "4xx") - asked(before, "/v1/jobs/{id}", "4xx"), 1)
+        nowhere = ("riftd_http_requests_total", (("method", ""), ("route", ""), ("status", "4xx")))
+        self.assertEqual(after[nowhere] - before.get(nowhere, 0), 1)
+        labels = (("method", "GET"), ("route", "/v1/queue"))
+        count = after["riftd_http_request_seconds_count", labels]
+        self.assertEqual(count, asked(after, "/v1/queue", "2xx"))
+        self.assertEqual(after["riftd_http_request_seconds_bucket", (("le", "+Inf"), *labels)], count)
+
+    def test_buckets_hold_the_smaller_ones_too(self):
+        self.server.get("/v1/version")
+        numbers = self.read()
+        rows = [(float(dict(labels)["le"]), value) for (name, labels), value in numbers.items()
+                if name == "riftd_http_request_seconds_bucket" and dict(labels)["route"] == "/v1/version"]
+        self.assertEqual(rows, sorted(rows))
+        self.assertEqual([value for _, value in rows], sorted(value for _, value in rows))
+        self.assertEqual(rows[-1][0], float("inf"))
+
+    def test_jobs_are_counted_by_state_and_commits_with_what_shares_them(self):
+        before = self.read()
+        self.submit()
+        after = self.read()
+        queued = ("riftd_jobs", (("state", "queued"),))
+        self.assertEqual(after[queued] - before[queued], 1)
+        self.assertGreaterEqual(after["riftd_db_transactions_total", ()], before["riftd_db_transactions_total", ()] + 1)
+        self.assertGreaterEqual(after["riftd_db_commits_total", ()], before["riftd_db_commits_total", ()] + 1)
+        self.assertEqual(after["riftd_db_commit_failures_total", ()], 0)
+        for name in ("riftd_db_bytes", "riftd_disk_free_bytes", "process_resident_memory_bytes", "process_cpu_seconds_total",
+                     "process_start_time_seconds", "riftd_db_commit_seconds_total"):
+            self.assertGreater(after[name, ()], 0, name)
+
+
+class OfRiftd(server.Case):
+    @classmethod
+    def make_server(cls):
+        return server.Daemon()
+
+    def test_the_daemon_tells_its_slots_and_workers(self):
+        job = self.submit()["id"]  # its data are nowhere: the worker fails it
+        until = server.time.monotonic() + server.DEADLINE_S
+        while self.server.get(f"/v1/jobs/{job}").json["state"] != "failed":
+            self.assertLess(server.time.monotonic(), until)
+            server.time.sleep(0.05)
+        numbers = parse(self.server.get("/metrics").body.decode())
+        self.assertEqual(numbers["riftd_slots", (("device", "cpu"), ("state", "free"))], 1)
+        self.assertEqual(numbers["riftd_worker_starts_total", ()], 1)
+        self.assertEqual(numbers["riftd_worker_crashes_total", ()], 0)
+        self.assertEqual(numbers["riftd_job_wait_seconds_count", ()], 1)
+        self.assertEqual(numbers["riftd_job_run_seconds_count", (("state", "failed"),)], 1)
+        self.assertEqual(numbers["riftd_job_run_seconds_count", (("state", "succeeded"),)], 0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
