@@ -526,15 +526,13 @@ bool listener_full(const struct listener *listener)
     return info && info->num_connections >= listener->connection_limit;
 }
 
-void listener_quiesce(struct listener *listener)
-{
-    if (listener->daemon)
-        MHD_quiesce_daemon(listener->daemon);
-}
-
+/* Not quiesced first: the thread that quiesces and one that polls can both take
+ * the listening socket out of its epoll set, and then the library aborts. */
 void listener_stop(struct listener *listener)
 {
-    if (listener->daemon)
-        MHD_stop_daemon(listener->daemon);
+    if (!listener->daemon)
+        return;
+    MHD_stop_daemon(listener->daemon); /* closes the socket, too */
     listener->daemon = NULL;
+    listener->fd = -1;
 }

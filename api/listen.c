@@ -126,6 +126,16 @@ int listen_adopt(int fd, char ret_address[64], uint16_t *ret_port, char message[
     return 0;
 }
 
+void listen_detach(int fd)
+{
+    int other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (other < 0)
+        return;
+    dup3(other, fd, O_CLOEXEC);
+    close(other);
+}
+
 int listen_knock(int fd)
 {
     union address bound = { 0 };

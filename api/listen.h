@@ -14,6 +14,8 @@ int listen_tcp(const char *address, uint16_t port, int *ret_fd, uint16_t *ret_po
 int listen_unix(const char *path, int *ret_fd, char message[256]);
 /* A listening stream socket from outside: make it ours. A unix socket has the address "". */
 int listen_adopt(int fd, char ret_address[64], uint16_t *ret_port, char message[256]);
+/* Whoever ends the descriptor from here on ends another socket; what it was stays open where others have it. */
+void listen_detach(int fd);
 /* Connect to a listening socket of ours, without waiting: a descriptor, or negative errno. */
 int listen_knock(int fd);
 
@@ -24,6 +26,7 @@ struct listener {
     char address[64]; /* empty: a unix socket */
     uint16_t port;
     bool trusted; /* the unix socket: no browser gets there, so any Host will do */
+    bool given;   /* somebody else has the socket, too, and goes on with it */
     bool health;  /* answers only what health_paths has */
     unsigned connection_limit;
     atomic_uint turns; /* connections and requests that its threads saw */
@@ -44,9 +47,7 @@ struct api {
 int listener_start(struct api *api, struct listener *listener, char message[256]);
 /* It takes no more connections at the moment, and knows it. */
 bool listener_full(const struct listener *listener);
-/* The library lets go of the listening socket: no new connections. */
-void listener_quiesce(struct listener *listener);
-/* Waits for handlers to finish. */
+/* No new requests; waits for handlers to finish. No connection may be suspended. */
 void listener_stop(struct listener *listener);
 
 #endif

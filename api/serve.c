@@ -29,6 +29,7 @@ static int listener_adopt(struct listener *listener, int fd, char message[256])
     if (fd <= 0)
         return 0;
     listener->fd = fd;
+    listener->given = true;
     int r = listen_adopt(fd, listener->address, &listener->port, message);
     if (r >= 0 && listener->trusted != !*listener->address) {
         snprintf(message, 256, "a socket of the wrong kind was handed over");
@@ -168,6 +169,8 @@ bool api_alive(struct api *api)
 
 static void listener_close(struct listener *listener)
 {
+    if (listener->given && listener->fd >= 0)
+        listen_detach(listener->fd); /* the library shuts the listening socket down, for everybody */
     listener_stop(listener);
     if (listener->knock_fd >= 0)
         close(listener->knock_fd);
@@ -179,15 +182,13 @@ void api_stop(struct api *api)
 {
     if (!api)
         return;
-    /* The listening sockets are ours again: no new connections. */
-    listener_quiesce(&api->tcp);
-    listener_quiesce(&api->local);
-    listener_quiesce(&api->health);
+    bool own_path = api->local.fd >= 0 && !api->local.given;
+    /* Streams first, because none may be suspended when the library stops; new ones are refused from here on. */
     feeds_stop(&api->feeds);
     listener_close(&api->tcp);
     listener_close(&api->local);
     listener_close(&api->health);
-    if (api->local.fd >= 0 && api->config.local_fd <= 0)
+    if (own_path)
         unlink(api->config.socket_path);
     feeds_done(&api->feeds);
     free(api);

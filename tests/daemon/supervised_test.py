@@ -115,6 +115,33 @@ class Sockets(Case):
         asking.join()
         self.assertEqual(answers, [200])
 
+    def test_a_riftd_that_ends_in_the_middle_of_requests_ends_well_and_leaves_its_socket(self):
+        tcp = self.open(socket.AF_INET, ("127.0.0.1", 0))
+        port, over = tcp.getsockname()[1], threading.Event()
+
+        def knock():
+            while not over.is_set():
+                try:
+                    status(port, "/v1/version")
+                except (OSError, http.client.HTTPException):
+                    pass  # it was cut off, which is all that may happen to it
+
+        threads = [threading.Thread(target=knock) for _ in range(4)]
+        riftd = HandedOver(self.folder / "state", [("http", tcp)])
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(5):
+                riftd.start()
+                self.assertEqual(status(port, "/v1/version"), 200)
+                self.assertEqual(riftd.stop(), 0, self.log.read_text())
+        finally:
+            riftd.start()  # nobody is left waiting
+            over.set()
+            for thread in threads:
+                thread.join()
+            riftd.close()
+
     def test_sockets_that_riftd_has_no_use_for_are_refused(self):
         one = self.open(socket.AF_INET, ("127.0.0.1", 0))
         two = self.open(socket.AF_INET, ("127.0.0.1", 0))
