@@ -43,6 +43,7 @@ struct api_config {
     int tcp_fd, local_fd, health_fd;
     const char *jobs_dir;     /* STATE/jobs: job directories are jobs_dir/ID */
     const char *models_dir;   /* STATE/models: registered weights under their hashes */
+    const char *backups_dir;  /* STATE/backups: copies of the database */
     int64_t upload_limit;     /* bytes of an uploaded model: more is 413; 0: 8 GiB */
     const char *web_dir;      /* files of the dashboard, or NULL */
     const char *openapi_path; /* openapi.yaml to serve, or NULL */

@@ -337,6 +337,7 @@ handler handle_session_create, handle_session_get, handle_session_delete;
 handler handle_webhook_list, handle_webhook_create, handle_webhook_get, handle_webhook_delete, handle_webhook_test;
 handler handle_webhook_deliveries;
 handler handle_queue, handle_datasets, handle_devices, handle_fields, handle_version, handle_problem;
+handler handle_backup_list, handle_backup_create, handle_backup_get, handle_backup_delete, handle_check;
 handler handle_metrics, handle_openapi, handle_healthz, handle_readyz, handle_page, handle_web;
 
 /* ---- fits.c ---- */

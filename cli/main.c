@@ -131,6 +131,14 @@ static const struct cli_command commands[] = {
     { "fields", "[KIND]", 0, 1, "every field of a spec: type, default, range, unit, meaning", NULL, { { 0 } },
       command_fields },
     { "whoami", "", 0, 0, "who riftd takes you for, and what you may do", NULL, { { 0 } }, command_whoami },
+    { "admin backup", "", 0, 0, "copy riftd's database while it is in use",
+      "The copy lies beside the database, under the name that is printed; `riftd restore` puts\n"
+      "it back. Job directories and models are files: copy them afterwards, with rsync.\n",
+      { { "to", "FILE", "download it, too" } }, command_admin_backup },
+    { "admin backups", "", 0, 0, "the copies that riftd has, newest first", NULL, { { 0 } }, command_admin_backups },
+    { "admin check", "", 0, 0, "hold every file against what was announced",
+      "Reads every artifact and model. Prints what is wrong; exit code 1 when something is.\n", { { 0 } },
+      command_admin_check },
     { "admin token create", "NAME", 1, 1, "make a token for somebody, and print it",
       "The token is printed this once; its holder puts it into ~/.config/riftctl/token (mode\n"
       "600) or into $RIFT_TOKEN. Example:\n"

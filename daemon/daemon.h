@@ -72,6 +72,7 @@ struct daemon {
     const char *lent[LENT_MAX]; /* lists of the settings that api/ reads */
     char jobs_dir[PATH_MAX];
     char models_dir[PATH_MAX];
+    char backups_dir[PATH_MAX];
     char worker_path[PATH_MAX]; /* absolute */
     char boot_id[DB_ID_SIZE];
     struct db *db;
@@ -191,6 +192,9 @@ int spec_resolve(struct daemon *daemon, const struct db_job *job, const char *de
 /* May a job that was sent read there, as the settings are now? 0, or -EACCES
  * with words. Any thread. */
 int data_place_check(const struct daemon *daemon, const char *path, struct fault *why);
+
+/* ---- restore.c ---- */
+int restore_main(int argc, char **argv); /* `riftd restore`; the exit code */
 
 /* ---- token.c ---- */
 int token_main(int argc, char **argv); /* `riftd token create`; the exit code */

@@ -89,7 +89,10 @@ static int state_open(struct daemon *daemon, struct fault *why)
     snprintf(daemon->jobs_dir, sizeof(daemon->jobs_dir), "%.*s/jobs", PATH_MAX - 8, state);
     snprintf(daemon->models_dir, sizeof(daemon->models_dir), "%.*s/models", PATH_MAX - 8, state);
     r = directory_make(daemon->jobs_dir, why);
-    return r < 0 ? r : directory_make(daemon->models_dir, why);
+    if (r >= 0)
+        r = directory_make(daemon->models_dir, why);
+    snprintf(daemon->backups_dir, sizeof(daemon->backups_dir), "%.*s/backups", PATH_MAX - 9, state);
+    return r < 0 ? r : directory_make(daemon->backups_dir, why);
 }
 
 static int database_open(struct daemon *daemon, struct fault *why)
@@ -157,6 +160,7 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .health_fd = daemon->health_fd,
         .jobs_dir = daemon->jobs_dir,
         .models_dir = daemon->models_dir,
+        .backups_dir = daemon->backups_dir,
         .web_dir = settings->web,
         .openapi_path = settings->openapi,
         .require_token = settings->require_token,
@@ -266,6 +270,8 @@ int main(int argc, char **argv)
 
     if (argc > 1 && !strcmp(argv[1], "token"))
         return token_main(argc - 1, argv + 1);
+    if (argc > 1 && !strcmp(argv[1], "restore"))
+        return restore_main(argc - 1, argv + 1);
     log_open();
     int r = settings_open(&daemon, argc, argv, &exit_code);
     if (r <= 0)

@@ -26,6 +26,13 @@ int db_open(const char *path, struct db **ret, char message[256]);
 void db_close(struct db *db);
 /* Why the calling thread's last call failed. */
 const char *db_errmsg(struct db *db);
+/* Copy the whole file, as it is at one moment, to `path`, which must not exist yet; the
+ * copy is checked and on the disk afterwards. Reading and writing go on meanwhile. */
+int db_backup(struct db *db, const char *path);
+/* May this file take the database's place? 0, or why not (256 bytes). */
+int db_backup_check(const char *path, char message[256]);
+/* What is wrong inside the file, one text a fault; db_texts_free. The count, 0: nothing. */
+int db_check(struct db *db, char ***ret_texts);
 /* How the file does, since it was opened. */
 struct db_stats {
     uint64_t commits;      /* each an fsync */

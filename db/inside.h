@@ -59,6 +59,7 @@ int sqlite_fault(sqlite3 *sqlite, int rc);
 
 /* ---- schema (schema.c) ---- */
 int schema_migrate(struct connection *on);
+int schema_version(void); /* that this riftd makes */
 
 /* ---- queries (query.c) ---- */
 

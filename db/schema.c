@@ -290,6 +290,11 @@ static int step_take(struct connection *on, int step)
     return r;
 }
 
+int schema_version(void)
+{
+    return VERSION;
+}
+
 int schema_migrate(struct connection *on)
 {
     query_auto query = { 0 };

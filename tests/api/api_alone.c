@@ -260,7 +260,7 @@ static int serve(struct alone *alone)
 int main(int argc, char **argv)
 {
     struct alone alone = { .lock = PTHREAD_MUTEX_INITIALIZER };
-    char message[256] = "", path[4096], jobs[4096], models[4096], socket_path[4096];
+    char message[256] = "", path[4096], jobs[4096], models[4096], backups[4096], socket_path[4096];
 
     if (argc == 2 && !strcmp(argv[1], "--tables"))
         return tables_print();
@@ -274,12 +274,15 @@ int main(int argc, char **argv)
     snprintf(models, sizeof(models), "%s/models", argv[1]);
     mkdir(jobs, 0777);
     mkdir(models, 0777);
+    snprintf(backups, sizeof(backups), "%s/backups", argv[1]);
+    mkdir(backups, 0777);
     alone.devices = json_pack("[{s:s}]", "name", "cpu");
     alone.datasets = json_array();
     struct api_config config = {
         .address = "127.0.0.1",
         .jobs_dir = jobs,
         .models_dir = models,
+        .backups_dir = backups,
         .web_dir = argv[2],
         .openapi_path = argv[3],
         .socket_path = socket_path,

@@ -6,6 +6,7 @@
  *   to:N        metric events up to step N, a checkpoint every 10 steps
  *   slow:MS     a pause after each step from here on
  *   hold:NAME   wait until the file DIR/NAME is there
+ *   artifact:NAME  write a file of that name and announce it
  *   deaf        ignore SIGTERM
  *   torn        leave half a line at the journal's end
  *   kill        die by SIGKILL
@@ -118,6 +119,16 @@ static void word_hold(const char *argument)
     }
 }
 
+static void word_artifact(const char *argument)
+{
+    char hex[65];
+
+    if (file_replace(JOBDIR_ARTIFACTS, argument, argument, strlen(argument), NULL) < 0)
+        exit(WORKER_INTERNAL);
+    sha256_of(argument, strlen(argument), hex);
+    say("artifact", json_pack("{s:s, s:i, s:s}", "name", argument, "size", (int)strlen(argument), "sha256", hex));
+}
+
 static void word_deaf(const char *argument)
 {
     (void)argument;
@@ -173,9 +184,9 @@ static const struct {
     const char *word;
     void (*run)(const char *argument);
 } words[] = {
-    { "to", word_to },     { "slow", word_slow }, { "hold", word_hold },
-    { "deaf", word_deaf }, { "torn", word_torn }, { "kill", word_kill },
-    { "exit", word_exit }, { "fail", word_fail }, { "finish", word_finish },
+    { "to", word_to },         { "slow", word_slow },         { "hold", word_hold }, { "deaf", word_deaf },
+    { "torn", word_torn },     { "kill", word_kill },         { "exit", word_exit }, { "fail", word_fail },
+    { "finish", word_finish }, { "artifact", word_artifact },
 };
 
 static void word_run(char *word, int attempt)

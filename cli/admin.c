@@ -1,0 +1,191 @@
+/* What does an administrator do from afar?
+ *
+ * Copies of the database, and the question whether everything is still as it
+ * was written. Tokens are in tokens.c. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHECK_SILENCE_S 600 /* one large file may take that long to hash */
+
+/* ---- backup ---- */
+
+struct copy {
+    FILE *file;
+};
+
+static int copy_take(const char *data, size_t size, int status, void *user)
+{
+    struct copy *copy = user;
+
+    (void)status;
+    return fwrite(data, 1, size, copy->file) == size ? 0 : -EIO;
+}
+
+/* Download into path.part, then give it its name. */
+static int backup_fetch(struct cli *cli, const char *href, const char *path)
+{
+    http_response_auto response = { 0 };
+    struct fault why = { 0 };
+    struct copy copy = { 0 };
+    char *part = NULL;
+    int r = CLI_FAILED;
+
+    if (asprintf(&part, "%s.part", path) < 0)
+        return cli_error(CLI_FAILED, "out of memory");
+    copy.file = fopen(part, "we");
+    if (!copy.file) {
+        cli_error(CLI_FAILED, "%s: %m", part);
+        free(part);
+        return r;
+    }
+    struct http_request request = { .path = href };
+    int got = http_stream(cli->http, &request, 0, copy_take, &copy, &response, &why);
+    bool stored = fflush(copy.file) == 0 && fsync(fileno(copy.file)) == 0;
+    stored &= fclose(copy.file) == 0;
+    if (got < 0)
+        r = cli_error(CLI_UNREACHABLE, "admin backup: %s", *why.message ? why.message : strerror(-got));
+    else if (response.status / 100 != 2)
+        r = server_problem(cli, &response, cli->command->name);
+    else if (!stored || rename(part, path) < 0)
+        r = cli_error(CLI_FAILED, "%s: %m", path);
+    else
+        r = CLI_OK;
+    if (r != CLI_OK)
+        unlink(part);
+    free(part);
+    return r;
+}
+
+int command_admin_backup(struct cli *cli)
+{
+    const char *to = cli_value(cli, "to", NULL);
+    json_auto_t *backup = NULL;
+    int r = server_call(cli, "POST", "/v1/admin/backups", NULL, NULL, &backup);
+
+    if (r == CLI_OK && to)
+        r = backup_fetch(cli, text_at(backup, "href", "/"), to);
+    if (r != CLI_OK)
+        return r;
+    if (cli->json)
+        print_json(backup);
+    else
+        printf("%s\n", to ? to : text_at(backup, "name", "-"));
+    return CLI_OK;
+}
+
+int command_admin_backups(struct cli *cli)
+{
+    json_auto_t *answer = NULL;
+    const json_t *backup;
+    size_t i;
+    int r = server_get(cli, &answer, "/v1/admin/backups");
+
+    if (r != CLI_OK)
+        return r;
+    if (cli->json) {
+        print_json(answer);
+        return CLI_OK;
+    }
+    printf("%12s  %-24s  %s\n", "BYTES", "MADE", "NAME");
+    json_array_foreach(json_object_get(answer, "backups"), i, backup)
+        printf("%12" JSON_INTEGER_FORMAT "  %-24s  %s\n", json_integer_value(json_object_get(backup, "size")),
+               text_at(backup, "created_at", "-"), text_at(backup, "name", "-"));
+    return CLI_OK;
+}
+
+/* ---- check ---- */
+
+struct check {
+    struct cli *cli;
+    char *line; /* not yet whole */
+    size_t size;
+    json_t *sum;     /* the last line, owned */
+    bool incomplete; /* riftd gave up */
+};
+
+static void line_show(struct check *check, const char *text, size_t size)
+{
+    json_auto_t *line = json_loadb(text, size, 0, NULL);
+    const char *what = text_at(line, "what", "?");
+
+    if (check->cli->json && strcmp(what, "progress") != 0)
+        printf("%.*s\n", (int)size, text);
+    if (!strcmp(what, "sum")) {
+        json_decref(check->sum);
+        check->sum = json_incref(line);
+    } else if (!strcmp(what, "failed")) {
+        check->incomplete = true;
+        cli_error(CLI_FAILED, "admin check: %s", text_at(line, "problem", "?"));
+    } else if (strcmp(what, "progress") != 0 && !check->cli->json) {
+        const char *name = text_at(line, "name", NULL);
+        printf("%s %s%s%s: %s\n", what, text_at(line, "id", "?"), name ? " " : "", name ? name : "",
+               text_at(line, "problem", "?"));
+    }
+}
+
+static int lines_take(const char *data, size_t size, int status, void *user)
+{
+    struct check *check = user;
+
+    (void)status;
+    while (size) {
+        const char *end = memchr(data, '\n', size);
+        size_t piece = end ? (size_t)(end - data) : size;
+        char *grown = realloc(check->line, check->size + piece + 1);
+        if (!grown)
+            return -ENOMEM;
+        memcpy(grown + check->size, data, piece);
+        check->line = grown;
+        check->size += piece;
+        if (end) {
+            line_show(check, check->line, check->size);
+            check->size = 0;
+            piece++;
+        }
+        data += piece;
+        size -= piece;
+    }
+    return 0;
+}
+
+static int verdict(const struct check *check)
+{
+    json_int_t findings = json_integer_value(json_object_get(check->sum, "findings"));
+
+    if (!check->sum || check->incomplete)
+        return cli_error(CLI_FAILED, "admin check: it did not come to its end");
+    if (!check->cli->json)
+        printf("%" JSON_INTEGER_FORMAT " jobs, %" JSON_INTEGER_FORMAT " models, %" JSON_INTEGER_FORMAT
+               " files: %" JSON_INTEGER_FORMAT " finding%s\n",
+               json_integer_value(json_object_get(check->sum, "jobs")),
+               json_integer_value(json_object_get(check->sum, "models")),
+               json_integer_value(json_object_get(check->sum, "files")), findings, print_plural((size_t)findings));
+    return findings ? CLI_FAILED : CLI_OK;
+}
+
+int command_admin_check(struct cli *cli)
+{
+    http_response_auto response = { 0 };
+    struct fault why = { 0 };
+    struct check check = { .cli = cli };
+    struct http_request request = { .path = "/v1/admin/check" };
+    int r = server_open(cli);
+
+    if (r != CLI_OK)
+        return r;
+    int got = http_stream(cli->http, &request, CHECK_SILENCE_S, lines_take, &check, &response, &why);
+    if (got < 0)
+        r = cli_error(CLI_UNREACHABLE, "admin check: %s", *why.message ? why.message : strerror(-got));
+    else if (response.status / 100 != 2)
+        r = server_problem(cli, &response, cli->command->name);
+    else
+        r = verdict(&check);
+    free(check.line);
+    json_decref(check.sum);
+    return r;
+}
