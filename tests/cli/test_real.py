@@ -153,6 +153,21 @@ class Real(Case):
         self.assertNotIn("not reachable", self.ctl(0, "version"))
         self.assertEqual(json.loads(self.ctl(0, "queue", "--json"))["jobs"], [])
 
+    def test_7b_the_database_is_copied_and_everything_checked(self):
+        with tempfile.TemporaryDirectory() as directory:
+            there = os.path.join(directory, "copy.db")
+            self.assertEqual(self.ctl(0, "admin", "backup", "--to", there), f"{there}\n")
+            with open(there, "rb") as file:
+                self.assertEqual(file.read(16), b"SQLite format 3\0")
+            self.assertEqual(os.listdir(directory), ["copy.db"])
+        name = self.ctl(0, "admin", "backup").strip()
+        self.assertIn(name, self.ctl(0, "admin", "backups"))
+        self.assertIn(" 0 findings\n", self.ctl(0, "admin", "check"))
+        stray = os.path.join(self.riftd.state, "jobs", "stray")
+        os.mkdir(stray)
+        self.assertIn("directory stray: belongs to no job", self.ctl(1, "admin", "check"))
+        os.rmdir(stray)
+
     def test_8_the_beginning_of_an_id_is_enough(self):
         job = self.submit(spec=self.train_spec(dataset={"name": "tiny"}, train={"epochs": 1}))
         self.assertIn(job, self.ctl(0, "show", job[:-1]))
