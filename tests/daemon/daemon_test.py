@@ -1,5 +1,6 @@
 """Does riftd lose nothing and double nothing, whoever dies when?"""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -452,7 +453,8 @@ class Dying(Case):
             who = dice.choice(["worker", "riftd", "both"])
             if who != "riftd":
                 for pid in riftd.workers():
-                    os.kill(pid, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                        os.kill(pid, signal.SIGKILL)
             if who != "worker":
                 riftd.kill()
                 riftd.start()
