@@ -53,6 +53,9 @@ struct api_config {
     int allowed_host_count;
     const char *const *proxies; /* addresses, or unix:USER, whose X-Forwarded-For is believed */
     int proxy_count;
+    const char *tls_cert, *tls_key;   /* PEM files: TCP speaks TLS; both or neither */
+    int rate_limit, rate_burst;       /* requests a second of one caller, and at once; 0: no limit */
+    int64_t audit_keep_ms;            /* 0: for ever */
     size_t body_limit; /* bytes of a JSON body: more is 413; 0: 1 MiB */
     int stream_limit;  /* event streams at once: more is 503; 0: 48 */
     int heartbeat_ms;  /* a comment on silent event streams; 0: 15000 */
@@ -82,6 +85,9 @@ bool api_is_overheard(const struct api *api);
 /* For a watchdog: has every listener, where it isn't full, done something since
  * the last call? Each call gives them something to do. One thread. */
 bool api_alive(struct api *api);
+/* Read the certificate again; the one before stays where that fails, and
+ * `message` (256 bytes) says why. Without TLS nothing happens. */
+int api_reload(struct api *api, char message[256]);
 /* Tell event streams that there is news in the database. Any thread. */
 void api_news(struct api *api);
 /* No new requests; streams end; waits for handlers to finish. */

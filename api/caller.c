@@ -14,6 +14,7 @@
  * every route with an {id} that changes something; one whose owner can't be
  * told is refused. */
 #include "api/caller.h"
+#include "api/gate.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +45,11 @@ int token_needed(const struct api_config *config)
 
 int doors_check(const struct api_config *config, char message[256])
 {
+    if (!config->tls_cert != !config->tls_key) {
+        snprintf(message, 256, "tls-cert and tls-key belong together: %s is missing",
+                 config->tls_cert ? "tls-key" : "tls-cert");
+        return -EINVAL;
+    }
     if (address_is_loopback(config->address))
         return 0;
     if (config->require_token == TOKEN_NEVER) {
@@ -128,8 +134,8 @@ static int caller_by_peer(struct request *request)
     return 0;
 }
 
-/* Fill request->caller. *ret_wrong: a credential was shown that isn't good. */
-static int caller_find(struct request *request, bool *ret_wrong)
+/* Fill request->caller and request->wrong. */
+static int caller_find(struct request *request)
 {
     const struct api_config *config = request->config;
     int64_t now_ms = config->now_ms(config->user);
@@ -138,17 +144,17 @@ static int caller_find(struct request *request, bool *ret_wrong)
     const char *shown = credential_shown(request, &session);
     int r = shown ? credential_check(config->db, shown, session, now_ms, &token) : -ENOENT;
 
-    *ret_wrong = r == -EACCES;
+    request->wrong = r == -EACCES;
     if (r == 0) {
         caller_is(&request->caller, &token);
         if (now_ms - token.used_ms >= USED_EVERY_MS || now_ms < token.used_ms)
-            db_token_used(config->db, token.id, now_ms); /* a hint for people: may fail */
+            audit_use(request->gate ? request->gate->audit : NULL, token.id);
         return 0;
     }
     if (r != -ENOENT && r != -EACCES)
         return r;
     /* A cookie may be left from yesterday; a token is shown on purpose. */
-    return *ret_wrong && !session ? 0 : caller_by_peer(request);
+    return request->wrong && !session ? 0 : caller_by_peer(request);
 }
 
 /* ---- may they ---- */
@@ -173,6 +179,15 @@ static int model_owner(struct db *db, const char *id, char ret[DB_OWNER_SIZE])
     return r;
 }
 
+/* Its handlers look themselves, and show nobody that somebody else's is there. */
+static int hidden_owner(struct db *db, const char *id, char ret[DB_OWNER_SIZE])
+{
+    (void)db;
+    (void)id;
+    (void)ret;
+    return -ENOENT;
+}
+
 /* Whose is what an {id} names? */
 static const struct {
     const char *path; /* what the route's path starts with */
@@ -180,6 +195,7 @@ static const struct {
 } owned[] = {
     { "/v1/jobs/{id}", job_owner },
     { "/v1/models/{id}", model_owner },
+    { "/v1/webhooks/{id}", hidden_owner },
 };
 
 /* 0: theirs, or nothing there (the handler says so); -EPERM: somebody else's. */
@@ -201,8 +217,22 @@ static int owner_check(const struct request *request)
     return -EPERM;
 }
 
+static int answer_wait(struct answer *answer, const struct request *request, int wait_s)
+{
+    int r = answer_header(answer, "Retry-After", "%d", wait_s);
+
+    return r < 0 ? r : answer_problem(answer, request, PROBLEM_TOO_MANY_REQUESTS, "come back in %d s", wait_s);
+}
+
+/* Guesses are counted by address. Good credentials never are, so that a guesser
+ * beside them locks nobody out. */
 int answer_unknown(struct answer *answer, const struct request *request, bool wrong)
 {
+    struct limits *failures = wrong && request->gate ? request->gate->failures : NULL;
+    int wait_s = limits_take(failures, request->peer.address, limits_now_ms());
+
+    if (wait_s)
+        return answer_wait(answer, request, wait_s);
     int r =
         answer_header(answer, "WWW-Authenticate", "Bearer realm=\"riftd\"%s", wrong ? ", error=\"invalid_token\"" : "");
 
@@ -221,17 +251,27 @@ static bool page_known(const struct request *request)
            request_header(request, "Sec-Fetch-Site");
 }
 
+/* How long this caller must wait, in seconds: by token, where one was shown. */
+static int wait_find(const struct request *request)
+{
+    struct limits *requests = request->gate ? request->gate->requests : NULL;
+    const char *who = *request->caller.token ? request->caller.token : request->peer.address;
+
+    return limits_take(requests, who, limits_now_ms());
+}
+
 int caller_check(struct request *request, struct answer *answer)
 {
-    bool wrong = false;
-    int r = 0;
+    int r = 0, wait_s;
 
     if (request->route->role > ROLE_NONE)
-        r = caller_find(request, &wrong);
+        r = caller_find(request);
     if (r < 0)
         return r;
-    if (request->caller.role < request->route->role && request->caller.role == ROLE_NONE)
-        r = answer_unknown(answer, request, wrong);
+    if ((wait_s = wait_find(request)))
+        r = answer_wait(answer, request, wait_s);
+    else if (request->caller.role < request->route->role && request->caller.role == ROLE_NONE)
+        r = answer_unknown(answer, request, request->wrong);
     else if (request->caller.role < request->route->role)
         r = answer_problem(answer, request, PROBLEM_FORBIDDEN, "this needs the role %s; yours is %s",
                            role_names[request->route->role], role_names[request->caller.role]);
@@ -240,6 +280,6 @@ int caller_check(struct request *request, struct answer *answer)
     else if ((r = owner_check(request)) == -EPERM)
         r = answer_problem(answer, request, PROBLEM_FORBIDDEN, "this is somebody else's; only an admin may change it");
     else
-        return r;
-    return r < 0 ? r : 1;
+        request->let_in = r >= 0;
+    return r < 0 ? r : !request->let_in;
 }

@@ -27,6 +27,8 @@ enum role {
     ROLE_COUNT,
 };
 
+struct gate;
+
 /* Who asks. */
 struct caller {
     enum role role;
@@ -48,8 +50,12 @@ struct peer {
 struct request {
     const struct api_config *config;
     struct traffic *traffic; /* counts; NULL where nobody counts */
+    struct gate *gate; /* NULL in tests of parts */
     struct peer peer;
     struct caller caller;
+    bool let_in;    /* the caller may do what the route does */
+    bool wrong;     /* a credential was shown that isn't good */
+    char path[256]; /* as it was asked for, cut where it is longer */
     const struct route *route;
     const char *method; /* "GET" for a HEAD request, too */
     bool head;
@@ -135,6 +141,7 @@ enum problem {
     PROBLEM_BAD_WEBHOOK,
     PROBLEM_NO_SPACE,
     PROBLEM_BAD_MEMBERS,
+    PROBLEM_TOO_MANY_REQUESTS,
     PROBLEM_INTERNAL,
     PROBLEM_TOO_MANY_STREAMS,
     PROBLEM_NOT_READY,
@@ -233,7 +240,10 @@ struct framing {
     const char *forwarded_for, *forwarded_proto; /* last X-Forwarded-For and -Proto, or NULL */
     uint64_t length;                             /* Content-Length */
     bool has_body;
+    bool strange; /* a header that others could read otherwise */
 };
+/* Is this a header that everybody reads alike? */
+bool header_plain(const char *name, const char *value);
 void request_id_choose(struct request *request);
 /* The body goes into a file: the route takes such, and the Content-Type says so. */
 bool request_uploads(const struct request *request);
@@ -247,8 +257,12 @@ int route_check(struct request *request, struct answer *answer, const struct fra
 /* ---- caller.c: who asks? Needs the route; 1 when answered (401, 403) ---- */
 int caller_check(struct request *request, struct answer *answer);
 #define SESSION_COOKIE "rift_session"
-/* 401; `wrong`: something was shown that isn't good. */
+/* A problem (401, or 429 after many); `wrong`: something was shown that isn't good. */
 int answer_unknown(struct answer *answer, const struct request *request, bool wrong);
+
+/* ---- audit.c ---- */
+/* The request is about to be answered so: a row, where it deserves one. */
+void audit_see(const struct request *request, const char *method, int status);
 
 /* ---- guard.c: who may speak to us at all ---- */
 
@@ -332,7 +346,7 @@ handler handle_job_metrics, handle_job_modules, handle_job_interpolation, handle
 handler handle_job_events, handle_all_events;
 handler handle_job_log, handle_job_artifacts, handle_job_artifact;
 handler handle_model_list, handle_model_create, handle_model_get, handle_model_delete, handle_model_weights;
-handler handle_token_list, handle_token_create, handle_token_delete;
+handler handle_audit, handle_token_list, handle_token_create, handle_token_delete;
 handler handle_session_create, handle_session_get, handle_session_delete;
 handler handle_webhook_list, handle_webhook_create, handle_webhook_get, handle_webhook_delete, handle_webhook_test;
 handler handle_webhook_deliveries;

@@ -17,7 +17,9 @@
  * - At its connection limit it stops accepting instead of answering 503, so
  *   streams have a lower limit of their own. */
 #include "api/caller.h"
+#include "api/gate.h"
 #include "api/listen.h"
+#include "api/tls.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -41,8 +43,9 @@ struct exchange {
     struct listener *listener;
     struct request request;
     struct answer answer;
-    bool answered; /* decided; a body that still comes is thrown away */
-    bool last;     /* the connection can't be used any more after this */
+    const char *method; /* the library's, there as long as the request */
+    bool answered;      /* decided; a body that still comes is thrown away */
+    bool last;          /* the connection can't be used any more after this */
     bool has_body;
     char *body;
     size_t body_size, body_room, drained;
@@ -167,6 +170,7 @@ static enum MHD_Result answer_send(struct exchange *exchange)
     if (!response)
         return MHD_NO;
     response_decorate(response, exchange);
+    audit_see(&exchange->request, exchange->method, exchange->answer.status);
     enum MHD_Result r = MHD_queue_response(exchange->request.connection, (unsigned)exchange->answer.status, response);
     MHD_destroy_response(response);
     return r;
@@ -187,6 +191,7 @@ static enum MHD_Result header_see(void *user, enum MHD_ValueKind kind, const cha
     struct survey *survey = user;
 
     (void)kind;
+    survey->framing.strange |= !header_plain(name, value);
     survey->framing.hosts += !strcasecmp(name, "Host");
     survey->framing.lengths += !strcasecmp(name, "Content-Length");
     survey->framing.encodings += !strcasecmp(name, "Transfer-Encoding");
@@ -247,6 +252,7 @@ static int peer_see(struct request *request, const struct framing *framing)
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     int r = info ? peer_find(request, info->connect_fd) : -EIO;
 
+    request->peer.tls = !request->peer.local && request->config->tls_cert;
     if (r >= 0)
         peer_forwarded(request, framing->forwarded_for, framing->forwarded_proto);
     return r;
@@ -429,6 +435,9 @@ static enum MHD_Result request_see(void *user, struct MHD_Connection *connection
     if (!exchange)
         return MHD_NO;
     exchange->listener = listener;
+    exchange->method = method;
+    snprintf(exchange->request.path, sizeof(exchange->request.path), "%s", url);
+    exchange->request.gate = &listener->api->gate;
     exchange->request.config = &listener->api->config;
     exchange->request.connection = connection;
     exchange->request.traffic = &listener->api->traffic;
@@ -497,24 +506,45 @@ static void connection_see(void *user, struct MHD_Connection *connection, void *
     listener->turns++;
 }
 
+int tls_start(const struct api_config *config, char message[256])
+{
+    if (!config->tls_cert)
+        return 0;
+    if (MHD_is_feature_supported(MHD_FEATURE_TLS) == MHD_YES &&
+        MHD_is_feature_supported(MHD_FEATURE_HTTPS_CERT_CALLBACK) == MHD_YES)
+        return tls_load(config->tls_cert, config->tls_key, message);
+    snprintf(message, 256, "this libmicrohttpd can't speak TLS");
+    return -ENOTSUP;
+}
+
 int listener_start(struct api *api, struct listener *listener, char message[256])
 {
     unsigned threads = listener == &api->tcp ? THREAD_COUNT : 1;
-    struct MHD_OptionItem pool[] = { { MHD_OPTION_THREAD_POOL_SIZE, threads, NULL }, { MHD_OPTION_END, 0, NULL } };
+    const struct api_config *config = &api->config;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
+    struct MHD_OptionItem more[4] = { 0 };
+    int count = 0;
 
+    if (threads > 1)
+        more[count++] = (struct MHD_OptionItem){ MHD_OPTION_THREAD_POOL_SIZE, threads, NULL };
+    if (!listener->trusted && config->tls_cert) {
+        flags |= MHD_USE_TLS;
+        more[count++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_CERT_CALLBACK, 0, tls_callback() };
+        more[count++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0, TLS_PRIORITIES };
+    }
+    more[count] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
     listener->api = api;
     listener->message = message;
     listener->connection_limit = listener->health ? HEALTH_CONNECTION_LIMIT : CONNECTION_LIMIT;
     snprintf(message, 256, "the HTTP library didn't start");
     listener->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-        request_see, listener, MHD_OPTION_EXTERNAL_LOGGER, library_said, listener, /* first, to hear about the others */
-        MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_ARRAY, threads > 1 ? pool : &pool[1],
-        MHD_OPTION_CONNECTION_LIMIT, listener->connection_limit, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_see, listener,
-        MHD_OPTION_END);
+        flags, 0, NULL, NULL, request_see, listener, MHD_OPTION_EXTERNAL_LOGGER, library_said,
+        listener, /* first, to hear about the others */
+        MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_ARRAY, more, MHD_OPTION_CONNECTION_LIMIT,
+        listener->connection_limit, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL, MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL,
+        MHD_OPTION_NOTIFY_CONNECTION, connection_see, listener, MHD_OPTION_END);
     listener->message = NULL;
     return listener->daemon ? 0 : -EIO;
 }

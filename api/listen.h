@@ -4,6 +4,7 @@
 
 #include "api/exchange.h"
 #include "api/feed.h"
+#include "api/gate.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -40,10 +41,13 @@ struct api {
     struct listener tcp, local, health;
     struct feeds feeds;
     struct traffic traffic;
+    struct gate gate;
 };
 
 /* ---- http.c: the library serves a listening socket ---- */
 
+/* Read the certificate, where there is to be TLS. */
+int tls_start(const struct api_config *config, char message[256]);
 int listener_start(struct api *api, struct listener *listener, char message[256]);
 /* It takes no more connections at the moment, and knows it. */
 bool listener_full(const struct listener *listener);

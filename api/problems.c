@@ -65,6 +65,9 @@ const struct problem_info problems[PROBLEM_COUNT] = {
     [PROBLEM_NO_SPACE] = { "no-space", 507, "There is no room for it", "The disk is full, or too nearly so." },
     [PROBLEM_BAD_MEMBERS] = { "bad-members", 422, "Members of the body are wrong",
                               "errors[] has a JSON pointer and a message for everything that is wrong." },
+    [PROBLEM_TOO_MANY_REQUESTS] = { "too-many-requests", 429, "You ask too often",
+                                    "Retry-After says in how many seconds to come back. Wrong credentials count "
+                                    "more." },
     [PROBLEM_INTERNAL] = { "internal", 500, "riftd failed", "Its log says more." },
     [PROBLEM_TOO_MANY_STREAMS] = { "too-many-streams", 503, "Too many event streams are open",
                                    "Close one, or ask for the list of events with ?wait=0." },

@@ -63,6 +63,7 @@ static const struct route routes[] = {
     { "POST", "/v1/tokens", ROLE_ADMIN, handle_token_create, BODY_JSON, "",
       "Make a token; its secret is shown this once" },
     { "DELETE", "/v1/tokens/{id}", ROLE_ADMIN, handle_token_delete, BODY_NONE, "", "Take a token back" },
+    { "GET", "/v1/audit", ROLE_ADMIN, handle_audit, BODY_NONE, "limit,cursor", "Who changed what, newest first" },
     { "POST", "/v1/session", ROLE_NONE, handle_session_create, BODY_JSON, "", "Sign a browser in with a token" },
     { "GET", "/v1/session", ROLE_READ, handle_session_get, BODY_NONE, "", "Who am I, and what may I do?" },
     { "DELETE", "/v1/session", ROLE_READ, handle_session_delete, BODY_NONE, "", "Sign a browser out" },

@@ -5,6 +5,7 @@
  * for us; what serves them is http.c's. */
 #include "api/caller.h"
 #include "api/listen.h"
+#include "api/tls.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -112,6 +113,10 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
     if (r >= 0)
         r = doors_check(&api->config, message);
     if (r >= 0)
+        r = gate_open(&api->gate, &api->config, message);
+    if (r >= 0)
+        r = tls_start(&api->config, message);
+    if (r >= 0)
         r = listeners_open(api, message);
     if (r < 0) {
         api_stop(api);
@@ -135,7 +140,12 @@ int api_is_open(const struct api *api)
 
 bool api_is_overheard(const struct api *api)
 {
-    return !address_is_loopback(api->tcp.address);
+    return !api->config.tls_cert && !address_is_loopback(api->tcp.address);
+}
+
+int api_reload(struct api *api, char message[256])
+{
+    return api->config.tls_cert ? tls_load(api->config.tls_cert, api->config.tls_key, message) : 0;
 }
 
 uint16_t api_port(const struct api *api)
@@ -191,5 +201,7 @@ void api_stop(struct api *api)
     if (own_path)
         unlink(api->config.socket_path);
     feeds_done(&api->feeds);
+    gate_close(&api->gate);
+    tls_done();
     free(api);
 }

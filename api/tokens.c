@@ -5,6 +5,7 @@
  * (api_token_make): where riftd refuses to listen because there is none, nobody
  * could ask for one. */
 #include "api/caller.h"
+#include "api/gate.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -146,6 +147,8 @@ int handle_token_create(const struct request *request, struct answer *answer)
 int handle_token_list(const struct request *request, struct answer *answer)
 {
     struct db_token *tokens;
+
+    audit_flush(request->gate->audit); /* it writes when they were last used */
     int count = db_token_list(request->config->db, &tokens);
 
     if (count < 0)

@@ -118,7 +118,8 @@ static int worker_find(struct daemon *daemon, struct fault *why)
         path = beside;
     }
     /* Who has a launcher need not be able to start one, and may be forbidden to. */
-    if (!realpath(path, daemon->worker_path) || access(daemon->worker_path, daemon->settings->launcher ? F_OK : X_OK) < 0)
+    if (!realpath(path, daemon->worker_path) ||
+        access(daemon->worker_path, daemon->settings->launcher ? F_OK : X_OK) < 0)
         return fault_set(why, -errno, "%s: %s; --worker says where rift-worker is", path, strerror(errno));
     return 0;
 }
@@ -164,6 +165,11 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .web_dir = settings->web,
         .openapi_path = settings->openapi,
         .require_token = settings->require_token,
+        .tls_cert = settings->tls_cert,
+        .tls_key = settings->tls_key,
+        .rate_limit = (int)settings->rate_limit,
+        .rate_burst = (int)settings->rate_burst,
+        .audit_keep_ms = 1000 * settings->retain_audit_s,
         .db = daemon->db,
         .user = daemon,
         .bell = on_bell,
@@ -191,8 +197,8 @@ static int announce(struct daemon *daemon, struct fault *why)
     bool six = strchr(address, ':');
     char url[128], line[130];
 
-    snprintf(url, sizeof(url), "http://%s%s%s:%u", six ? "[" : "", address, six ? "]" : "",
-             (unsigned)api_port(daemon->api));
+    snprintf(url, sizeof(url), "http%s://%s%s%s:%u", daemon->settings->tls_cert ? "s" : "", six ? "[" : "", address,
+             six ? "]" : "", (unsigned)api_port(daemon->api));
     snprintf(line, sizeof(line), "%s\n", url);
     int r = file_replace(daemon->settings->state, ADDRESS_FILE, line, strlen(line), why);
     if (r < 0)

@@ -223,6 +223,19 @@ static int apply(struct daemon *daemon, struct settings *new, struct fault *why)
     return 0;
 }
 
+/* The files may have been renewed, though the settings name the same. */
+static void certificate_reload(struct daemon *daemon)
+{
+    char message[256];
+
+    if (!daemon->settings->tls_cert)
+        return;
+    if (api_reload(daemon->api, message) < 0)
+        log_error("the certificate stays as it was: %s", message);
+    else
+        log_info("certificate read again from %s", daemon->settings->tls_cert);
+}
+
 static void reload(struct daemon *daemon)
 {
     struct mistakes mistakes = { 0 };
@@ -241,6 +254,7 @@ static void reload(struct daemon *daemon)
     if (r >= 0)
         r = apply(daemon, new, &why);
     if (r >= 0) {
+        certificate_reload(daemon);
         log_info("settings read again from %s", new->file ? new->file : "no file");
         return;
     }

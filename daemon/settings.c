@@ -55,6 +55,16 @@ const struct setting settings_table[] = {
       .meaning = "One more address that answers only /healthz, /readyz and /metrics, with connections of its own, so "
                  "that it answers when the others are full. Where listen needs no token, this doesn't either, whoever "
                  "reaches it." },
+    { "tls-cert", AS_PATH(tls_cert), .argument = "FILE",
+      .meaning = "Serve TCP with TLS, showing this certificate and its chain (PEM). SIGHUP reads the file again." },
+    { "tls-key", AS_PATH(tls_key), .argument = "FILE", .meaning = "The certificate's key (PEM)." },
+    { "rate-limit", AS_INTEGER(rate_limit), .fallback = "0", .max = 100000, .unit = "1/s", .argument = "N",
+      .meaning = "How many requests a second one caller (a token, or an address without one) may make on average; "
+                 "more are answered 429. 0: any number." },
+    { "rate-burst", AS_INTEGER(rate_burst), .fallback = "0", .max = 1000000, .argument = "N",
+      .meaning = "How many of these may come at once. 0: as many as in a second." },
+    { "retain-audit", AS_DURATION(retain_audit_s), .fallback = "365d", .max = 3153600000, .argument = "TIME",
+      .meaning = "How long rows of the audit log are kept. 0: for ever." },
     { "slots", AS_STRING(slots), .argument = "DEVICE[:COUNT],...",
       .meaning = "How many jobs run at once on which device, such as cpu:2,cuda:0. Without it one on each GPU, else "
                  "one on the CPU." },

@@ -66,6 +66,9 @@ struct settings {
     struct setting_list allowed_hosts;
     struct setting_list proxy;
     const char *health_listen;
+    const char *tls_cert, *tls_key;
+    int64_t rate_limit, rate_burst;
+    int64_t retain_audit_s;
     /* jobs */
     const char *slots;
     struct setting_list dataset;

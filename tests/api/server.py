@@ -34,7 +34,7 @@ with open(os.path.join(ROOT, "openapi.yaml"), encoding="utf-8") as opened:
     OPENAPI = yaml.safe_load(opened)
 
 # What any route may answer before it is looked at closely.
-EVERYWHERE = {"400", "401", "403", "405", "413", "415", "421"}
+EVERYWHERE = {"400", "401", "403", "405", "413", "415", "421", "429"}
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
 
 
@@ -139,13 +139,16 @@ class Answer:
         return json.loads(self.body)
 
 
-def raw(port, data, enough=None):
+def raw(port, data, enough=None, finish=False):
     """Send bytes as they are; return what comes back: `enough` bytes, or all
-    until the server hangs up. 0 is enough for who hangs up himself."""
+    until the server hangs up. 0 is enough for who hangs up himself; with `finish`
+    we say that nothing more will come."""
     with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as sock:
         received = b""
         try:
             sock.sendall(data)
+            if finish:
+                sock.shutdown(socket.SHUT_WR)
             while enough is None or len(received) < enough:
                 piece = sock.recv(65536)
                 if not piece:
@@ -243,16 +246,17 @@ class Alone(Server):
 
 
 class Daemon(Server):
-    """The real riftd on a state directory of its own."""
+    """The real riftd on a state directory of its own, and a unix socket in it."""
 
-    def __init__(self):
+    def __init__(self, *options):
         if not os.path.exists(RIFTD):
             print(f"skipped: {RIFTD} isn't built")
             sys.exit(SKIP)
         self.dir = tempfile.mkdtemp(prefix="rift-api-")
         self.log = open(os.path.join(self.dir, "test.log"), "w+b")
         self.process = subprocess.Popen([RIFTD, "--state", self.dir, "--listen", "127.0.0.1:0", "--web",
-                                         os.path.join(ROOT, "web"), "--openapi", os.path.join(ROOT, "openapi.yaml")],
+                                         os.path.join(ROOT, "web"), "--openapi", os.path.join(ROOT, "openapi.yaml"),
+                                         "--socket", os.path.join(self.dir, "riftd.sock"), *options],
                                         stdout=self.log, stderr=subprocess.STDOUT)
         address = os.path.join(self.dir, "riftd.address")
         until = time.monotonic() + DEADLINE_S

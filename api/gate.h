@@ -1,0 +1,47 @@
+/* What all requests pass on their way in and out: limits and the audit log.
+ * (private to api/) */
+#ifndef RIFT_API_GATE_H
+#define RIFT_API_GATE_H
+
+#include "db/db.h"
+
+/* ---- limits.c: how often may somebody ask? ---- */
+
+struct limits;
+/* `rate` requests a second on average, `burst` at once. NULL: out of memory. */
+struct limits *limits_open(double rate, int burst);
+void limits_close(struct limits *limits);
+/* One more request of `who`. 0: fine; else how many seconds to wait, and it
+ * doesn't count. now_ms goes only forward. NULL limits let everything pass. */
+int limits_take(struct limits *limits, const char *who, int64_t now_ms);
+int64_t limits_now_ms(void);
+
+/* ---- audit.c: who changed what? ---- */
+
+struct audit;
+struct audit_options {
+    struct db *db;
+    int64_t keep_ms; /* rows that are older go; 0: none do */
+    void *user;
+    int64_t (*now_ms)(void *user);
+    void (*failed)(void *user, const char *request_id, const char *message); /* or NULL */
+};
+int audit_open(const struct audit_options *options, struct audit **ret);
+/* Remember a row; it is written soon, with others. Never waits for the disk. */
+void audit_note(struct audit *audit, const struct db_audit *row);
+/* The token was used: noted in its row as soon as others are written. */
+void audit_use(struct audit *audit, const char *token);
+/* Wait until all rows so far are written, or can't be. */
+void audit_flush(struct audit *audit);
+void audit_close(struct audit *audit);
+
+struct gate {
+    struct limits *requests; /* by caller, NULL none */
+    struct limits *failures; /* wrong credentials, by address */
+    struct audit *audit;
+};
+struct api_config;
+int gate_open(struct gate *gate, const struct api_config *config, char message[256]);
+void gate_close(struct gate *gate); /* writes what is still to be written */
+
+#endif
