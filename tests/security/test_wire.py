@@ -21,6 +21,7 @@ def post(headers, rest):
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 END = b"0\r\n\r\n"
+CLOSE = b"Connection: close\r\n"
 SMUGGLED = {  # name: bytes; the hidden request must never be answered
     "CL.TE": post(b"Content-Length: 4\r\n" + CHUNKED, END + HIDDEN),
     "TE.CL": post(CHUNKED + b"Content-Length: %d\r\n" % (5 + len(HIDDEN)), END + HIDDEN),
@@ -76,10 +77,10 @@ READ_ALIKE = {
     "chunks, the word in another case": (post(b"Transfer-Encoding: Chunked\r\n", b"2\r\n{}\r\n" + END + LAST), 2),
     "chunk extensions": (post(CHUNKED, b'2;a=b;c="d"\r\n{}\r\n0;e\r\n\r\n' + LAST), 2),
     "trailers": (post(CHUNKED, b"2\r\n{}\r\n0\r\nX: y\r\nContent-Length: 100\r\n\r\n" + LAST), 2),
-    "a request inside of a body": (post(b"Content-Length: %d\r\n" % len(LAST), LAST), 1),
+    "a request inside of a body": (post(CLOSE + b"Content-Length: %d\r\n" % len(LAST), LAST), 1),
     "a body of a GET": (START.replace(b"POST /v1/jobs?dry_run=1", b"GET /v1/version") +
-                        b"Content-Length: %d\r\n\r\n" % len(LAST) + LAST, 1),
-    "a request inside of a chunk": (post(CHUNKED, b"%x\r\n%s\r\n" % (len(LAST), LAST) + END), 1),
+                        CLOSE + b"Content-Length: %d\r\n\r\n" % len(LAST) + LAST, 1),
+    "a request inside of a chunk": (post(CLOSE + CHUNKED, b"%x\r\n%s\r\n" % (len(LAST), LAST) + END), 1),
 }
 
 
@@ -112,16 +113,17 @@ class Wire(common.Case):
         for first in (b"POST /v1/nothing", b"PUT /v1/jobs", b"POST /v1/jobs/x%2f/cancel", b"DELETE /"):
             for headers, body in ((b"Content-Length: %d\r\n" % len(HIDDEN), HIDDEN),
                                   (CHUNKED, b"%x\r\n%s\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN))):
-                data = first + b" HTTP/1.1\r\nHost: localhost:PORT\r\n" + TYPE + headers + b"\r\n" + body
+                data = first + b" HTTP/1.1\r\nHost: localhost:PORT\r\n" + TYPE + CLOSE + headers + b"\r\n" + body
                 received = self.send(data)
                 self.assertEqual(len(self.statuses(received)), 1, received[:2000])
 
     def test_pipelined_requests_are_each_judged_for_themselves(self):
         good = b"GET /v1/version HTTP/1.1\r\nHost: localhost:PORT\r\n\r\n"
+        last = good.replace(b"\r\n\r\n", b"\r\n" + CLOSE + b"\r\n")
         evil = good.replace(b"localhost", b"evil.example")
-        self.assertEqual(self.statuses(self.send(good + evil + good)), [200, 421, 200])
+        self.assertEqual(self.statuses(self.send(good + evil + last)), [200, 421, 200])
         cross = b"DELETE /v1/session HTTP/1.1\r\nHost: localhost:PORT\r\nOrigin: http://evil.example\r\n\r\n"
-        self.assertEqual(self.statuses(self.send(good + cross + good)), [200, 403, 200])
+        self.assertEqual(self.statuses(self.send(good + cross + last)), [200, 403, 200])
 
 
 if __name__ == "__main__":
