@@ -60,21 +60,10 @@ static int64_t on_now_ms(void *user)
 
 /* ---- the start, in order ---- */
 
-static int directory_make(const char *path, struct fault *why)
-{
-    struct stat st;
-
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return fault_set(why, -errno, "%s: %s", path, strerror(errno));
-    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-        return fault_set(why, -ENOTDIR, "%s: is not a directory", path);
-    return 0;
-}
-
 static int state_open(struct daemon *daemon, struct fault *why)
 {
     char state[PATH_MAX], path[PATH_MAX + 32];
-    int r = directory_make(daemon->settings->state, why);
+    int r = directory_make(daemon->settings->state, 0700, why);
 
     if (r < 0)
         return r;
@@ -88,11 +77,11 @@ static int state_open(struct daemon *daemon, struct fault *why)
         return fault_set(why, -EBUSY, "another riftd is running on %s", state);
     snprintf(daemon->jobs_dir, sizeof(daemon->jobs_dir), "%.*s/jobs", PATH_MAX - 8, state);
     snprintf(daemon->models_dir, sizeof(daemon->models_dir), "%.*s/models", PATH_MAX - 8, state);
-    r = directory_make(daemon->jobs_dir, why);
+    r = directory_make(daemon->jobs_dir, 0700, why);
     if (r >= 0)
-        r = directory_make(daemon->models_dir, why);
+        r = directory_make(daemon->models_dir, 0700, why);
     snprintf(daemon->backups_dir, sizeof(daemon->backups_dir), "%.*s/backups", PATH_MAX - 9, state);
-    return r < 0 ? r : directory_make(daemon->backups_dir, why);
+    return r < 0 ? r : directory_make(daemon->backups_dir, 0700, why);
 }
 
 static int database_open(struct daemon *daemon, struct fault *why)

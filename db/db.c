@@ -177,7 +177,7 @@ static int writer_open(struct db *db)
         return r;
     sqlite3_wal_hook(db->writer->sqlite, remember_wal_pages, db);
     r = file_system_check(db->path);
-    return r < 0 ? r : schema_migrate(db->writer);
+    return r < 0 ? r : schema_migrate(db->writer, db->path);
 }
 
 int db_open(const char *path, struct db **ret, char message[256])

@@ -58,8 +58,10 @@ int refuse(int code, const char *format, ...) __attribute__((format(printf, 2, 3
 int sqlite_fault(sqlite3 *sqlite, int rc);
 
 /* ---- schema (schema.c) ---- */
-int schema_migrate(struct connection *on);
+int schema_migrate(struct connection *on, const char *path);
 int schema_version(void); /* that this riftd makes */
+/* Copy the database to PATH.before-schema-N (keep.c). */
+int database_keep(struct connection *on, const char *path, int schema);
 
 /* ---- queries (query.c) ---- */
 

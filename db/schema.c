@@ -2,8 +2,9 @@
  *
  * An array of steps; PRAGMA user_version counts those that were taken. Each
  * step and its new version are one transaction, so that a crash in the middle
- * of an upgrade leaves the old version whole. A released step never changes:
- * a new need is a new step at the end.
+ * of an upgrade leaves the old version whole. Before the first of them the
+ * database is copied (keep.c), so that there is a way back. A released step never
+ * changes: a new need is a new step at the end.
  *
  *   job ---< dependency      job ---< event          job ---< outcome
  *    | parent (rift, sweep)  job ---< series ---< point, rollup
@@ -295,7 +296,7 @@ int schema_version(void)
     return VERSION;
 }
 
-int schema_migrate(struct connection *on)
+int schema_migrate(struct connection *on, const char *path)
 {
     query_auto query = { 0 };
     int r = query_start(on, &query, "PRAGMA user_version", NO_VALUES);
@@ -309,7 +310,8 @@ int schema_migrate(struct connection *on)
     if (version < 0 || version > VERSION)
         return refuse(-EPROTO, "written by a newer riftd (schema %d, this one knows %d)", version, (int)VERSION);
     bool old = version < VERSION;
-    for (r = 0; r >= 0 && version < VERSION; version++)
+    r = version > 0 && version < VERSION ? database_keep(on, path, VERSION) : 0; /* 0: there is nothing in it */
+    for (; r >= 0 && version < VERSION; version++)
         r = step_take(on, version);
     return r < 0 || !old ? r : rollup_catch_up(on);
 }

@@ -65,6 +65,9 @@ enum sandbox_mode {
 extern const char *const sandbox_modes[SANDBOX_MODE_COUNT];
 #define SANDBOX_MODES "try|require|off" /* the same, in this order */
 
+/* A directory of that name is there afterwards, and stays after a power cut. */
+int directory_make(const char *path, mode_t mode, struct fault *why);
+
 /* Create DIR, its sub-directories and DIR/spec.json (written aside, fsynced,
  * renamed). Doing it again is harmless. */
 int jobdir_create(const char *dir, const json_t *spec, struct fault *why);

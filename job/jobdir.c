@@ -25,18 +25,21 @@ const char *const sandbox_modes[SANDBOX_MODE_COUNT] = {
 
 enum { ARTIFACT_SEGMENT = 100, ARTIFACT_DEPTH = 8, ARTIFACT_LENGTH = 512 };
 
-/* A directory of that name is there afterwards, and stays after a power cut:
- * the entry belongs to the directory above, so that is what gets fsynced. */
-static int directory_make(const char *path, struct fault *why)
+/* The entry belongs to the directory above, so that is what gets fsynced. One
+ * that was there already may lie where we may not look (systemd's private
+ * directories); then whoever made it has seen to that. */
+int directory_make(const char *path, mode_t mode, struct fault *why)
 {
-    int code = 0, dir, above = -1;
+    bool made = mkdir(path, mode) == 0;
+    int code = made || errno == EEXIST ? 0 : -errno, dir, above = -1;
 
-    if (mkdir(path, 0755) < 0 && errno != EEXIST)
-        return fault_set(why, -errno, "%s: the directory cannot be created: %s", path, strerror(errno));
+    if (code < 0)
+        return fault_set(why, code, "%s: the directory cannot be created: %s", path, strerror(-code));
     dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir >= 0)
         above = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (above < 0 || fsync(above) < 0)
+    bool hidden = dir >= 0 && above < 0 && errno == EACCES && !made;
+    if (!hidden && (above < 0 || fsync(above) < 0))
         code = fault_set(why, -errno, "%s: cannot be used as a directory: %s", path, strerror(errno));
     if (above >= 0)
         close(above);
@@ -54,7 +57,7 @@ int jobdir_create(const char *dir, const json_t *spec, struct fault *why)
     for (size_t i = 0; i < sizeof(below) / sizeof(below[0]); i++) {
         if (snprintf(path, sizeof(path), "%s%s", dir, below[i]) >= (int)sizeof(path))
             return fault_set(why, -ENAMETOOLONG, "%s: the path is too long", dir);
-        r = directory_make(path, why);
+        r = directory_make(path, 0755, why);
         if (r < 0)
             return r;
     }

@@ -9,9 +9,11 @@
  *   {"seq":1,...}\n {"seq":2,...}\n               <- after journal_open; seq is 2
  *
  * Surprising: a last line may be damaged although it has its newline (a power
- * cut can keep a page's length and lose its bytes), so it is cut too. If the
- * line before is damaged as well, something else is wrong than a crash, and
- * nothing is cut.
+ * cut can keep a page's length and lose its bytes), so it is cut too. A power cut
+ * may also lose bytes further up and keep what was written after them, as long as
+ * neither was synced: zeros, which no line has, so all from the first one's line
+ * on is cut. If the line before the last is damaged in another way, something
+ * else is wrong than a crash, and nothing is cut.
  *
  * A reader may remember the bytes it has seen for longer than the page cache
  * does, so it puts them on the disk before it looks at them; what is appended
@@ -102,6 +104,24 @@ static int64_t line_seq(int fd, int64_t from, int64_t end)
     return seq > 0 ? seq : 0;
 }
 
+/* The first byte that a power cut has lost, or `end`. */
+static int64_t find_hole(int fd, int64_t end)
+{
+    char piece[16 << 10];
+
+    for (int64_t at = 0; at < end;) {
+        size_t size = end - at < (int64_t)sizeof(piece) ? (size_t)(end - at) : sizeof(piece);
+        ssize_t got = read_at(fd, piece, size, at);
+        if (got <= 0)
+            return got < 0 ? got : at;
+        const char *zero = memchr(piece, 0, (size_t)got);
+        if (zero)
+            return at + (zero - piece);
+        at += got;
+    }
+    return end;
+}
+
 /* Find the end of the last good line and its number. */
 static int find_end(int fd, const char *path, int64_t *ret_end, int64_t *ret_seq, struct fault *why)
 {
@@ -110,7 +130,9 @@ static int find_end(int fd, const char *path, int64_t *ret_end, int64_t *ret_seq
 
     if (fstat(fd, &st) < 0)
         return fault_set(why, -errno, "%s: cannot be read: %s", path, strerror(errno));
-    end = line_start(fd, st.st_size); /* what follows the last newline is torn */
+    end = find_hole(fd, st.st_size);
+    if (end > 0)
+        end = line_start(fd, end); /* what follows the last newline is torn */
     for (int damaged = 0; end > 0; damaged++) {
         int64_t start = line_start(fd, end - 1);
         int64_t seq = start < 0 ? 0 : line_seq(fd, start, end - 1);
@@ -133,6 +155,19 @@ static int find_end(int fd, const char *path, int64_t *ret_end, int64_t *ret_seq
     *ret_end = 0;
     *ret_seq = 0;
     return 0;
+}
+
+/* Take away what follows the good lines, for good: were it to come back under
+ * the next lines after a power cut, its end would stick out behind them. */
+static int tail_cut(int fd, int64_t end)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (st.st_size == end)
+        return 0;
+    return ftruncate(fd, (off_t)end) < 0 || fdatasync(fd) < 0 ? -errno : 0;
 }
 
 /* A file that we may just have made stays after a power cut. */
@@ -162,8 +197,8 @@ int journal_open(const char *path, struct journal **ret, struct fault *why)
                                  : fault_set(why, -errno, "%s: cannot be locked: %s", path, strerror(errno));
     if (r == 0)
         r = find_end(fd, path, &end, &seq, why);
-    if (r == 0 && (ftruncate(fd, (off_t)end) < 0 || (r = sync_directory(path)) < 0))
-        r = fault_set(why, r < 0 ? r : -errno, "%s: cannot be written: %s", path, strerror(r < 0 ? -r : errno));
+    if (r == 0 && ((r = tail_cut(fd, end)) < 0 || (r = sync_directory(path)) < 0))
+        r = fault_set(why, r, "%s: cannot be written: %s", path, strerror(-r));
     journal = r == 0 ? malloc(sizeof(*journal)) : NULL;
     if (r == 0 && !journal)
         r = fault_set(why, -ENOMEM, "%s: no memory", path);

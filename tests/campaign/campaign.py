@@ -1,13 +1,20 @@
-"""Is anything lost or doubled when riftd and its workers are killed at random?
+"""Is anything lost, undone or doubled when riftd and its workers are killed, or the power is cut, at random?
 
-The same small rift job (five steps, real worker) runs once undisturbed and then
-again and again while riftd, the worker or both are killed with SIGKILL at
-moments drawn from a seed. However it went, the job must end with the same
-weights, the same curves, the same rows, and every event stored once.
+Clients submit, cancel, retry and delete jobs with real workers, and listeners follow
+the events, while riftd, the workers or both die at moments drawn from a seed, by
+SIGKILL or by a power cut (tests/powercut: what wasn't synced is gone or torn). After
+every blow to riftd the database and the job directories are held against what clients
+were told; every job that ends must have left the same weights, curves and rows as one
+that nobody disturbed; in the end no job is left over.
 
-    campaign.py [--kills N] [--seed S]
+    campaign.py [--kills N] [--cuts M] [--seed S] [--rules strict|ext4] [--pieces P] [--record FILE]
+
+Without cuts it runs without the shim, so kills hit between any two instructions. With
+--pieces it is P campaigns with seeds from S on, each on a state directory of its own;
+those that FILE knows as done are passed over, so a long one can go on another day.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -16,181 +23,257 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 
 BUILD = pathlib.Path(os.environ.get("RIFT_BUILD", "build")).resolve()
+SHIM = pathlib.Path(os.environ.get("POWERCUT_SHIM", BUILD / "tests/powercut/libpowercut.so")).resolve()
 HERE = pathlib.Path(__file__).resolve().parent
 os.environ["RIFTD"] = str(BUILD / "riftd")
 os.environ["SCRIPTED_WORKER"] = str(BUILD / "rift-worker")  # what riftd.py starts; here the real one
-sys.path[:0] = [str(HERE.parent / "daemon"), str(HERE.parent / "cli")]
+sys.path[:0] = [str(HERE.parent / folder) for folder in ("daemon", "cli", "powercut")]
 
+from clients import Client, Listener  # noqa: E402
+from disk import LEFT, Disk  # noqa: E402
+from ledger import Ledger  # noqa: E402
+from outcome import outcome  # noqa: E402
 from real import rift_spec, write_examples  # noqa: E402
-from riftd import Riftd, until  # noqa: E402
+from riftd import Riftd, alive, until  # noqa: E402
 
-TARGETS = ("worker", "daemon", "both")
-# The longest wait before a kill: about as long as a step of the job takes.
-LONGEST_S = 0.7
-LIMIT_S = 300  # for one job, however often it is killed
+KILLS = ("worker", "daemon", "both")
+LONGEST_S = 0.7      # the longest wait before a blow at any moment: about as long as a step of a job takes
+HEARD_S = 4          # the longest wait for something to happen, to strike right then
+MOMENTS = ("state", "started", "checkpoint", "artifact", "finished", "interrupted")
+SYNC_US = 4000       # the shim's disk takes up to this long, so that cuts find writes under way
+DEEP_EVERY = 5       # kills after which everything is read again; after a cut always
+CLIENTS = 3
+LIMIT_S = 600        # for the jobs that are left when the last blow has fallen
 
 
-def spec(data):
+class Recipe:
+    """A spec, and what comes of it when nobody disturbs it."""
+
+    def __init__(self, name, spec):
+        self.name, self.spec, self.expected, self.whole = name, spec, None, 0
+
+
+def recipes(data):
     # A checkpoint every few batches, so that killed work goes forward.
-    return rift_spec(data, checkpoint_every_s=0.02, train={"epochs": 3}, mrc={"steps": 2}, finetune={"epochs": 2})
+    base = rift_spec(data, checkpoint_every_s=0.02)
+    one = {name: base[name] for name in
+           ("batch_size", "threads", "model", "dataset", "attack", "optimizer", "checkpoint_every_s")}
+    return [Recipe("rift", {**base, "train": {"epochs": 2}, "mrc": {"steps": 2}}),
+            Recipe("train", {**one, "kind": "train", "train": {"epochs": 3}}),
+            Recipe("standard", {**one, "kind": "train", "train": {"method": "standard", "epochs": 4}})]
 
 
-def start(state):
-    return Riftd(state, "--max-attempts", "1000").start()
+class NoDisk:
+    """Where no power is cut nothing needs watching."""
+
+    def __init__(self, folder):
+        self.root = folder / "disk"
+        self.root.mkdir()
+
+    def environment(self):
+        return {}
+
+    def verify(self):
+        pass
+
+    @contextlib.contextmanager
+    def frozen(self):
+        yield self
 
 
-def kill_worker(daemon):
-    """True when there was one to kill."""
-    pids = daemon.workers()
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
+class Campaign:
+    def __init__(self, folder, options):
+        self.options, self.rng = options, random.Random(options.seed)
+        self.disk = Disk(folder, SHIM, options.rules, SYNC_US) if options.cuts else NoDisk(folder)
+        self.ledger = Ledger()
+        self.over, self.last_orders = threading.Event(), threading.Event()
+        self.daemon = Riftd(self.disk.root / "state", "--max-attempts", "1000", "--slots", "cpu:2")
+        self.daemon.log_path = folder / "riftd.log"
+        self.hits = dict.fromkeys((*KILLS, "cut"), 0)
+        self.left = dict.fromkeys(LEFT, 0)
+        self.changes_lost = 0
+        self.threads, self.started = [], time.monotonic()
+        data = str(folder / "tiny.safetensors")
+        write_examples(data)
+        self.recipes = recipes(data)
+
+    def start(self):
+        self.daemon.environment = self.disk.environment()
+        self.daemon.start()
+
+    def undisturbed(self):
+        """What every later job must come to."""
+        for recipe in self.recipes:
+            client = Client(self, f"undisturbed-{recipe.name}", self.rng, self.recipes)
+            job = client.submit(client.name, json.dumps(recipe.spec))
+            end = client.until_ended(job)
+            assert end["state"] == "succeeded", end
+            recipe.expected = json.loads(json.dumps(outcome(client.get, job)))
+        assert self.recipes[0].expected["evaluate"]["evaluations"], "nothing was measured: nothing would be compared"
+
+    def whole(self, recipe):
+        with self.ledger.lock:
+            recipe.whole += 1
+
+    # ---- the blows ----
+
+    def kill_workers(self):
+        """How many there were. They are dead afterwards."""
+        pids = self.daemon.workers()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        until("the workers to be dead", lambda: not any(alive(pid) for pid in pids))
+        return len(pids)
+
+    def strike(self, target):
+        """True when it hit: a worker must be there to be killed."""
+        down = target != "worker"
+        with self.disk.frozen() as ice:
+            if target == "both" and not self.daemon.workers():
+                return False
+            if down:
+                self.daemon.kill()
+            hit = self.kill_workers() if target != "daemon" else 0
+            if target == "cut":
+                how = self.rng.choice(LEFT)
+                self.changes_lost += ice.cut(self.rng, how)
+                self.left[how] += 1
+        if not down:
+            return hit > 0
+        blows = sum(self.hits.values())
+        self.ledger.check(self.daemon.state, deep=target == "cut" or blows % DEEP_EVERY == 0)
+        self.start()
+        return True
+
+    def plan(self):
+        """Which blows fall, in which order."""
+        kills = [KILLS[i % len(KILLS)] for i in range(self.options.kills)]
+        blows = kills + ["cut"] * self.options.cuts
+        self.rng.shuffle(blows)
+        return blows
+
+    def wait(self, longest_s):
+        """Until any moment, or until a client has just heard of something."""
+        word = self.rng.choice(MOMENTS) if self.rng.random() < 0.4 else None
+        moment = time.monotonic() + self.rng.uniform(0, HEARD_S if word else longest_s)
+        before = self.ledger.heard[word]
+        while time.monotonic() < moment and self.ledger.heard[word] == before:
+            time.sleep(0.002)
+        self.faults()
+
+    def faults(self):
+        for thread in self.threads:
+            if thread.fault:
+                raise AssertionError(f"{thread.name}: {thread.fault}") from thread.fault
+
+    def progress(self, blow, blows):
+        print(f"{time.monotonic() - self.started:6.0f} s  {blow} of {blows} blows {self.hits}; "
+              f"{self.ledger.counts}; whole: { {r.name: r.whole for r in self.recipes} }", flush=True)
+
+    # ---- from the first blow to the last job ----
+
+    def run(self):
+        self.start()
+        self.undisturbed()
+        self.threads = [Client(self, f"client-{i}", random.Random(f"{self.options.seed}/{i}"), self.recipes)
+                        for i in range(CLIENTS)] + [Listener(self, f"listener-{i}") for i in range(2)]
+        for thread in self.threads:
+            thread.start()
+        blows = self.plan()
+        for number, target in enumerate(blows, 1):
+            self.wait(LONGEST_S)
+            while not self.strike(target):
+                self.faults()
+                time.sleep(0.01)
+            self.hits[target] += 1
+            if number % 25 == 0:
+                self.progress(number, len(blows))
+        self.finish(len(blows))
+
+    def finish(self, blows):
+        """Nobody strikes any more: all that was begun must end."""
+        self.last_orders.set()
+        clients = [thread for thread in self.threads if isinstance(thread, Client)]
+        until("all jobs to end", lambda: self.faults() or not any(client.is_alive() for client in clients), LIMIT_S)
+        self.faults()
+        newest = self.daemon.rows("SELECT COALESCE(MAX(id), 0) FROM event")[0][0]
+        until("all events to reach a listener", lambda: self.faults() or newest in self.ledger.events)
+        open_jobs = self.daemon.rows("SELECT id, state FROM job WHERE state NOT IN ('succeeded','failed','cancelled')")
+        assert not open_jobs, f"left over: {open_jobs}"
+        self.over.set()
+        self.daemon.stop()
+        self.ledger.check(self.daemon.state, deep=True)
+        with self.disk.frozen():
             pass
-    return bool(pids)
+        self.disk.verify()
+        self.progress(blows, blows)
+
+    def close(self):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(70)
+        with contextlib.suppress(AssertionError, OSError):
+            self.daemon.close()
 
 
-def strike(daemon, target):
-    """Kill, and start riftd again if it was hit. What died: a target, or None (no worker was there)."""
-    worker = target != "daemon" and kill_worker(daemon)
-    if target == "worker":
-        return "worker" if worker else None
-    daemon.kill()
-    daemon.start()
-    return "both" if worker else "daemon"
-
-
-def ended(daemon, job):
-    return daemon.job(job)["state"] in ("succeeded", "failed", "cancelled")
-
-
-def timeless(rows):
-    return [{name: value for name, value in row.items() if name not in ("seq", "time_ms")} for row in rows]
-
-
-def record(daemon, job):
-    """What the job left behind, without times and places."""
-    steps = daemon.job(job)["steps"]
-    seen = {"table": daemon.job(job)["result"]}
-    for step in steps:
-        kind, path = step["kind"], f"/v1/jobs/{step['id']}"
-        ask = lambda tail: daemon.ask("GET", path + tail)[1]
-        seen[kind] = {
-            "result": daemon.job(step["id"])["result"],
-            "artifacts": sorted((a["name"], a["sha256"]) for a in ask("/artifacts")["artifacts"]),
-            "modules": timeless(ask("/modules")["modules"]),
-            "points": timeless(ask("/interpolation")["points"]),
-            "evaluations": timeless(ask("/evaluations")["evaluations"]),
-            "curves": {s["name"]: [(p["step"], p["epoch"], p["value"])
-                                   for p in ask(f"/metrics?name={s['name']}&max_points=2000")["points"]]
-                       for s in ask("/metrics")["series"]},
-        }
-        once(daemon, step)
-    return json.loads(json.dumps(seen))
-
-
-IDENTITY = {"metric": ("name", "step"), "module": ("module", "pass"), "alpha": ("alpha",), "evaluation": ("name",),
-            "artifact": ("name", "sha256"), "finished": ()}
-
-
-def once(daemon, step):
-    """Every event is in the journal once and in the database once."""
-    journal = daemon.journal(step["id"])
-    sequence = [event["seq"] for event in journal]
-    assert sequence == list(range(1, len(journal) + 1)), f"{step['kind']}: sequence numbers {sequence}"
-    told = set()
-    for event in journal:
-        members = IDENTITY.get(event["type"])
-        if members is None:
-            continue
-        key = (event["type"], *(event.get(m) for m in members))
-        assert key not in told, f"{step['kind']}: said twice: {key}"
-        told.add(key)
-    stored = [row[0] for row in daemon.rows(
-        "SELECT seq FROM event JOIN job ON job.number = event.job WHERE job.id = ? AND seq > 0 ORDER BY event.id",
-        step["id"])]
-    assert stored == sequence, f"{step['kind']}: database has {len(stored)} events, journal {len(sequence)}"
-
-
-def disturbed(daemon, data, rng, kills, hits):
-    """One job under fire, counted in hits by what died. Returns the job's id."""
-    status, job = daemon.ask("POST", "/v1/jobs", spec(data))
-    assert status == 201, job
-    deadline = time.monotonic() + LIMIT_S
-    while not ended(daemon, job["id"]):
-        assert time.monotonic() < deadline, f"not done in {LIMIT_S} s: {daemon.job(job['id'])}"
-        moment = time.monotonic() + rng.uniform(0, LONGEST_S)
-        target = rng.choice([one for one in TARGETS if hits[one] == min(hits.values())])  # each gets its share
-        while time.monotonic() < moment and not ended(daemon, job["id"]):
-            time.sleep(0.01)
-        if sum(hits.values()) < kills and not ended(daemon, job["id"]):
-            hit = strike(daemon, target)
-            if hit:
-                hits[hit] += 1
-    return job["id"]
-
-
-def difference(a, b, path=""):
-    if isinstance(a, dict) and isinstance(b, dict):
-        for key in sorted(set(a) | set(b)):
-            found = difference(a.get(key), b.get(key), f"{path}/{key}")
-            if found:
-                return found
-        return None
-    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        for i, (x, y) in enumerate(zip(a, b)):
-            found = difference(x, y, f"{path}/{i}")
-            if found:
-                return found
-        return None
-    return None if a == b else f"{path}: undisturbed {str(a)[:200]}, disturbed {str(b)[:200]}"
-
-
-def run(kills, seed):
-    rng = random.Random(seed)
+def run(options, record):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="rift-campaign-"))
-    data = str(folder / "tiny.safetensors")
-    write_examples(data)
-    daemon = start(folder / "state")
+    campaign = None
     try:
-        status, first = daemon.ask("POST", "/v1/jobs", spec(data))
-        assert status == 201, first
-        until("the undisturbed job to end", lambda: ended(daemon, first["id"]), LIMIT_S)
-        assert daemon.job(first["id"])["state"] == "succeeded", daemon.job(first["id"])
-        expected = record(daemon, first["id"])
-        assert expected["evaluate"]["evaluations"], "nothing was measured, so nothing would be compared"
-        hits, jobs = dict.fromkeys(TARGETS, 0), 0
-        while sum(hits.values()) < kills:
-            job = disturbed(daemon, data, rng, kills, hits)
-            jobs += 1
-            body = daemon.job(job)
-            assert body["state"] == "succeeded", body
-            found = difference(expected, record(daemon, job))
-            assert not found, found
-            print(f"job {jobs}: the same weights, curves and rows after {hits} of {kills} kills", flush=True)
-        assert daemon.rows("PRAGMA integrity_check") == [("ok",)]
-        assert all(hits.values()), f"something was never killed: {hits}"
-        print(f"{hits} kills, {jobs} jobs: nothing lost, nothing doubled (seed {seed})")
-    finally:
-        daemon.close()
+        campaign = Campaign(folder, options)
+        campaign.run()
+        assert all(campaign.hits[one] for one in KILLS[:options.kills]), f"something was never killed: {campaign.hits}"
+        done = {"seed": options.seed, "rules": options.rules, "hits": campaign.hits, "cuts left": campaign.left,
+                "unsynced changes lost": campaign.changes_lost, "jobs": len(campaign.ledger.jobs),
+                "events": len(campaign.ledger.events), "acknowledged": campaign.ledger.counts,
+                "whole": {recipe.name: recipe.whole for recipe in campaign.recipes},
+                "seconds": round(time.monotonic() - campaign.started)}
+        print(f"nothing lost, undone or doubled: {json.dumps(done)}", flush=True)
+        if record:
+            with open(record, "a", encoding="utf-8") as file:
+                print(json.dumps(done), file=file)
+    except BaseException:
+        keep = pathlib.Path(f"{folder}-failed")
+        if campaign:
+            campaign.close()
+        folder.rename(keep)
+        print(f"seed {options.seed}: the state, the log of changes and riftd's own log are kept in {keep}")
+        raise
+    else:
+        campaign.close()
         shutil.rmtree(folder)
+
+
+def share(whole, part, parts):
+    return whole * (part + 1) // parts - whole * part // parts
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=8)
+    parser.add_argument("--kills", type=int, default=6)
+    parser.add_argument("--cuts", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rules", choices=("strict", "ext4"), default="strict")
+    parser.add_argument("--pieces", type=int, default=1)
+    parser.add_argument("--record", metavar="FILE")
     options = parser.parse_args()
-    if options.kills < len(TARGETS):
-        parser.error(f"--kills: at least {len(TARGETS)}, one for each of {', '.join(TARGETS)}")
-    for name in ("riftd", "rift-worker"):
-        if not os.access(BUILD / name, os.X_OK):
-            print(f"skipped: {BUILD / name} is not built")
+    for path in (BUILD / "riftd", BUILD / "rift-worker", *([SHIM] if options.cuts else [])):
+        if not os.access(path, os.R_OK):
+            print(f"skipped: {path} is not built")
             return 77
-    run(options.kills, options.seed)
+    known = set()
+    if options.record and os.path.exists(options.record):
+        known = {json.loads(line)["seed"] for line in open(options.record, encoding="utf-8")}
+    for piece in range(options.pieces):
+        one = argparse.Namespace(kills=share(options.kills, piece, options.pieces), rules=options.rules,
+                                 cuts=share(options.cuts, piece, options.pieces), seed=options.seed + piece)
+        if one.seed not in known:
+            run(one, options.record)
     return 0
 
 

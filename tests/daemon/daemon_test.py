@@ -547,7 +547,7 @@ class Starting(Case):
             (("--state", state, "--grace-s", "soon"), "--grace-s soon"),
             (("--state", state, "what"), "what"),
             (("--state", state, "--worker", "/no/such/worker"), "/no/such/worker"),
-            (("--state", "/dev/null"), "not a directory"),
+            (("--state", "/dev/null"), "cannot be used as a directory"),
             ((*worker, "--slots", "cpu:0"), "--slots"),
             ((*worker, "--slots", "c\"pu"), "is no device"),
             ((*worker, "--slots", "cpu,foo"), "\"foo\" is no device"),

@@ -40,6 +40,7 @@ class Riftd:
         self.state = pathlib.Path(state)
         self.options = options
         self.environment = environment or {}
+        self.log_path = self.state.parent / "riftd.log"
         self.process = None
 
     def command(self):
@@ -50,12 +51,12 @@ class Riftd:
         return []
 
     def start(self):
-        self.log = open(self.state.parent / "riftd.log", "ab")
+        self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=self.log, text=True,
                                         env={**os.environ, **self.environment}, pass_fds=self.handed())
         line = self.process.stdout.readline()
         if not line.startswith("listening on http://127.0.0.1:"):
-            raise AssertionError(f"riftd said {line!r}\n{(self.state.parent / 'riftd.log').read_text()}")
+            raise AssertionError(f"riftd said {line!r}\n{self.log_path.read_text()}")
         self.port = int(line.rsplit(":", 1)[1])
         return self
 
@@ -86,7 +87,7 @@ class Riftd:
         for pid in self.workers():
             os.kill(pid, signal.SIGKILL)
         until("workers gone", lambda: not self.workers())
-        assert code == 0, f"riftd ended with {code}:\n{(self.state.parent / 'riftd.log').read_text()}"
+        assert code == 0, f"riftd ended with {code}:\n{self.log_path.read_text()}"
 
     def workers(self):
         """Live workers of this state directory."""

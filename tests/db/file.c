@@ -38,6 +38,68 @@ static void migration(void)
     fixture_close();
 }
 
+static int copies(void)
+{
+    char command[5000];
+
+    snprintf(command, sizeof(command), "ls %s | grep -c before-schema", fixture_dir);
+    FILE *pipe = popen(command, "r");
+    int count = -1;
+    CHECK_INT(pipe ? fscanf(pipe, "%d", &count) : 0, 1);
+    if (pipe)
+        pclose(pipe);
+    return count;
+}
+
+/* The last step fails, since all it makes is there already. */
+static void migration_fails(void)
+{
+    char message[256] = "", sql[64];
+
+    fixture_open();
+    CHECK_INT(add_job("a", "train", 0, NULL, NULL, -1), 0);
+    db_close(fixture);
+    int64_t version = number_in_file("PRAGMA user_version");
+    snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", (int)version - 1);
+    force(sql);
+    for (int i = 0; i < 3; i++) {
+        CHECK(db_open(fixture_path, &fixture, message) < 0);
+        CHECK_INT(number_in_file("PRAGMA user_version"), version - 1);
+        CHECK_INT(number_in_file("SELECT COUNT(*) FROM job"), 1);
+        CHECK_INT(copies(), 1); /* one is enough of one content */
+    }
+    force("DELETE FROM job");
+    CHECK(db_open(fixture_path, &fixture, message) < 0);
+    CHECK_INT(copies(), 2); /* and none is written over */
+
+    char database[4096];
+    snprintf(database, sizeof(database), "%s", fixture_path);
+    snprintf(fixture_path, sizeof(fixture_path), "%.4000s.before-schema-%d", database, (int)version);
+    CHECK_INT(number_in_file("PRAGMA user_version"), version - 1);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM job"), 1);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+    fixture_close();
+}
+
+/* Without a copy nothing is changed. */
+static void no_room_for_a_copy(void)
+{
+    char message[256] = "", sql[64], part[4200];
+
+    fixture_open();
+    db_close(fixture);
+    int64_t version = number_in_file("PRAGMA user_version");
+    snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", (int)version - 1);
+    force(sql);
+    snprintf(part, sizeof(part), "%s.before-schema-%d.part", fixture_path, (int)version);
+    CHECK_INT(mkdir(part, 0700), 0); /* in its way */
+    CHECK(db_open(fixture_path, &fixture, message) < 0);
+    CHECK_HOLDS(message, "no copy can be made before the change to schema");
+    CHECK_INT(number_in_file("PRAGMA user_version"), version - 1);
+    CHECK_INT(rmdir(part), 0);
+    fixture_close();
+}
+
 static void newer(void)
 {
     char message[256] = "";
@@ -424,6 +486,8 @@ static void plans(void)
 
 static const struct check_case cases[] = {
     { "a file of version 0 is migrated, and opening again changes nothing", migration },
+    { "a migration that fails leaves the old version and one copy of it, and writes over none", migration_fails },
+    { "without a copy nothing is migrated", no_room_for_a_copy },
     { "a file of a newer riftd is refused and left alone", newer },
     { "a file that is no database, or can't be made, is refused with its name", not_a_database },
     { "the file is in WAL mode, every table is STRICT, integrity holds", settings },

@@ -306,6 +306,35 @@ static void synced_first(void)
     check_rmdir(dir);
 }
 
+/* Bytes inside are lost, what was written after them is there: whether the hole is in one line or
+ * swallows the ends of several, the lines before it stay and nothing after it is believed. */
+static void hole_inside(void)
+{
+    const size_t one = 39, two = (size_t)(strstr(three, "{\"seq\":3") - three), whole = sizeof(three) - 1;
+
+    start();
+    for (size_t from = one; from < whole; from++) {
+        for (size_t to = from + 1; to <= whole; to += 7) {
+            struct journal *journal = NULL;
+            struct fault why = { 0 };
+            struct seen seen = { 0 };
+            int64_t offset = 0;
+            char text[sizeof(three)];
+
+            memcpy(text, three, whole);
+            memset(text + from, 0, to - from);
+            put(text, whole);
+            synced = 0;
+            CHECK_INT(journal_open(path, &journal, &why), 0);
+            CHECK_INT(synced, 1); /* the cut, too */
+            journal_close(journal);
+            CHECK_INT(journal_read(path, &offset, see, &seen, &why), from < two ? 1 : 2);
+            CHECK_INT(offset, from < two ? one : two);
+        }
+    }
+    check_rmdir(dir);
+}
+
 /* Lines of many sizes, around the reader's pieces, up to several megabytes. */
 static void long_lines(void)
 {
@@ -417,6 +446,7 @@ static const struct check_case cases[] = {
     { "a line torn at any byte is left alone by readers and cut by the next writer", torn_everywhere },
     { "a torn only line leaves an empty journal", torn_only_line },
     { "a damaged last line is cut", damaged_last_line },
+    { "after a hole that a power cut left nothing is believed", hole_inside },
     { "damage before the last line is an error with its offset, and nothing is cut", damaged_inside },
     { "a growing file gives each event once", read_in_pieces },
     { "a reader may refuse an event and get it again", reader_stops },

@@ -1,0 +1,79 @@
+"""Is what riftd answered with 201 there after a power cut at once, even its very first answer?
+
+The campaign (tests/campaign) cuts at random while much goes on; here are the moments it seldom hits.
+"""
+import os
+import pathlib
+import random
+import shutil
+import signal
+import tempfile
+import unittest
+
+from disk import LEFT, Disk
+from riftd import Riftd, until
+
+SHIM = os.environ["POWERCUT_SHIM"]
+
+
+class FirstAnswers(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="powercut-riftd-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.count = 0
+
+    def fresh(self, rules, *options):
+        self.count += 1
+        folder = self.folder / str(self.count)
+        disk = Disk(folder, SHIM, rules)
+        self.addCleanup(disk.__exit__)
+        riftd = Riftd(disk.root / "state", *options, environment=disk.environment())
+        riftd.log_path = folder / "riftd.log"
+        self.addCleanup(riftd.close)
+        return disk, riftd.start()
+
+    def cut(self, disk, riftd, how):
+        with disk.frozen() as ice:
+            riftd.kill()
+            for pid in riftd.workers():
+                os.kill(pid, signal.SIGKILL)
+            until("the workers to be dead", lambda: not riftd.workers())
+            ice.cut(random.Random(1), how)
+        riftd.environment = disk.environment()
+        riftd.start()
+
+    def test_the_first_job_of_a_new_state_directory_survives_a_power_cut(self):
+        for rules in ("strict", "ext4"):
+            for how in LEFT:
+                disk, riftd = self.fresh(rules)
+                job = riftd.submit("finish")
+                self.cut(disk, riftd, how)
+                self.assertEqual(riftd.job(job)["id"], job, f"{rules}, {how}")
+
+    def test_every_event_that_was_given_out_is_in_the_journal_and_the_database_after_a_power_cut(self):
+        for how in LEFT:
+            disk, riftd = self.fresh("strict")
+            job = riftd.submit("slow:2 to:40 hold:never")
+            told = until("forty steps", lambda: (events := self.events(riftd, job)) and len(events) > 40 and events)
+            self.cut(disk, riftd, how)
+            self.assertEqual(self.events(riftd, job)[:len(told)], told, how)
+            said = [event["seq"] for event in told if event.get("seq")]
+            self.assertEqual([event["seq"] for event in riftd.journal(job)][:len(said)], said, how)
+
+    @staticmethod
+    def events(riftd, job):
+        return riftd.ask("GET", f"/v1/jobs/{job}/events?wait=0&limit=1000")[1]["events"]
+
+    def test_a_cancelled_and_a_deleted_job_stay_so(self):
+        disk, riftd = self.fresh("strict")
+        gone, stopped = riftd.submit("finish"), riftd.submit("hold:never")
+        riftd.wait(gone, "succeeded")
+        self.assertEqual(riftd.ask("DELETE", f"/v1/jobs/{gone}")[0], 204)
+        self.assertEqual(riftd.ask("POST", f"/v1/jobs/{stopped}/cancel")[0], 202)
+        self.cut(disk, riftd, "nothing")
+        self.assertEqual(riftd.ask("GET", f"/v1/jobs/{gone}")[0], 404)
+        riftd.wait(stopped, "cancelled")
+
+
+if __name__ == "__main__":
+    unittest.main()
