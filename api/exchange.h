@@ -229,7 +229,8 @@ int route_find(struct request *request, const char *method, const char *raw_path
 /* True when the route knows this query parameter. */
 bool route_takes(const struct route *route, const char *query_name);
 /* Percent-decode in place. -EBADMSG for a broken escape, a control character
- * or NUL; with `segment` also for a '/'. */
+ * or NUL, or
+ * what isn't UTF-8; with `segment` also for a '/'. */
 int percent_decode(char *text, bool segment);
 
 /* ---- admit.c: may this request come in? 0 yes, 1 answered, negative errno ---- */

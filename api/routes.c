@@ -136,7 +136,7 @@ int percent_decode(char *text, bool segment)
         *out++ = (char)byte;
     }
     *out = 0;
-    return 0;
+    return text_valid(text) ? 0 : -EBADMSG; /* nothing here is called otherwise, and answers quote it */
 }
 
 #define SEGMENT_COUNT_MAX 16

@@ -68,7 +68,8 @@ static struct db_row row_make(const json_t *event, const char *type, const char 
     };
     row.alpha = row.value;
     row.size = json_integer_value(json_object_get(event, "size"));
-    bool whole = (!shape->name || row.name) && (row.type != ROW_ALPHA || !isnan(row.alpha)) &&
+    bool named = row.name && (row.type != ROW_METRIC || strlen(row.name) < sizeof(((struct db_series *)NULL)->name));
+    bool whole = (!shape->name || named) && (row.type != ROW_ALPHA || !isnan(row.alpha)) &&
                  (row.type != ROW_ARTIFACT || (row.sha256 && artifact_name_valid(row.name)));
     if (!whole)
         row.type = ROW_NONE;

@@ -59,6 +59,19 @@ void text_clean(char *text)
     }
 }
 
+bool text_valid(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+
+    while (*at) {
+        int length = character_length(*at);
+        if (length == 0 || (int)strnlen((const char *)at, (size_t)length) < length || !character_valid(at, length))
+            return false;
+        at += length;
+    }
+    return true;
+}
+
 int fault_set(struct fault *why, int code, const char *format, ...)
 {
     va_list arguments;

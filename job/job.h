@@ -33,6 +33,9 @@ struct fault {
 int fault_set(struct fault *why, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Is it UTF-8 without control characters, so that it may stand in JSON, in a log and on a screen? */
+bool text_valid(const char *text);
+
 /* ---- JSON and memory -------------------------------------------------------- */
 
 /* From now on every JSON allocation that fails is noted, per thread (starved.c). */

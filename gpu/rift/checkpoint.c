@@ -120,11 +120,15 @@ static int checkpoint_write(struct run *run)
     json_auto_t *metadata = r < 0 ? NULL : metadata_make(run, &checkpoint);
     if (r == 0 && (!metadata || !dir))
         r = fault_set(&run->why, -ENOMEM, "no memory to write a checkpoint");
-    if (r == 0)
+    while (r == 0) {
         r = journal_sync(run->journal);
-    if (r == 0)
-        r = safetensors_write(dir, CHECKPOINT_FILE, checkpoint.tensors, checkpoint.count, metadata, NULL, &size,
-                              &run->why);
+        if (r == 0)
+            r = safetensors_write(dir, CHECKPOINT_FILE, checkpoint.tensors, checkpoint.count, metadata, NULL, &size,
+                                  &run->why);
+        if (!run_waits(run, &r))
+            break;
+        r = 0;
+    }
     free(dir);
     if (r < 0)
         return r;

@@ -265,12 +265,10 @@ static void copy_name(const struct copying *copying, int which, char ret[100])
     snprintf(ret, 100, copying->plan.folder ? "%s/" FOLDER_MANIFEST : "%s.npy", corruption_infos[which].name);
 }
 
-static int copy_make(struct copying *copying, int which)
+static int copy_write(struct copying *copying, int which, char ret_sha256[65], int64_t *ret_size)
 {
     struct run *run = copying->run;
     struct sink sink;
-    char name[100], sha256[65];
-    int64_t size;
     int r = sink_open(copying, which, &sink);
 
     for (int s = 0; s < copying->plan.severity_count && r == 0; s++) {
@@ -282,9 +280,24 @@ static int copy_make(struct copying *copying, int which)
     if (r < 0) {
         npy_abandon(sink.array);
         folder_abandon(sink.folder);
-        return run_blame(run, FAILURE_INTERNAL, r);
+        return r;
     }
-    r = sink.array ? npy_end(sink.array, sha256, &size, &run->why) : folder_end(sink.folder, sha256, &size, &run->why);
+    return sink.array ? npy_end(sink.array, ret_sha256, ret_size, &run->why)
+                      : folder_end(sink.folder, ret_sha256, ret_size, &run->why);
+}
+
+/* What was written so far goes when there is no room for the rest, so that all of it is made anew. */
+static int copy_make(struct copying *copying, int which)
+{
+    struct run *run = copying->run;
+    int64_t size = 0, done = copying->done;
+    char name[100], sha256[65];
+    int r;
+
+    do {
+        copying->done = done;
+        r = copy_write(copying, which, sha256, &size);
+    } while (run_waits(run, &r));
     copy_name(copying, which, name);
     return r < 0 ? run_blame(run, FAILURE_INTERNAL, r) : run_artifact_say(run, name, sha256, size);
 }
@@ -306,21 +319,19 @@ static int copy_keep(struct copying *copying, int which)
 }
 
 /* Every label once for each severity: bytes when they fit. */
-static int labels_make(struct copying *copying)
+static int labels_write(struct copying *copying, char ret_sha256[65], int64_t *ret_size)
 {
     struct run *run = copying->run;
     const struct examples *images = copying->images;
     const int64_t rows = (int64_t)images->count * copying->plan.severity_count;
     struct npy_writer *writer;
-    char sha256[65];
-    int64_t size;
     bool bytes = true;
 
     for (int i = 0; i < images->count; i++)
         bytes = bytes && images->label[i] < BYTE_LABELS;
     int r = npy_begin(copying->artifacts, CORRUPTION_LABELS, bytes ? "|u1" : "<i8", &rows, 1, &writer, &run->why);
     if (r < 0)
-        return run_blame(run, FAILURE_INTERNAL, r);
+        return r;
     for (int64_t i = 0; i < rows && r == 0; i++) {
         int64_t label = images->label[i % images->count]; /* little-endian, as all machines this is built for */
 
@@ -329,7 +340,20 @@ static int labels_make(struct copying *copying)
     if (r < 0)
         npy_abandon(writer);
     else
-        r = npy_end(writer, sha256, &size, &run->why);
+        r = npy_end(writer, ret_sha256, ret_size, &run->why);
+    return r;
+}
+
+static int labels_make(struct copying *copying)
+{
+    struct run *run = copying->run;
+    char sha256[65];
+    int64_t size = 0;
+    int r;
+
+    do
+        r = labels_write(copying, sha256, &size);
+    while (run_waits(run, &r));
     return r < 0 ? run_blame(run, FAILURE_INTERNAL, r) : run_artifact_say(run, CORRUPTION_LABELS, sha256, size);
 }
 

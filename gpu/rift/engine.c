@@ -125,19 +125,19 @@ static int folders_make(struct run *run)
 {
     static const char *const names[] = { JOBDIR_CHECKPOINT, JOBDIR_ARTIFACTS };
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    int r = 0;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && r == 0; i++) {
         char *path = run_path(run, names[i]);
 
-        if (!path || (mkdir(path, 0777) < 0 && errno != EEXIST)) {
-            int r = -errno;
-
+        do
+            r = path && (mkdir(path, 0777) == 0 || errno == EEXIST) ? 0 : -errno;
+        while (run_waits(run, &r));
+        if (r < 0 && r != -EINTR)
             fault_set(&run->why, r, "%s/%s: %s", run->dir, names[i], strerror(-r));
-            free(path);
-            return run_blame(run, FAILURE_INTERNAL, r);
-        }
         free(path);
     }
-    return 0;
+    return run_blame(run, FAILURE_INTERNAL, r);
 }
 
 /* A name that a later job will stumble over is said now, not after the training. */
@@ -199,7 +199,9 @@ static enum worker_exit job_end(struct run *run, int r, json_t *result)
                       json_pack("{s:s, s:s}", "code", failures[run->failure].code, "message", run->why.message));
     }
     if (r == 0)
-        r = journal_sync(run->journal);
+        do
+            r = journal_sync(run->journal);
+        while (run_waits(run, &r));
     if (r < 0) {
         run_log(run, "the journal can't be written: %s", strerror(-r));
         return WORKER_INTERNAL;

@@ -93,7 +93,11 @@ int events_open(struct run *run)
         free(path);
         return fault_set(&run->why, -ENOMEM, "no memory for the journal");
     }
-    int r = journal_open(path, &run->journal, &run->why);
+    int r;
+
+    do
+        r = journal_open(path, &run->journal, &run->why);
+    while (run_waits(run, &r));
     if (r == 0)
         r = journal_read(path, &offset, event_seen, &reading, &run->why);
     free(path);
@@ -171,13 +175,15 @@ int run_event(struct run *run, const char *type, json_t *fields)
     char *key = event_key(type, fields);
     if (!key || !said_before(run, key, fields)) {
         /* The journal takes its own copy: ours is shown to whoever watches. */
-        r = journal_append(run->journal, run->now_ms(), type, fields ? json_copy(fields) : NULL);
+        do
+            r = journal_append(run->journal, run->now_ms(), type, fields ? json_copy(fields) : NULL);
+        while (run_waits(run, &r));
         if (r == 0 && run->watch)
             watch(run, type, fields);
     }
     free(key);
     json_decref(fields);
-    if (r < 0)
+    if (r < 0 && r != -EINTR)
         fault_set(&run->why, r, "%s/%s: %s", run->dir, JOBDIR_JOURNAL, strerror(-r));
     return r;
 }

@@ -88,7 +88,9 @@ static int stored_write(struct fixed_examples *f)
                         : fault_set(&run->why, -ENOMEM, "no memory to store the adversarial examples");
 
     if (r == 0)
-        r = safetensors_write(dir, EXAMPLES_FILE, &x, 1, NULL, NULL, NULL, &run->why);
+        do
+            r = safetensors_write(dir, EXAMPLES_FILE, &x, 1, NULL, NULL, NULL, &run->why);
+        while (run_waits(run, &r));
     free(host);
     free(dir);
     f->stored = r == 0;

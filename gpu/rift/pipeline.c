@@ -67,7 +67,9 @@ static int step_prepare(struct step *step, char **ret_dir)
         return r;
     if (asprintf(&dir, "%s/steps/%d-%s", run->dir, step->number, step_kind(spec)) < 0)
         return fault_set(&run->why, -ENOMEM, "no memory");
-    r = jobdir_create(dir, spec, &run->why);
+    do
+        r = jobdir_create(dir, spec, &run->why);
+    while (run_waits(run, &r));
     if (r < 0)
         free(dir);
     else
@@ -169,10 +171,13 @@ static int first_step_check(struct step *step)
 static int folder_make(struct run *run)
 {
     char *folder = run_path(run, "steps");
-    int r = 0;
+    int r;
 
-    if (!folder || (mkdir(folder, 0777) < 0 && errno != EEXIST))
-        r = fault_set(&run->why, -errno, "%s/steps: %s", run->dir, strerror(errno));
+    do
+        r = folder && (mkdir(folder, 0777) == 0 || errno == EEXIST) ? 0 : -errno;
+    while (run_waits(run, &r));
+    if (r < 0 && r != -EINTR)
+        fault_set(&run->why, r, "%s/steps: %s", run->dir, strerror(-r));
     free(folder);
     return r;
 }

@@ -417,9 +417,12 @@ int run_artifact(struct run *run, const char *name)
     char sha256[65];
     int64_t size;
     char *dir = run_path(run, JOBDIR_ARTIFACTS), *model = model_text(run);
-    int r = dir && model ? weights_save(run->weights, dir, name, model, sha256, &size, &run->why)
-                         : fault_set(&run->why, -ENOMEM, "no memory to save %s", name);
+    int r;
 
+    do
+        r = dir && model ? weights_save(run->weights, dir, name, model, sha256, &size, &run->why)
+                         : fault_set(&run->why, -ENOMEM, "no memory to save %s", name);
+    while (run_waits(run, &r));
     free(dir);
     free(model);
     if (r < 0)
@@ -430,9 +433,12 @@ int run_artifact(struct run *run, const char *name)
 int run_artifact_write(struct run *run, const char *name, const void *data, size_t size)
 {
     char *dir = run_path(run, JOBDIR_ARTIFACTS), sha256[65];
-    int r = dir ? file_replace(dir, name, data, size, &run->why)
-                : fault_set(&run->why, -ENOMEM, "no memory to save %s", name);
+    int r;
 
+    do
+        r = dir ? file_replace(dir, name, data, size, &run->why)
+                : fault_set(&run->why, -ENOMEM, "no memory to save %s", name);
+    while (run_waits(run, &r));
     free(dir);
     if (r < 0)
         return run_blame(run, FAILURE_INTERNAL, r);

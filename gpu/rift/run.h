@@ -6,7 +6,7 @@
  *   engine.c         which function for which kind; how a job starts and ends
  *   run.c            opening and closing what every kind needs
  *   events.c         the journal, without ever saying a thing twice
- *   checkpoint.c     stopping and going on
+ *   checkpoint.c     stopping and going on         room.c     a disk that is full
  *   images.c         batches      frontier.c   activations in the middle of the network
  *   attack.c         x -> x + delta           measure.c   accuracy and loss, clean and attacked
  *   autoattack.c     one attack after another; standing.c   the points that still stand
@@ -55,6 +55,12 @@ struct outer {
     int64_t done, total;
 };
 
+/* Of the present wait for space on the disk. */
+struct room {
+    int pause_ms; /* the last pause; 0: nobody waits */
+    int64_t since_ms;
+};
+
 struct measuring;
 struct attacking;
 struct standing;
@@ -76,6 +82,7 @@ struct run {
     json_t *said; /* events that the journal held at the start, by what identifies them; see events.c */
     struct pace pace;
     struct outer outer;
+    struct room room;
 
     struct device *dev;
     const struct backend *ops;
@@ -162,6 +169,16 @@ int run_artifact(struct run *run, const char *name);
 /* Save a small file as artifacts/name and announce it; announce one that is there. */
 int run_artifact_write(struct run *run, const char *name, const void *data, size_t size);
 int run_artifact_say(struct run *run, const char *name, const char *sha256, int64_t size);
+
+/* ---- room.c ---- */
+
+/* Asked after each write:
+ *     do
+ *         r = write_it(...);
+ *     while (run_waits(run, &r));
+ * True when the disk was full and it is time to try again. When the job is to
+ * stop, *r becomes -EINTR. */
+bool run_waits(struct run *run, int *r);
 
 /* ---- events.c ---- */
 

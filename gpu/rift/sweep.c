@@ -67,7 +67,9 @@ static int run_do(struct sweeping *s, int number)
 
     if (r < 0 || asprintf(&dir, "%s/runs/%s", run->dir, s->runs[number].name) < 0)
         return fault_set(&run->why, -ENOMEM, "no memory");
-    r = jobdir_create(dir, s->runs[number].spec, &run->why);
+    do
+        r = jobdir_create(dir, s->runs[number].spec, &run->why);
+    while (run_waits(run, &r));
     if (r == 0)
         r = run_event(run, "progress",
                       json_pack("{s:s, s:i, s:i}", "phase", s->runs[number].name, "done", number, "total", s->count));
@@ -146,10 +148,13 @@ static int runs_check(struct sweeping *s)
 static int folder_make(struct run *run)
 {
     char *folder = run_path(run, "runs");
-    int r = 0;
+    int r;
 
-    if (!folder || (mkdir(folder, 0777) < 0 && errno != EEXIST))
-        r = fault_set(&run->why, -errno, "%s/runs: %s", run->dir, strerror(errno));
+    do
+        r = folder && (mkdir(folder, 0777) == 0 || errno == EEXIST) ? 0 : -errno;
+    while (run_waits(run, &r));
+    if (r < 0 && r != -EINTR)
+        fault_set(&run->why, r, "%s/runs: %s", run->dir, strerror(-r));
     free(folder);
     return r;
 }

@@ -108,8 +108,23 @@ static void escapes(void)
     static const struct {
         const char *raw, *plain; /* plain NULL: refused */
     } cases[] = {
-        { "a%20b", "a b" }, { "%41", "A" },  { "a%2fb", NULL }, { "a%2Fb", NULL }, { "%00", NULL },    { "a%", NULL },
-        { "a%4", NULL },    { "%zz", NULL }, { "%0a", NULL },   { "%7f", NULL },   { "%252e", "%2e" }, { "", "" },
+        { "a%20b", "a b" },
+        { "%41", "A" },
+        { "a%2fb", NULL },
+        { "a%2Fb", NULL },
+        { "%00", NULL },
+        { "a%", NULL },
+        { "a%4", NULL },
+        { "%zz", NULL },
+        { "%0a", NULL },
+        { "%7f", NULL },
+        { "%252e", "%2e" },
+        { "", "" },
+        { "\xc3\xa9", "\xc3\xa9" },
+        { "%c3%a9", "\xc3\xa9" },
+        { "a\x82", NULL },
+        { "%c3", NULL },
+        { "%ed%a0%80", NULL },
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -497,7 +497,7 @@ static void over_http(void)
 {
     for (int k = 0; k < disk_fault_count; k++) {
         disk_fault_choose(&disk_faults[k]);
-        CHECK_INT(requests_fail(&(struct fault_plan){ disk_faults[k].name, fault_arm, true, false,
+        CHECK_INT(requests_fail(&(struct fault_plan){ disk_faults[k].name, fault_arm, 6, false,
                                                       disk_faults[k].code == SQLITE_FULL ? 507 : 0 }),
                   0);
     }
@@ -507,7 +507,7 @@ static void over_http_cold(void)
 {
     for (int k = 0; k < disk_fault_count; k++) {
         disk_fault_choose(&disk_faults[k]);
-        CHECK_INT(requests_fail(&(struct fault_plan){ disk_faults[k].name, fault_arm, false, true,
+        CHECK_INT(requests_fail(&(struct fault_plan){ disk_faults[k].name, fault_arm, 6, true,
                                                       disk_faults[k].code == SQLITE_FULL ? 507 : 0 }),
                   0);
     }

@@ -258,7 +258,7 @@ static void request_fails(const struct fault_plan *plan, const struct request_ca
     asked_ask(&asked, &good);
     if (good.status != request->status)
         CHECK_FAIL("%s answered %d: %.300s", request->sentence, good.status, good.body ? good.body : "");
-    for (n = 1; fired && check_failures < failures + 5; n += plan->sparse ? 1 + n / 6 : 1) {
+    for (n = 1; fired && check_failures < failures + 5; n += plan->sparse ? 1 + n / plan->sparse : 1) {
         if (plan->cold) {
             stop();
             start();

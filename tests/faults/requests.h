@@ -21,13 +21,13 @@ struct request_case {
 
 /* Let faults happen at the n-th place of every request, n = 1, 2, ..., until it
  * goes through; `arm` starts one. Checks the answer, the same request
- * afterwards, and the database. `sparse`: not every n. `status`: what a failing
+ * afterwards, and the database.  `status`: what a failing
  * request answers (or 503); 0: 500. Returns how much was wrong. */
 struct fault_plan {
     const char *name;
     void (*arm)(long n);
-    bool sparse;
-    bool cold; /* start the API anew each time: nothing is prepared or cached */
+    int sparse; /* 0: every n; else each next one is 1/sparse further off than the one before */
+    bool cold;  /* start the API anew each time: nothing is prepared or cached */
     int status;
 };
 int requests_fail(const struct fault_plan *plan);
