@@ -65,11 +65,12 @@ static void same_work_whatever_is_wrong(void)
     CHECK_INT(api_token_make(database, "good", "me", "admin", 1000, good), 0);
     CHECK_INT(api_token_make(database, "other", "me", "read", 1000, old), 0);
     for (int wrong = 0; wrong < 5; wrong++) {
+        char *first = text + strlen(TOKEN_PREFIX) + TOKEN_ID_LENGTH + 1;
         strcpy(text, good);
         if (wrong == 1) /* an id nobody has */
             memcpy(text + strlen(TOKEN_PREFIX), "zzzzzzzzzzzz", TOKEN_ID_LENGTH);
         if (wrong == 2) /* the first character of the secret */
-            text[strlen(TOKEN_PREFIX) + TOKEN_ID_LENGTH + 1] ^= 1;
+            *first = *first == 'a' ? 'b' : 'a';
         if (wrong == 3) /* the last one */
             text[strlen(text) - 1] = text[strlen(text) - 1] == 'a' ? 'b' : 'a';
         if (wrong == 4) /* somebody else's secret */
