@@ -21,6 +21,7 @@ Before each cut the replay must equal the directory byte by byte: a change that 
 shim didn't see fails the test instead of making it easy.
 """
 import contextlib
+import copy
 import fcntl
 import os
 import pathlib
@@ -164,6 +165,31 @@ class Disk:
                 "POWERCUT_SYNC_US": str(self.sync_us),
                 "POWERCUT_BOOT_ID": f"00000000-0000-4000-8000-{self.boots:012}"}
 
+    def story(self):
+        """The log so far as records, without taking them in: each moment of it can be cut at."""
+        text, at, records = self.log.read_bytes(), 0, []
+        while at < len(text):
+            fields, name, name2, data, at = self._read(text, at)
+            records.append((fields, name, name2, data))
+        return records
+
+    def imagine(self, records, folder, rng, how):
+        """Into the new folder: what a cut after these records would have left of the tree that load() saw."""
+        tree, nodes = copy.deepcopy((self.tree, self.nodes))
+        there, self.tree, self.nodes, self.begun = (self.tree, self.nodes), tree, nodes, {}
+        for record in records:
+            self._record(*record)
+        self._write(tree, pathlib.Path(folder), rng, how)
+        (self.tree, self.nodes), self.begun = there, {}
+
+    def _write(self, node, path, rng, how):
+        if isinstance(node, Directory):
+            path.mkdir()
+            for name, below in node.left(rng, how).items():
+                self._write(below, path / name, rng, how)
+        else:
+            path.write_bytes(node.left(rng, how))
+
     # ---- the tree as it is ----
 
     def load(self):
@@ -210,15 +236,19 @@ class Disk:
         os.truncate(self.log, 0)
         at = 0
         while at < len(text):
-            fields = RECORD.unpack_from(text, at)
-            at += RECORD.size
-            size = fields[7] if fields[0] == WRITE else 0
-            name_end = at + fields[8]
-            name2_end = name_end + fields[9]
-            self._record(fields, text[at:name_end].decode(), text[name_end:name2_end].decode(),
-                         text[name2_end:name2_end + size])
-            at = name2_end + size
+            *record, at = self._read(text, at)
+            self._record(*record)
         assert at == len(text), "the log ends in the middle of a record"
+
+    @staticmethod
+    def _read(text, at):
+        fields = RECORD.unpack_from(text, at)
+        at += RECORD.size
+        size = fields[7] if fields[0] == WRITE else 0
+        name_end = at + fields[8]
+        name2_end = name_end + fields[9]
+        return (fields, text[at:name_end].decode(), text[name_end:name2_end].decode(),
+                text[name2_end:name2_end + size], name2_end + size)
 
     def _record(self, fields, name, name2, data):
         kind, mode, ino, parent, parent2, token, offset, *_ = fields
