@@ -6,8 +6,8 @@
  * event once the job has ended and everything was sent; a client that
  * reconnects after that gets 204, which tells EventSource to stop.
  *
- * The same events come as a list with ?wait=0 or Accept: application/json, and
- * one a line with Accept: application/x-ndjson. */
+ * The same events come as a list (event_list.c) with ?wait=0 or Accept: application/json,
+ * and one a line with Accept: application/x-ndjson. */
 #include "api/exchange.h"
 
 #include <errno.h>
@@ -28,22 +28,6 @@ struct event_stream {
     bool greeted, over;
 };
 
-/* The journal's event, told apart from others' by its row and job. */
-static json_t *event_json(const struct db_event *event)
-{
-    json_t *json = text_json(event->fields);
-
-    if (!json_is_object(json)) {
-        json_decref(json);
-        json = json_object();
-    }
-    json_object_set_new(json, "id", json_integer(event->id));
-    json_object_set_new(json, "job", json_string(event->job));
-    json_object_set_new(json, "type", json_string(event->type));
-    json_object_set_new(json, "time_ms", json_integer(event->time_ms));
-    return json;
-}
-
 /* An event's name in the stream; a worker's word must not break its lines. */
 static const char *event_name(const struct db_event *event)
 {
@@ -52,7 +36,7 @@ static const char *event_name(const struct db_event *event)
     return length && !event->type[length] ? event->type : "message";
 }
 
-static int events_write(FILE *out, const struct db_event *events, int count, bool sse)
+static int events_write(FILE *out, const struct db_event *events, int count)
 {
     for (int i = 0; i < count; i++) {
         json_t *json = event_json(&events[i]);
@@ -60,10 +44,7 @@ static int events_write(FILE *out, const struct db_event *events, int count, boo
         json_decref(json);
         if (!text)
             return -ENOMEM;
-        if (sse)
-            fprintf(out, "id: %" PRId64 "\nevent: %s\ndata: %s\n\n", events[i].id, event_name(&events[i]), text);
-        else
-            fprintf(out, "%s\n", text);
+        fprintf(out, "id: %" PRId64 "\nevent: %s\ndata: %s\n\n", events[i].id, event_name(&events[i]), text);
         free(text);
     }
     return 0;
@@ -103,7 +84,7 @@ static int event_fill(struct stream *base, char **ret_text, size_t *ret_size)
     if (!r && !stream->greeted)
         fputs("retry: 2000\n\n", out);
     if (!r)
-        r = events_write(out, events, count, true);
+        r = events_write(out, events, count);
     if (!r && !count && ended) {
         end_write(out, state);
         stream->over = true;
@@ -143,42 +124,6 @@ static int stream_answer(const struct request *request, struct answer *answer, i
     return answer_header(answer, "X-Accel-Buffering", "no"); /* a proxy in front shall not hold events back */
 }
 
-static int list_answer(const struct request *request, struct answer *answer, int64_t after, int limit, bool lines)
-{
-    struct db_event *events;
-    char *text = NULL;
-    size_t size = 0;
-    int count = db_event_list(request->config->db, *request->id ? request->id : NULL, after, limit, &events);
-
-    if (count < 0)
-        return count;
-    int64_t last = count ? events[count - 1].id : after;
-    if (!lines) {
-        json_t *list = json_array();
-        for (int i = 0; i < count; i++)
-            json_array_append_new(list, event_json(&events[i]));
-        db_events_free(events, count);
-        return answer_json(answer, 200, json_pack("{s:o, s:I}", "events", list, "last", (json_int_t)last));
-    }
-    FILE *out = open_memstream(&text, &size);
-    int r = out ? events_write(out, events, count, false) : -ENOMEM;
-    db_events_free(events, count);
-    if (out && fclose(out))
-        r = -ENOMEM;
-    answer->status = 200;
-    answer->type = "application/x-ndjson";
-    answer->text = text;
-    answer->size = size;
-    return r;
-}
-
-static bool accepts(const struct request *request, const char *type)
-{
-    const char *accept = request_header(request, "Accept");
-
-    return accept && strstr(accept, type);
-}
-
 /* The last event that the client has ("now": all there are): the header of a reconnecting EventSource
  * knows more than the URL it was opened with. */
 static bool after_read(const struct request *request, struct answer *answer, int64_t *ret, bool *ret_reconnect)
@@ -204,15 +149,18 @@ static bool after_read(const struct request *request, struct answer *answer, int
 
 static int events_answer(const struct request *request, struct answer *answer, bool ended)
 {
-    int64_t after, wait, limit;
+    int64_t after, wait_s, limit;
     bool reconnect;
 
-    if (!after_read(request, answer, &after, &reconnect) || request_int(request, answer, "wait", 0, 1, 1, &wait) < 0 ||
+    if (!after_read(request, answer, &after, &reconnect) ||
+        request_int(request, answer, "wait", 0, WAIT_MAX_S, -1, &wait_s) < 0 ||
         request_int(request, answer, "limit", 1, LIST_LIMIT_MAX, LIST_LIMIT, &limit) < 0)
         return 0;
-    bool lines = accepts(request, "application/x-ndjson");
-    if (!wait || lines || accepts(request, "application/json"))
-        return list_answer(request, answer, after, (int)limit, lines);
+    bool lines = request_accepts(request, "application/x-ndjson");
+    if (!wait_s || lines || request_accepts(request, "application/json")) {
+        bool waits = wait_s > 0 && !lines && !ended;
+        return answer_event_list(request, answer, after, (int)limit, lines, waits ? (int)wait_s : 0);
+    }
     if (ended && reconnect) {
         struct db_event *events;
         int left = db_event_list(request->config->db, request->id, after, 1, &events);

@@ -84,6 +84,9 @@ struct stream {
      * at the moment; -ENODATA: the stream is over; other errors end it too. */
     int (*fill)(struct stream *stream, char **ret_text, size_t *ret_size);
     void (*free)(struct stream *stream);
+    const char *heartbeat; /* what is sent when there is nothing for long; NULL: a comment */
+    int wait_ms;           /* the last call of fill comes so long after the first; 0: it goes on */
+    bool last;             /* fill: this is the last call */
 };
 
 struct answer_file {
@@ -130,6 +133,7 @@ enum problem {
     PROBLEM_STATE,
     PROBLEM_IN_USE,
     PROBLEM_DIGEST,
+    PROBLEM_PRECONDITION,
     PROBLEM_TOO_LARGE,
     PROBLEM_MEDIA_TYPE,
     PROBLEM_RANGE,
@@ -220,6 +224,7 @@ struct route {
     enum { BODY_NONE, BODY_JSON, BODY_UPLOAD /* JSON, or bytes for a file */ } body;
     const char *query; /* allowed query parameters, "a,b" */
     const char *summary;
+    bool guarded; /* changes the job of {id}; If-Match may say which version of it (versions.c) */
 };
 
 /* Find the route of a raw (still encoded) path and put {id} and {name...} into
@@ -294,6 +299,8 @@ void traffic_count(struct traffic *traffic, const struct route *route, int statu
 void id_new(int64_t now_ms, char ret[DB_ID_SIZE]);
 /* True for 8-4-4-4-12 hexadecimal digits, in either case. */
 bool id_valid(const char *text);
+/* Take the first id, in lower case, of "ID,ID,..." and step over it. 1; 0 at the end; -EINVAL. */
+int id_next(const char **list, char ret[DB_ID_SIZE]);
 
 /* ---- job_json.c: records as JSON ---- */
 
@@ -306,12 +313,46 @@ int job_json(const struct request *request, const char *id, json_t **ret);
 /* Answer with the whole job. -ENOENT is the 404. */
 int answer_job(const struct request *request, struct answer *answer, int status, const char *id);
 
+/* ---- versions.c: which version of a job is meant ---- */
+
+/* ETag of the answer, a job of this version; 304 when the client has it already. */
+int answer_tag(struct answer *answer, const struct request *request, int64_t version);
+/* Is `etag` in an If-None-Match list? Weak comparison: W/ doesn't matter. */
+bool etag_listed(const char *list, const char *etag);
+/* The route's handler, unless If-Match says otherwise. */
+int route_handle(const struct request *request, struct answer *answer);
+
+/* ---- job_wait.c: long polls ---- */
+
+#define WAIT_MAX_S 300
+/* The job as soon as its version is past `after`, or, as it is then, in wait_s seconds. */
+int answer_job_later(const struct request *request, struct answer *answer, int wait_s, int64_t after);
+
+/* ---- results.c, curves.c: what a job found out ---- */
+
+/* Rows of one type as JSON objects, without the journal's own members. */
+int rows_read(struct db *db, const char *job, enum db_row_type type, json_t **ret);
+#define POINTS_MAX 2000
+#define POINTS     500 /* where nobody says how many */
+/* Points of a curve as a JSON list, empty where there is no such curve, yet. */
+int points_json(struct db *db, const char *job, const char *name, int64_t since, int max_points, json_t **ret);
+
+/* ---- event_list.c: events that don't stream ---- */
+
+json_t *event_json(const struct db_event *event);
+/* Events after `after`, as a list or (`lines`) one a line; where there are none, and the
+ * job (if it is one's) goes on, when there is one or wait_s seconds are over. */
+int answer_event_list(const struct request *request, struct answer *answer, int64_t after, int limit, bool lines,
+                      int wait_s);
+
 /* ---- query.c: typed query parameters ---- */
 
 /* The parameter as a whole number within [min, max]; `fallback` when absent.
  * -EINVAL with the 400 already in `answer`. */
 int request_int(const struct request *request, struct answer *answer, const char *name, int64_t min, int64_t max,
                 int64_t fallback, int64_t *ret);
+/* Does Accept name this media type? Wildcards don't count: they are for the usual one. */
+bool request_accepts(const struct request *request, const char *type);
 /* base64url of a job number, and back (-EINVAL). */
 #define CURSOR_SIZE 32
 void cursor_make(int64_t number, char ret[CURSOR_SIZE]);
@@ -344,7 +385,7 @@ bool list_holds(const char *list, const char *word);
 typedef int handler(const struct request *request, struct answer *answer);
 handler handle_job_submit, handle_job_list, handle_job_get, handle_job_cancel, handle_job_retry, handle_job_delete;
 handler handle_job_metrics, handle_job_modules, handle_job_interpolation, handle_job_evaluations, handle_job_table;
-handler handle_job_events, handle_all_events;
+handler handle_job_events, handle_all_events, handle_compare;
 handler handle_job_log, handle_job_artifacts, handle_job_artifact;
 handler handle_model_list, handle_model_create, handle_model_get, handle_model_delete, handle_model_weights;
 handler handle_audit, handle_token_list, handle_token_create, handle_token_delete;

@@ -30,6 +30,7 @@ struct feed {
     char *text; /* not yet sent: text[at..size) */
     size_t size, at;
     int64_t sent_ms;   /* monotonic time of the last piece */
+    int64_t until_ms;  /* when the last one is due, INT64_MAX never */
     bool parked;       /* suspended by us, not yet resumed */
     struct feed *next; /* in feeds->list */
 };
@@ -49,6 +50,7 @@ struct feed *feed_open(struct feeds *feeds, void *connection, struct stream *str
     if (!feed)
         return NULL;
     *feed = (struct feed){ .feeds = feeds, .connection = connection, .stream = stream, .sent_ms = monotonic_ms() };
+    feed->until_ms = stream->wait_ms ? feed->sent_ms + stream->wait_ms : INT64_MAX;
     pthread_mutex_lock(&feeds->lock);
     feed->next = feeds->list;
     feeds->list = feed;
@@ -101,18 +103,18 @@ void feeds_news(struct feeds *feeds)
 }
 
 /* Nothing to send: suspend, unless news came since `news` was read or all is
- * over. 1: parked, 0: look again, -ENODATA: over. */
+ * over. 1: parked, 0: look again. */
 static int feed_park(struct feed *feed, uint64_t news)
 {
     struct feeds *feeds = feed->feeds;
     int r = 0;
 
     pthread_mutex_lock(&feeds->lock);
-    if (feeds->stopping) {
-        r = -ENODATA;
-    } else if (feeds->news == news) {
+    if (!feeds->stopping && feeds->news == news) {
         feed->parked = true;
         connection_suspend(feed->connection);
+        if (feed->until_ms < INT64_MAX) /* the heart may want to beat earlier */
+            pthread_cond_broadcast(&feeds->changed);
         r = 1;
     }
     pthread_mutex_unlock(&feeds->lock);
@@ -129,12 +131,13 @@ static int feed_fill(struct feed *feed)
     feed->at = feed->size = 0;
     pthread_mutex_lock(&feeds->lock);
     uint64_t news = feeds->news;
+    feed->stream->last = feeds->stopping || monotonic_ms() >= feed->until_ms;
     pthread_mutex_unlock(&feeds->lock);
     int r = feed->stream->fill(feed->stream, &feed->text, &feed->size);
-    if (r)
-        return r;
+    if (r || feed->stream->last)
+        return r ? r : -ENODATA;
     if (monotonic_ms() - feed->sent_ms >= feeds->heartbeat_ms) {
-        feed->text = strdup(": still here\n\n");
+        feed->text = strdup(feed->stream->heartbeat ? feed->stream->heartbeat : ": still here\n\n");
         feed->size = feed->text ? strlen(feed->text) : 0;
         return feed->text ? 1 : -ENOMEM;
     }
@@ -158,7 +161,7 @@ ssize_t feed_read(struct feed *feed, char *buffer, size_t max)
     return (ssize_t)n;
 }
 
-/* Wakes silent streams for their heartbeat. */
+/* Wakes silent streams for their heartbeat or their last word. */
 static void *heart_run(void *user)
 {
     struct feeds *feeds = user;
@@ -167,7 +170,8 @@ static void *heart_run(void *user)
     while (!feeds->stopping) {
         int64_t now = monotonic_ms(), due = now + feeds->heartbeat_ms / 2 + 1;
         for (struct feed *feed = feeds->list; feed; feed = feed->next) {
-            int64_t at = feed->parked ? feed->sent_ms + feeds->heartbeat_ms : due;
+            int64_t beat = feed->sent_ms + feeds->heartbeat_ms;
+            int64_t at = !feed->parked ? due : beat < feed->until_ms ? beat : feed->until_ms;
             if (at <= now) {
                 feed->parked = false;
                 connection_resume(feed->connection);

@@ -66,23 +66,6 @@ int file_open_beneath(const char *dir, const char *path, int64_t *ret_size, int6
     return fd;
 }
 
-/* Is `etag` in an If-None-Match list? Weak comparison: W/ doesn't matter. */
-static bool etag_listed(const char *list, const char *etag)
-{
-    size_t length = strlen(etag);
-
-    for (; *list; list += strcspn(list, ","), list += *list == ',') {
-        list += strspn(list, " \t");
-        if (*list == '*')
-            return true;
-        if (!strncmp(list, "W/", 2))
-            list += 2;
-        if (!strncmp(list, etag, length) && strchr(" \t,", list[length]))
-            return true;
-    }
-    return false;
-}
-
 /* Digits up to `stop`; -1 when there are none or too many. */
 static int64_t range_number(const char **at)
 {
@@ -212,7 +195,7 @@ static int step_started_last(struct db *db, const char *parent)
 int handle_job_log(const struct request *request, struct answer *answer)
 {
     int64_t tail, size, mtime_ns, offset = 0;
-    char path[DB_ID_SIZE + 16];
+    char path[DB_ID_SIZE + 16], etag[64];
     db_job_auto job = { 0 };
 
     if (request_int(request, answer, "tail", 1, TAIL_LINES_MAX, 0, &tail) < 0)
@@ -229,7 +212,9 @@ int handle_job_log(const struct request *request, struct answer *answer)
         return 0;
     if (fd < 0)
         return fd;
-    struct file_info file = { fd, size, answer->type, NULL };
+    /* It has a validator once nothing is added to it any more. */
+    snprintf(etag, sizeof(etag), "\"%" PRIx64 "-%" PRIx64 "\"", (uint64_t)mtime_ns, (uint64_t)size);
+    struct file_info file = { fd, size, answer->type, job_state_ended(job.state) ? etag : NULL };
     if (!tail)
         return answer_file(answer, request, &file);
     r = tail_find(fd, size, tail, &offset);

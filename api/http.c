@@ -405,7 +405,7 @@ static enum MHD_Result exchange_finish(struct exchange *exchange)
         if (!request->route->body && request->body_size && strcmp(request->body, "{}"))
             r = answer_problem(&exchange->answer, request, PROBLEM_BAD_REQUEST, "this route takes no body");
         else
-            r = request->route->handle(request, &exchange->answer);
+            r = route_handle(request, &exchange->answer);
         if (r >= 0)
             r = stream_admit(exchange);
         if (json_starved()) /* whatever was answered lacks something */

@@ -6,6 +6,7 @@
 #include "api/exchange.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <string.h>
 #include <uuid/uuid.h>
 
@@ -30,4 +31,20 @@ bool id_valid(const char *text)
             return false;
     }
     return true;
+}
+
+int id_next(const char **list, char ret[DB_ID_SIZE])
+{
+    const char *at = *list;
+    size_t length = strcspn(at, ",");
+
+    if (!*at)
+        return 0;
+    if (length >= DB_ID_SIZE)
+        return -EINVAL;
+    for (size_t i = 0; i < length; i++)
+        ret[i] = at[i] >= 'A' && at[i] <= 'F' ? (char)(at[i] + 32) : at[i];
+    ret[length] = 0;
+    *list = at + length + (at[length] == ',');
+    return id_valid(ret) ? 1 : -EINVAL;
 }

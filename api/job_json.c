@@ -109,14 +109,18 @@ int job_json(const struct request *request, const char *id, json_t **ret)
 {
     struct db *db = request->config->db;
     json_t *steps = NULL, *after = NULL;
+    int64_t version; /* read first: whoever waits for the next one misses none */
     db_job_auto job = { 0 };
 
-    int r = db_job_get(db, id, &job);
+    int r = db_job_version(db, id, &version);
+    if (r >= 0)
+        r = db_job_get(db, id, &job);
     if (r < 0)
         return r;
     json_auto_t *json = job_summary_json(&job);
     if (!json)
         return -ENOMEM;
+    json_object_set_new(json, "version", json_integer(version));
     r = steps_json(db, id, &steps);
     if (r < 0)
         return r;
@@ -141,5 +145,9 @@ int answer_job(const struct request *request, struct answer *answer, int status,
 
     if (r == -ENOENT)
         return answer_problem(answer, request, PROBLEM_NO_JOB, "there is no such job");
-    return r < 0 ? r : answer_json(answer, status, json);
+    if (r < 0)
+        return r;
+    int64_t version = json_integer_value(json_object_get(json, "version"));
+    r = answer_json(answer, status, json);
+    return r < 0 ? r : answer_tag(answer, request, version);
 }

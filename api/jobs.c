@@ -76,7 +76,14 @@ int handle_job_list(const struct request *request, struct answer *answer)
 
 int handle_job_get(const struct request *request, struct answer *answer)
 {
-    return answer_job(request, answer, 200, request->id);
+    int64_t wait_s, version;
+
+    if (request_int(request, answer, "wait", 0, WAIT_MAX_S, 0, &wait_s) < 0 ||
+        request_int(request, answer, "version", 0, INT64_MAX, -1, &version) < 0)
+        return 0;
+    if (!wait_s)
+        return answer_job(request, answer, 200, request->id);
+    return answer_job_later(request, answer, (int)wait_s, version);
 }
 
 /* -ENOENT and -ESTALE of a move as problems. */

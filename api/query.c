@@ -19,6 +19,13 @@ const char *request_query(const struct request *request, const char *name)
     return NULL;
 }
 
+bool request_accepts(const struct request *request, const char *type)
+{
+    const char *accept = request_header(request, "Accept");
+
+    return accept && strstr(accept, type);
+}
+
 bool list_holds(const char *list, const char *word)
 {
     size_t length = strlen(word);

@@ -1,4 +1,4 @@
-/* What has a job found out so far?
+/* What has a job found out so far? (Its curves: curves.c.)
  *
  * Everything here is served from what db/ ingested of the journal, so it is
  * the same during the run, after it, and after a restart. */
@@ -6,61 +6,10 @@
 
 #include <errno.h>
 #include <float.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define POINTS_MAX 2000
-#define POINTS     500
-
-static int series_answer(const struct request *request, struct answer *answer, const struct db_job *job)
-{
-    struct db_series *series;
-    int count = db_series_list(request->config->db, job->id, &series);
-
-    if (count < 0)
-        return count;
-    json_t *list = json_array();
-    for (int i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "name", series[i].name, "count",
-                                              (json_int_t)series[i].count, "last_step", (json_int_t)series[i].last_step,
-                                              "last", number_json(series[i].last), "min", number_json(series[i].min),
-                                              "max", number_json(series[i].max)));
-    free(series);
-    return answer_json(answer, 200, json_pack("{s:s, s:s, s:o}", "job", job->id, "kind", job->kind, "series", list));
-}
-
-int handle_job_metrics(const struct request *request, struct answer *answer)
-{
-    const char *name = request_query(request, "name");
-    struct db_point *points;
-    int64_t since, max_points;
-    db_job_auto job = { 0 };
-
-    if (request_int(request, answer, "since", -1, INT64_MAX, -1, &since) < 0 ||
-        request_int(request, answer, "max_points", 2, POINTS_MAX, POINTS, &max_points) < 0)
-        return 0;
-    int r = source_find(request, answer, JOB_TRAIN, &job);
-    if (r <= 0)
-        return r;
-    if (!name)
-        return series_answer(request, answer, &job);
-    int count = db_point_list(request->config->db, job.id, name, since, (int)max_points, &points);
-    if (count < 0 && count != -ENOENT) /* no such curve, yet: no points */
-        return count;
-    json_t *list = json_array();
-    for (int i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:I, s:o, s:o, s:I}", "step", (json_int_t)points[i].step, "epoch",
-                                              number_json(points[i].epoch), "value", number_json(points[i].value),
-                                              "time_ms", (json_int_t)points[i].time_ms));
-    if (count >= 0)
-        free(points);
-    return answer_json(
-        answer, 200, json_pack("{s:s, s:s, s:s, s:o}", "job", job.id, "kind", job.kind, "name", name, "points", list));
-}
-
-/* Rows of one type as JSON objects, without the journal's own members. */
-static int rows_read(struct db *db, const char *job, enum db_row_type type, json_t **ret)
+int rows_read(struct db *db, const char *job, enum db_row_type type, json_t **ret)
 {
     char **texts;
     int count = db_row_list(db, job, type, &texts);

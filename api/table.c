@@ -88,18 +88,14 @@ static int gather(const struct request *request, struct answer *answer, struct g
 static int gather_with(const struct request *request, struct answer *answer, struct gathered *gathered)
 {
     const char *with = request_query(request, "with");
-    int r = 1;
+    char id[DB_ID_SIZE];
+    int found, r = 1;
 
-    for (const char *at = with ? with : ""; *at && r > 0;) {
-        size_t length = strcspn(at, ",");
-        char id[DB_ID_SIZE] = "";
-
-        for (size_t i = 0; length < sizeof(id) && i < length; i++)
-            id[i] = at[i] >= 'A' && at[i] <= 'F' ? (char)(at[i] + 32) : at[i];
-        if (!id_valid(id))
+    with = with ? with : "";
+    while (r > 0 && (found = id_next(&with, id))) {
+        if (found < 0)
             return answer_problem(answer, request, PROBLEM_BAD_QUERY, "with must be ids of jobs, separated by commas");
         r = gather(request, answer, gathered, id);
-        at += length + (at[length] == ',');
     }
     return r;
 }

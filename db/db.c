@@ -314,7 +314,7 @@ static int group_leave(struct db *db, int r)
     return r >= 0 && stored < 0 ? stored : r;
 }
 
-int writer_begin(struct db *db, struct connection **ret)
+static int writer_take(struct db *db, struct connection **ret)
 {
     struct connection *on = db->writer;
     int r = 0;
@@ -339,6 +339,16 @@ int writer_begin(struct db *db, struct connection **ret)
     }
     *ret = on;
     return 0;
+}
+
+int writer_begin(struct db *db, struct connection **ret)
+{
+    int r = writer_take(db, ret);
+
+    if (r < 0)
+        return r;
+    r = expectation_check(*ret);
+    return r < 0 ? writer_end(db, r) : 0;
 }
 
 int writer_end(struct db *db, int r)

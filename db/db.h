@@ -126,6 +126,11 @@ int db_job_repeated(struct db *db, const char *owner, const char *key, const cha
                     char ret_id[DB_ID_SIZE]);
 
 int db_job_get(struct db *db, const char *id, struct db_job *ret);
+/* A number that grows with every change of what is shown of a job or of anything below it. */
+int db_job_version(struct db *db, const char *id, int64_t *ret);
+/* From now on whatever the calling thread would change is refused with -ECANCELED when the
+ * job has another version: checked in the change's own transaction. NULL: expect nothing. */
+void db_job_expect(const char *id, int64_t version);
 
 struct db_job_filter {
     int state;          /* -1 any */

@@ -41,11 +41,15 @@ struct connection {
 /* ---- transactions and readers (db.c) ---- */
 
 /* Take the writer and begin a transaction, which may share its COMMIT with those
- * of other threads. After a failure nothing is held. */
+ * of other threads. After a failure nothing is held. -ECANCELED: the thread expects a
+ * job to be as it isn't any more. */
 int writer_begin(struct db *db, struct connection **ret);
 /* Store the changes when r >= 0, else take them back; give the writer back. Returns
  * r, or why they could not be stored. */
 int writer_end(struct db *db, int r);
+
+/* Is the calling thread's expectation (db_job_expect), if it has one, met? (job_version.c) */
+int expectation_check(struct connection *on);
 
 /* A read-only connection; readers_give when done (NULL is fine),
  * which ends a transaction, too. */
