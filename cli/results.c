@@ -4,6 +4,7 @@
  * evaluate job's numbers are in its result. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,45 @@ static char *metrics_url(const struct cli *cli, const char *name)
     return url;
 }
 
+/* ---- points for other programs ---- */
+
+static int text_print(const char *data, size_t size, int status, void *user)
+{
+    (void)status;
+    (void)user;
+    return fwrite(data, 1, size, stdout) == size ? 0 : -EPIPE;
+}
+
+/* As riftd writes them, however many they are. */
+static int metrics_print(struct cli *cli, const char *name, const char *format)
+{
+    json_auto_t *job = NULL;
+    http_response_auto response = { 0 };
+    struct fault why = { 0 };
+    char *url = NULL;
+    int r = server_job(cli, cli->arguments[0], &job);
+
+    if (r != CLI_OK)
+        return r;
+    if (asprintf(&url, "/v1/jobs/%s/metrics", text_at(job, "id", "")) < 0)
+        url = NULL;
+    url_add(&url, "name", name);
+    url_add(&url, "format", format);
+    url_add(&url, "since", cli_value(cli, "since", NULL));
+    url_add(&url, "max_points", cli_value(cli, "max-points", NULL));
+    if (url_add(&url, "step", cli_value(cli, "step", NULL)) < 0)
+        return cli_error(CLI_FAILED, "out of memory");
+    struct http_request request = { .path = url };
+    r = http_stream(cli->http, &request, 0, text_print, NULL, &response, &why);
+    free(url);
+    if (r >= 0 && fflush(stdout))
+        r = -EPIPE;
+    if (r < 0)
+        return cli_error(r == -EPIPE ? CLI_FAILED : CLI_UNREACHABLE, "metrics: %s",
+                         why.message[0] ? why.message : strerror(-r));
+    return response.status / 100 == 2 ? CLI_OK : server_problem(cli, &response, "metrics");
+}
+
 /* A curve without points: is there one of that name at all? */
 static int name_check(struct cli *cli, const char *name)
 {
@@ -110,9 +150,15 @@ static int name_check(struct cli *cli, const char *name)
 int command_metrics(struct cli *cli)
 {
     const char *name = cli->argument_count > 1 ? cli->arguments[1] : NULL;
+    const char *format = cli_value(cli, "format", cli->json ? "json" : "text");
     json_auto_t *job = NULL, *answer = NULL;
-    char *what = metrics_url(cli, name);
 
+    if (!strcmp(format, "csv") || !strcmp(format, "ndjson"))
+        return metrics_print(cli, name, format);
+    cli->json = !strcmp(format, "json");
+    if (!cli->json && strcmp(format, "text"))
+        return cli_error(CLI_USAGE, "metrics: --format must be text, json, csv or ndjson, is \"%s\"", format);
+    char *what = metrics_url(cli, name);
     if (!what)
         return cli_error(CLI_FAILED, "out of memory");
     int r = ask_about_job(cli, what, &job, &answer);

@@ -180,6 +180,33 @@ class Nothing(Case):
             self.assertEqual(err, "")
 
 
+class Formats(Case):
+    def test_points_come_in_the_format_asked_for_as_riftd_wrote_them(self):
+        asked = []
+
+        def answer(http, method, path, body):
+            if "/metrics" not in path:
+                http.reply(200, job(A))
+                return
+            asked.append(path.split("/")[-1])
+            if "format=" in path:
+                http.reply(200, b"name,step,epoch,time,value\nloss,1,0.5,,2\n", "text/csv")
+            else:
+                http.reply(200, {"series": []})
+
+        with Server(answer) as server:
+            at = ["--server", server.url]
+            out, _ = self.run_ctl(0, "metrics", A, "--format", "csv", "--max-points", "7", *at)
+            self.assertEqual(out, "name,step,epoch,time,value\nloss,1,0.5,,2\n")
+            self.run_ctl(0, "metrics", A, "loss", "--format", "ndjson", "--since", "3", "--step", "2", *at)
+            out, _ = self.run_ctl(0, "metrics", A, "--format", "json", *at)
+            self.assertEqual(json.loads(out), {"series": []})
+            _, err = self.run_ctl(2, "metrics", A, "--format", "xml", *at)
+            self.assertIn("text, json, csv or ndjson", err)
+        self.assertEqual(asked, ["metrics?format=csv&max_points=7", "metrics?name=loss&format=ndjson&since=3&step=2",
+                                 "metrics"])
+
+
 class Watching(Case):
     """A job of one step whose server lets go of the stream as a test wants."""
 
