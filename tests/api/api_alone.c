@@ -11,6 +11,7 @@
  * First line out: {"port": N}. Ends when stdin does. */
 #include "api/api.h"
 #include "api/exchange.h"
+#include "tests/faults/fault_point.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -189,14 +190,30 @@ static json_t *do_calls(struct alone *alone, const json_t *command)
     return calls;
 }
 
+/* {"do":"disk","fault":"the disk is full" or null} -> {"code": 0}: from now on (disk.c has the names). */
+static json_t *do_disk(struct alone *alone, const json_t *command)
+{
+    const char *name = text_of(command, "fault");
+
+    (void)alone;
+    fault_disarm();
+    for (int i = 0; name && i < disk_fault_count; i++)
+        if (!strcmp(disk_faults[i].name, name)) {
+            disk_fault_choose(&disk_faults[i]);
+            fault_arm_lasting(1);
+            name = NULL;
+        }
+    return json_pack("{s:i}", "code", name ? -EINVAL : 0);
+}
+
 static json_t *command_run(struct alone *alone, const char *line)
 {
     static const struct {
         const char *name;
         json_t *(*run)(struct alone *alone, const json_t *command);
     } commands[] = {
-        { "claim", do_claim },   { "move", do_move }, { "event", do_event },
-        { "result", do_result }, { "set", do_set },   { "calls", do_calls },
+        { "claim", do_claim }, { "move", do_move },   { "event", do_event }, { "result", do_result },
+        { "set", do_set },     { "calls", do_calls }, { "disk", do_disk },
     };
     json_auto_t *command = json_loads(line, 0, NULL);
     const char *name = text_of(command, "do");
@@ -296,6 +313,7 @@ int main(int argc, char **argv)
         .now_ms = now_ms,
         .failed = on_failed,
     };
+    disk_faults_open();
     int r = db_open(path, &alone.db, message);
     config.db = alone.db;
     if (r >= 0)

@@ -4,6 +4,8 @@ nothing.
 Every answer is held against openapi.yaml: its status must be documented for
 that operation, and a JSON body must fit its schema. `Alone` is the API with
 the tests in the daemon's place (api_alone.c); `Daemon` is the real riftd."""
+import atexit
+import hashlib
 import http.client
 import json
 import os
@@ -97,18 +99,35 @@ def misfits(value, schema, where="$"):
 
 
 def operation_find(method, path):
+    """(path as the document has it, method in small letters, operation), or Nones."""
     path = path.split("?")[0]
+    method = "get" if method == "HEAD" else method.lower()
     for template, item in OPENAPI["paths"].items():
         pattern = re.escape(template).replace(r"\{id\}", "[^/]+").replace(r"\{name\}", ".+")
         if re.fullmatch(pattern, path):
-            return item.get("get" if method == "HEAD" else method.lower())
-    return None
+            return template, method, item.get(method)
+    return None, method, None
+
+
+# What this program has seen, for test_statuses.py, which wants to have seen everything.
+SEEN_DIR = os.path.join(BUILD, "tests", "api", "seen")
+seen = set()
+
+
+@atexit.register
+def seen_write():
+    if seen and os.path.isdir(os.path.dirname(SEEN_DIR)):
+        os.makedirs(SEEN_DIR, exist_ok=True)
+        with open(os.path.join(SEEN_DIR, os.path.basename(sys.argv[0]) + ".txt"), "w", encoding="utf-8") as file:
+            file.writelines(f"{method} {path} {status}\n" for method, path, status in sorted(seen))
 
 
 def answer_misfits(method, path, answer):
-    operation = operation_find(method, path)
+    template, verb, operation = operation_find(method, path)
     content_type = answer.headers.get("Content-Type", "").split(";")[0]
     status = str(answer.status)
+    if operation is not None:
+        seen.add((verb, template, status))
     if operation is None or status in EVERYWHERE and status not in operation["responses"]:
         schema = {"$ref": "#/components/schemas/Problem"}
     elif status not in operation["responses"]:
@@ -159,6 +178,11 @@ def raw(port, data, enough=None, finish=False):
         return received
 
 
+def sha256_of_file(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
 class Server:
     port = None
     token = None  # shown with every request, unless it shows something itself
@@ -197,14 +221,14 @@ class Server:
 class Alone(Server):
     """The API on a database of its own; `do` plays the daemon."""
 
-    def __init__(self, body_limit=65536, stream_limit=4, heartbeat_ms=200):
+    def __init__(self, body_limit=65536, stream_limit=4, heartbeat_ms=200, files=ROOT):
         if not os.path.exists(API_ALONE):
             print(f"skipped: {API_ALONE} isn't built")
             sys.exit(SKIP)
         self.dir = tempfile.mkdtemp(prefix="rift-api-")
         self.offsets, self.seqs = {}, {}
         self.process = subprocess.Popen(
-            [API_ALONE, self.dir, os.path.join(ROOT, "web"), os.path.join(ROOT, "openapi.yaml"), str(body_limit),
+            [API_ALONE, self.dir, os.path.join(files, "web"), os.path.join(files, "openapi.yaml"), str(body_limit),
              str(stream_limit), str(heartbeat_ms)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = json.loads(self.process.stdout.readline())["port"]
 

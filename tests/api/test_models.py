@@ -28,6 +28,11 @@ class Models(server.Case):
     def files(self):
         return sorted(os.listdir(os.path.join(self.server.dir, "models")))
 
+    def test_an_artifact_whose_file_is_gone_is_missed(self):
+        job = self.made(data=weights())
+        os.remove(os.path.join(self.server.job_dir(job), "artifacts", "best.safetensors"))
+        self.expect(self.server.ask("POST", "/v1/models", {"name": "mine", "job": job}), 404, "no-such-file")
+
     def made(self, name="best.safetensors", data=b""):
         """A train job that has announced these bytes."""
         self.drain()

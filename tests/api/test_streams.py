@@ -21,6 +21,8 @@ class Stream:
         self.sock.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost:{port}\r\n{lines}\r\n".encode())
         self.file = self.sock.makefile("rb")
         self.status = int(self.file.readline().split()[1])
+        template, method, _ = server.operation_find("GET", path)
+        server.seen.add((method, template, str(self.status)))
         self.headers = {}
         while (line := self.file.readline().strip()):
             name, value = line.decode().split(": ", 1)
@@ -165,6 +167,7 @@ class Streams(server.Case):
             self.assertEqual(self.stream("/v1/events?after=now").status, 200)
         refused = self.expect(self.server.get("/v1/events"), 503, "too-many-streams")
         self.assertEqual(refused.headers["Retry-After"], "5")
+        self.expect(self.server.get(f"/v1/jobs/{self.submit()['id']}/events"), 503, "too-many-streams")
         self.assertEqual(self.server.get("/v1/events?wait=0").status, 200)
         for stream in self.open_streams:
             stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
