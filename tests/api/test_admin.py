@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""What only administrators ask for, over HTTP; what copies are worth is tests/daemon/backup_test.py's."""
+import json
+import sqlite3
+import tempfile
+import unittest
+
+import server
+from test_streams import Stream
+
+
+class Backups(server.Case):
+    def test_a_copy_is_made_listed_downloaded_in_parts_and_deleted(self):
+        job = self.submit()["id"]
+        made = self.expect(self.server.ask("POST", "/v1/admin/backups"), 201)
+        path = made.headers["Location"]
+        self.assertEqual(path, made.json["href"])
+        listed = self.expect(self.server.get("/v1/admin/backups"), 200).json["backups"]
+        self.assertIn(made.json, listed)
+        whole = self.expect(self.server.get(path), 200).body
+        self.assertEqual(len(whole), made.json["size"])
+        self.assertEqual(self.expect(self.server.get(path, Range="bytes=0-15"), 206).body, b"SQLite format 3\0")
+        self.expect(self.server.get(path, Range=f"bytes={len(whole)}-"), 416, "bad-range")
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(whole)
+            file.flush()
+            copy = sqlite3.connect(file.name)
+            self.assertEqual(copy.execute("SELECT state FROM job WHERE id = ?", (job,)).fetchall(), [("queued",)])
+            copy.close()
+        self.expect(self.server.ask("DELETE", path), 204)
+        self.expect(self.server.get(path), 404, "no-such-file")
+        self.expect(self.server.ask("DELETE", path), 404, "no-such-file")
+
+
+class Checks(server.Case):
+    def test_a_check_says_what_it_found_a_line_at_a_time_and_is_counted_as_a_stream(self):
+        answer = self.expect(self.server.get("/v1/admin/check"), 200)
+        lines = [json.loads(line) for line in answer.body.splitlines()]
+        self.assertEqual((lines[-1]["what"], lines[-1]["findings"]), ("sum", 0))
+        streams = [Stream(self.server.port, "/v1/events?after=now") for _ in range(4)]
+        self.expect(self.server.get("/v1/admin/check"), 503, "too-many-streams")
+        for stream in streams:
+            stream.close()
+
+
+class Audits(server.Case):
+    def test_the_audit_log_is_read_page_by_page_and_only_by_admins(self):
+        admin = self.expect(self.server.ask("POST", "/v1/tokens", {"name": "root", "role": "admin"}), 201).json["token"]
+        self.server.token = admin
+        reader = self.expect(self.server.ask("POST", "/v1/tokens", {"name": "eyes", "role": "read"}), 201).json["token"]
+        self.submit()
+        page = self.expect(self.server.get("/v1/audit?limit=2"), 200).json
+        self.assertTrue(page)
+        self.server.token = reader
+        self.expect(self.server.get("/v1/audit"), 403, "forbidden")
+
+
+if __name__ == "__main__":
+    unittest.main()
