@@ -31,6 +31,13 @@ static bool content_is(const char *type, const char *wanted)
     return length == strlen(wanted) && !strncasecmp(type, wanted, length);
 }
 
+/* Of a PATCH also what JSON merge patches (RFC 7396) are called. */
+static bool content_is_json(const char *type, const char *method)
+{
+    return content_is(type, "application/json") ||
+           (!strcmp(method, "PATCH") && content_is(type, "application/merge-patch+json"));
+}
+
 bool request_uploads(const struct request *request)
 {
     return request->route->body == BODY_UPLOAD &&
@@ -124,7 +131,7 @@ int route_check(struct request *request, struct answer *answer, const struct fra
     else if (request_uploads(request))
         limit = (uint64_t)request->config->upload_limit;
     else if ((request->route->body || framing->has_body) &&
-             !content_is(request_header(request, "Content-Type"), "application/json"))
+             !content_is_json(request_header(request, "Content-Type"), method))
         r = answer_problem(answer, request, PROBLEM_MEDIA_TYPE, "the body must be application/json");
     if (r < 0 || answer->status)
         return r < 0 ? r : 1;

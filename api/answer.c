@@ -104,3 +104,8 @@ int answer_errors(struct answer *answer, const struct request *request, enum pro
     va_end(arguments);
     return r;
 }
+
+void errors_add(json_t *errors, const char *pointer, const char *message)
+{
+    json_array_append_new(errors, json_pack("{s:s, s:s}", "pointer", pointer, "message", message));
+}

@@ -32,6 +32,14 @@ void histogram_add(struct histogram *histogram, const struct histogram_bounds *b
 void histogram_write(FILE *out, const char *name, const char *labels, const struct histogram *histogram,
                      const struct histogram_bounds *bounds);
 
+/* What the daemon says of itself, at this moment. */
+struct api_condition {
+    bool no_space; /* nothing new is accepted or started: free_bytes is below floor_bytes */
+    int64_t free_bytes, floor_bytes;
+    int owner_running_max;     /* jobs of one owner that run at once, 0: any number */
+    int64_t time_limit_max_ms; /* longest time limit that a job may have, 0: any */
+};
+
 /* Strings must live until api_stop, addresses until api_start. */
 struct api_config {
     const char *address;      /* "127.0.0.1", "::1" */
@@ -45,6 +53,7 @@ struct api_config {
     const char *models_dir;   /* STATE/models: registered weights under their hashes */
     const char *backups_dir;  /* STATE/backups: copies of the database */
     int64_t upload_limit;     /* bytes of an uploaded model: more is 413; 0: 8 GiB */
+    const char *trash_dir;    /* on the same file system; what is to be removed is moved there */
     const char *web_dir;      /* files of the dashboard, or NULL */
     const char *openapi_path; /* openapi.yaml to serve, or NULL */
     /* Must TCP clients show a token? AUTO: on loopback once there was one. */
@@ -64,12 +73,14 @@ struct api_config {
     /* The daemon's part; called from HTTP threads. */
     void *user;
     void (*bell)(void *user);        /* something changed: run the scheduler, stop cancelled workers */
+    void (*tidy)(void *user);        /* there is something in trash_dir; may be NULL */
     json_t *(*devices)(void *user);  /* slots with what runs on them; new reference */
     json_t *(*datasets)(void *user); /* [{name, format, path, ...}]; new reference */
     /* May a job read at this absolute path? 0, or -EACCES with words; NULL: anywhere. */
     int (*place_check)(void *user, const char *path, struct fault *why);
     void (*metrics)(void *user, FILE *out); /* the daemon's part of /metrics, in Prometheus' text format */
     int64_t (*now_ms)(void *user);
+    void (*condition)(void *user, struct api_condition *ret); /* may be NULL: nothing is wrong, nothing limited */
     void (*failed)(void *user, const char *request_id, const char *message); /* why a request became a 500; or NULL */
 };
 

@@ -146,10 +146,12 @@ enum problem {
     PROBLEM_NO_SPACE,
     PROBLEM_BAD_MEMBERS,
     PROBLEM_TOO_MANY_REQUESTS,
+    PROBLEM_TOO_MANY_JOBS,
     PROBLEM_INTERNAL,
     PROBLEM_TOO_MANY_STREAMS,
     PROBLEM_NOT_READY,
     PROBLEM_FILE_CHANGING,
+    PROBLEM_QUOTA,
     PROBLEM_COUNT,
 };
 struct problem_info {
@@ -169,6 +171,9 @@ int answer_problem(struct answer *answer, const struct request *request, enum pr
 /* The same with errors[]: [{pointer, message}]. Steals `errors`. */
 int answer_errors(struct answer *answer, const struct request *request, enum problem problem, json_t *errors,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* Add {pointer, message} to the list of what is wrong. */
+void errors_add(json_t *errors, const char *pointer, const char *message);
 
 /* ---- files.c ---- */
 
@@ -345,6 +350,11 @@ json_t *event_json(const struct db_event *event);
 int answer_event_list(const struct request *request, struct answer *answer, int64_t after, int limit, bool lines,
                       int wait_s);
 
+/* ---- service.c ---- */
+
+/* How the daemon is; all well where there is none (tests). */
+void server_condition(const struct request *request, struct api_condition *ret);
+
 /* ---- query.c: typed query parameters ---- */
 
 /* The parameter as a whole number within [min, max]; `fallback` when absent.
@@ -384,6 +394,7 @@ bool list_holds(const char *list, const char *word);
 
 typedef int handler(const struct request *request, struct answer *answer);
 handler handle_job_submit, handle_job_list, handle_job_get, handle_job_cancel, handle_job_retry, handle_job_delete;
+handler handle_job_change, handle_drain, handle_resume;
 handler handle_job_metrics, handle_job_modules, handle_job_interpolation, handle_job_evaluations, handle_job_table;
 handler handle_job_events, handle_all_events, handle_compare;
 handler handle_job_log, handle_job_artifacts, handle_job_artifact;
@@ -398,10 +409,8 @@ handler handle_metrics, handle_openapi, handle_healthz, handle_readyz, handle_pa
 
 /* ---- fits.c ---- */
 
-/* Add {pointer, message} to the list of what is wrong. */
-void spec_error_add(json_t *errors, const char *pointer, const char *message);
-/* Add an error for every place, data set and device of the spec that this riftd
- * doesn't have for it. 0 or negative errno. */
+/* Add an error for every place, data set, device, memory and time of the spec that this
+ * riftd doesn't have for it. 0 or negative errno. */
 int spec_fits(const struct request *request, const struct job_spec *spec, json_t *errors);
 
 #endif

@@ -9,11 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-void spec_error_add(json_t *errors, const char *pointer, const char *message)
-{
-    json_array_append_new(errors, json_pack("{s:s, s:s}", "pointer", pointer, "message", message));
-}
-
 /* The names of registered data sets, "a|b|c". New reference, NULL: no memory. */
 static json_t *dataset_names(const json_t *sets)
 {
@@ -52,7 +47,7 @@ static int dataset_unknown(const char *wanted, const json_t *sets, json_t *error
             used += snprintf(message + used, sizeof(message) - (size_t)used, "%s%s", meant || i ? ", " : "", name);
     }
     fault_set(&why, -EINVAL, "%s", message); /* mends a character that was cut in half */
-    spec_error_add(errors, "/dataset/name", why.message);
+    errors_add(errors, "/dataset/name", why.message);
     return 0;
 }
 
@@ -90,7 +85,7 @@ static int place_see(const char *pointer, const char *path, void *user)
     int r = config->place_check ? config->place_check(config->user, path, &why) : 0;
 
     if (r == -EACCES)
-        spec_error_add(placing->errors, pointer, why.message);
+        errors_add(placing->errors, pointer, why.message);
     return r == -EACCES ? 0 : r;
 }
 
@@ -113,12 +108,20 @@ static bool slot_computes(const json_t *slot, const char *precision)
     return !precisions;
 }
 
+/* Has the slot's device as much memory for jobs? One that doesn't say isn't judged here. */
+static bool slot_holds(const json_t *slot, int64_t memory_bytes)
+{
+    const json_t *memory = json_object_get(slot, "memory_for_jobs_bytes");
+
+    return !json_is_integer(memory) || memory_bytes <= json_integer_value(memory);
+}
+
 /* A job that no slot will ever take would wait for ever, and one that every slot must refuse would
  * wait for nothing: say so now. */
 static int device_check(const struct request *request, const struct job_spec *spec, json_t *errors)
 {
     const char *precision = job_precisions[spec->precision];
-    bool served = false;
+    bool served = false, computes = false;
     json_t *slot;
     size_t i;
 
@@ -130,15 +133,36 @@ static int device_check(const struct request *request, const struct job_spec *sp
         const char *device = json_string_value(json_object_get(slot, "id"));
         if (!device || !job_device_serves(device, spec->device))
             continue;
-        if (slot_computes(slot, precision))
-            return 0;
         served = true;
+        if (!slot_computes(slot, precision))
+            continue;
+        computes = true;
+        if (slot_holds(slot, spec->memory_bytes))
+            return 0;
     }
-    if (served)
-        spec_error_add(errors, "/precision",
-                       "no device of this server that the job may run on computes so; see GET /v1/devices");
+    if (computes)
+        errors_add(errors, "/memory",
+                   "no device of this server that the job may run on has so much; see GET /v1/devices");
+    else if (served)
+        errors_add(errors, "/precision",
+                   "no device of this server that the job may run on computes so; see GET /v1/devices");
     else if (strcmp(spec->device, "auto") != 0)
-        spec_error_add(errors, "/device", "no slot of this server is on such a device; see GET /v1/devices");
+        errors_add(errors, "/device", "no slot of this server is on such a device; see GET /v1/devices");
+    return 0;
+}
+
+/* A limit that the server doesn't grant. */
+static int time_limit_check(const struct request *request, const struct job_spec *spec, json_t *errors)
+{
+    struct api_condition condition;
+    char message[100];
+
+    server_condition(request, &condition);
+    if (condition.time_limit_max_ms && spec->time_limit_s > condition.time_limit_max_ms / 1000) {
+        snprintf(message, sizeof(message), "this server lets a job run for %lld s at most",
+                 (long long)condition.time_limit_max_ms / 1000);
+        errors_add(errors, "/time_limit_s", message);
+    }
     return 0;
 }
 
@@ -148,5 +172,7 @@ int spec_fits(const struct request *request, const struct job_spec *spec, json_t
 
     if (r >= 0)
         r = dataset_check(request, spec, errors);
-    return r < 0 ? r : device_check(request, spec, errors);
+    if (r >= 0)
+        r = device_check(request, spec, errors);
+    return r < 0 ? r : time_limit_check(request, spec, errors);
 }

@@ -57,17 +57,35 @@ static json_t *links_json(const struct db_job *job)
     return links;
 }
 
+/* Names of what retention took. */
+static json_t *purged_json(int parts)
+{
+    static const struct {
+        enum db_part part;
+        const char *name;
+    } names[] = { { PART_CHECKPOINT, "checkpoint" }, { PART_ARTIFACTS, "artifacts" }, { PART_EVENTS, "events" } };
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (parts & (int)names[i].part)
+            json_array_append_new(list, json_string(names[i].name));
+    return list;
+}
+
 json_t *job_summary_json(const struct db_job *job)
 {
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:o, s:o, s:o, s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
-                     job->id, "kind", job->kind, "state", job_state_names[job->state], "label",
-                     string_or_null(job->label), "owner", string_or_null(job->owner), "priority", job->priority,
-                     "parent", string_or_null(job->parent), "step",
-                     job->step >= 0 && *job->parent ? json_integer(job->step) : json_null(), "device",
-                     string_or_null(job->device), "attempts", job->attempts, "cancel_wanted", job->cancel_wanted,
-                     "created_at", time_json(job->created_ms), "started_at", time_json(job->started_ms), "ended_at",
-                     time_json(job->ended_ms), "progress", text_json(job->progress), "result", text_json(job->result),
-                     "error", text_json(job->error), "links", links_json(job));
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:i, s:b, s:b, s:o, s:o, s:o, s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:f, s:o,"
+        " s:o, s:o, s:o, s:o}",
+        "id", job->id, "kind", job->kind, "state", job_state_names[job->state], "label", string_or_null(job->label),
+        "owner", string_or_null(job->owner), "priority", job->priority, "held", job->held, "pinned", job->pinned,
+        "parent", string_or_null(job->parent), "step",
+        job->step >= 0 && *job->parent ? json_integer(job->step) : json_null(), "device", string_or_null(job->device),
+        "attempts", job->attempts, "cancel_wanted", job->cancel_wanted, "created_at", time_json(job->created_ms),
+        "started_at", time_json(job->started_ms), "ended_at", time_json(job->ended_ms), "not_before",
+        time_json(job->not_before_ms), "last_failure", text_json(job->failure), "ran_s", (double)job->ran_ms / 1000,
+        "purged", purged_json(job->purged), "progress", text_json(job->progress), "result", text_json(job->result),
+        "error", text_json(job->error), "links", links_json(job));
 }
 
 /* [{step, id, kind, label, state, progress}] of a parent. */
@@ -90,25 +108,30 @@ static int steps_json(struct db *db, const char *id, json_t **ret)
     return 0;
 }
 
-static int after_json(struct db *db, const char *id, json_t **ret)
+/* The jobs that this one waits or waited for: their ids, and what it needs of them. */
+static int after_json(struct db *db, const char *id, json_t **ret_after, json_t **ret_needs)
 {
-    char(*ids)[DB_ID_SIZE];
-    int count = db_job_after(db, id, &ids);
+    struct db_need *needs;
+    int count = db_job_after(db, id, &needs);
 
     if (count < 0)
         return count;
-    json_t *list = json_array();
-    for (int i = 0; i < count; i++)
-        json_array_append_new(list, json_string(ids[i]));
-    free(ids);
-    *ret = list;
+    *ret_after = json_array();
+    *ret_needs = json_array();
+    for (int i = 0; i < count; i++) {
+        json_array_append_new(*ret_after, json_string(needs[i].id));
+        json_array_append_new(*ret_needs,
+                              json_pack("{s:s, s:s, s:s}", "job", needs[i].id, "on", db_condition_names[needs[i].on],
+                                        "state", job_state_names[needs[i].state]));
+    }
+    free(needs);
     return 0;
 }
 
 int job_json(const struct request *request, const char *id, json_t **ret)
 {
     struct db *db = request->config->db;
-    json_t *steps = NULL, *after = NULL;
+    json_t *steps = NULL, *after = NULL, *needs = NULL;
     int64_t version; /* read first: whoever waits for the next one misses none */
     db_job_auto job = { 0 };
 
@@ -125,11 +148,13 @@ int job_json(const struct request *request, const char *id, json_t **ret)
     if (r < 0)
         return r;
     json_object_set_new(json, "steps", steps);
-    r = after_json(db, id, &after);
+    r = after_json(db, id, &after, &needs);
     if (r < 0)
         return r;
     json_object_set_new(json, "after", after);
-    int position = job.state == STATE_QUEUED ? db_job_position(db, id) : -ENOENT; /* parents have none */
+    json_object_set_new(json, "needs", needs);
+    int64_t now_ms = request->config->now_ms(request->config->user);
+    int position = job.state == STATE_QUEUED ? db_job_position(db, id, now_ms) : -ENOENT; /* parents have none */
     if (position < 0 && position != -ENOENT)
         return position;
     json_object_set_new(json, "queue_position", position >= 0 ? json_integer(position + 1) : json_null());

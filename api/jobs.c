@@ -5,7 +5,6 @@
 #include "api/exchange.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,26 +117,20 @@ int handle_job_retry(const struct request *request, struct answer *answer)
     return answer_job(request, answer, 202, request->id);
 }
 
-static int entry_remove(const char *path, const struct stat *st, int type, struct FTW *place)
+/* Out of the way at once; the daemon removes it when it has time. */
+static void jobdir_trash(const struct api_config *config, const char *id)
 {
-    (void)st;
-    (void)type;
-    (void)place;
-    return remove(path);
+    char *from = NULL, *to = NULL;
+
+    if (asprintf(&from, "%s/%s", config->jobs_dir, id) >= 0 && asprintf(&to, "%s/%s", config->trash_dir, id) >= 0)
+        rename(from, to); /* where that fails the daemon, which has its name too, tries again */
+    free(from);
+    free(to);
 }
 
-static void jobdir_remove(const char *jobs_dir, const char *id)
-{
-    char *path;
-
-    if (asprintf(&path, "%s/%s", jobs_dir, id) < 0)
-        return;
-    nftw(path, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
-    free(path);
-}
-
-/* First the row, then the files: a crash between leaves files that nothing
- * names, never a job whose files are gone. */
+/* First the row, then the files: their names stand in the database until they are
+ * gone, so a crash between leaves neither files that nothing names nor a job whose
+ * files are gone. */
 int handle_job_delete(const struct request *request, struct answer *answer)
 {
     const struct api_config *config = request->config;
@@ -148,12 +141,14 @@ int handle_job_delete(const struct request *request, struct answer *answer)
         return count;
     int r = db_job_delete(config->db, request->id);
     if (r >= 0)
-        jobdir_remove(config->jobs_dir, request->id);
+        jobdir_trash(config, request->id);
     for (int i = 0; i < count && r >= 0; i++)
-        jobdir_remove(config->jobs_dir, below[i]);
+        jobdir_trash(config, below[i]);
     free(below);
     if (r < 0)
         return move_refused(request, answer, r);
+    if (config->tidy)
+        config->tidy(config->user);
     answer->status = 204;
     return 0;
 }

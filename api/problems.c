@@ -37,8 +37,8 @@ const struct problem_info problems[PROBLEM_COUNT] = {
     [PROBLEM_METHOD] = { "method-not-allowed", 405, "The path doesn't take this method",
                          "The Allow header lists the methods that it takes." },
     [PROBLEM_STATE] = { "wrong-state", 409, "The job's state doesn't allow this",
-                        "Only unended jobs are cancelled, only failed or cancelled ones retried, and only ended "
-                        "ones that nothing waits for deleted." },
+                        "Only unended jobs are cancelled, held or moved in the queue, only failed or cancelled ones "
+                        "retried, and only ended ones that nothing waits for deleted." },
     [PROBLEM_NOT_COMPARABLE] = { "not-comparable", 409, "These results can't stand in one table",
                                  "Only like is averaged: the detail names two jobs and the field in which they "
                                  "differ. ?group_by=FIELD keeps them apart." },
@@ -64,18 +64,29 @@ const struct problem_info problems[PROBLEM_COUNT] = {
                             "The body is no safetensors file, or the job has announced no such artifact." },
     [PROBLEM_BAD_WEBHOOK] = { "bad-webhook", 422, "This can't be a webhook",
                               "errors[] has a JSON pointer and a message for everything that is wrong." },
-    [PROBLEM_NO_SPACE] = { "no-space", 507, "There is no room for it", "The disk is full, or too nearly so." },
+    [PROBLEM_NO_SPACE] = { "no-space", 507, "There is no room on the server's disk",
+                           "Nothing new is accepted or started until there is room again (setting min-free-space); "
+                           "running jobs go on." },
     [PROBLEM_BAD_MEMBERS] = { "bad-members", 422, "Members of the body are wrong",
                               "errors[] has a JSON pointer and a message for everything that is wrong." },
     [PROBLEM_TOO_MANY_REQUESTS] = { "too-many-requests", 429, "You ask too often",
                                     "Retry-After says in how many seconds to come back. Wrong credentials count "
                                     "more." },
+    [PROBLEM_TOO_MANY_JOBS] = { "too-many-jobs", 429, "Too many jobs of yours wait",
+                                "The server's setting owner-queued-max says how many of one owner may wait at a "
+                                "time." },
     [PROBLEM_INTERNAL] = { "internal", 500, "riftd failed", "Its log says more." },
     [PROBLEM_TOO_MANY_STREAMS] = { "too-many-streams", 503, "Too many event streams are open",
                                    "Close one, or ask for the list of events with ?wait=0." },
     [PROBLEM_NOT_READY] = { "not-ready", 503, "riftd can't work at the moment",
-                            "The database can't be read and written, no device is usable, or riftd is stopping." },
+                            "The database can't be read and written, no device is usable, the disk is nearly full, or "
+                            "riftd "
+                            "is drained or stopping." },
     [PROBLEM_FILE_CHANGING] = { "file-changing", 503, "The file is being replaced",
                                 "The job has put a new file in place that it has not announced yet. Retry-After "
                                 "says when to ask again." },
+    [PROBLEM_QUOTA] = { "quota", 507, "Your artifacts fill their room",
+                        "The server's setting owner-bytes-max says how many bytes the artifacts of one owner's jobs "
+                        "may "
+                        "have. Delete jobs that aren't needed any more." },
 };

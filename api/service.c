@@ -1,7 +1,7 @@
 /* How is riftd itself?
  *
- * Health, version, devices, data sets, the queue, the field table, and what
- * error codes mean. */
+ * Health, version, devices, data sets, the field table, what error codes mean;
+ * and the switch that lets nothing new start. */
 #include "api/exchange.h"
 
 #include <errno.h>
@@ -9,9 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define QUEUE_MAX  10000
-#define QUEUE_PAGE 200
 
 int handle_healthz(const struct request *request, struct answer *answer)
 {
@@ -23,10 +20,27 @@ int handle_healthz(const struct request *request, struct answer *answer)
     return answer_json(answer, 200, json_pack("{s:s}", "status", "ok"));
 }
 
+void server_condition(const struct request *request, struct api_condition *ret)
+{
+    *ret = (struct api_condition){ 0 };
+    if (request->config->condition)
+        request->config->condition(request->config->user, ret);
+}
+
 int handle_readyz(const struct request *request, struct answer *answer)
 {
     json_auto_t *devices = request->config->devices(request->config->user);
+    struct api_condition condition;
+    char drained[8];
 
+    server_condition(request, &condition);
+    if (condition.no_space)
+        return answer_problem(answer, request, PROBLEM_NOT_READY, "%lld bytes are free on the disk, %lld are to be",
+                              (long long)condition.free_bytes, (long long)condition.floor_bytes);
+    int r = db_state_get(request->config->db, STATE_DRAINED, drained, sizeof(drained));
+    if (r >= 0 && *drained)
+        return answer_problem(answer, request, PROBLEM_NOT_READY,
+                              "riftd is drained: nothing starts until it is resumed");
     if (!devices)
         return -ENOMEM;
     if (!json_array_size(devices))
@@ -82,131 +96,26 @@ int handle_fields(const struct request *request, struct answer *answer)
     return answer_json(answer, 200, json_pack("{s:o, s:o}", "kinds", kinds, "fields", fields));
 }
 
-/* ---- queue ---- */
+/* ---- drain ---- */
 
-struct queue {
-    struct db_job *list; /* all unended jobs but rift ones, in the end in order */
-    int count;
-};
-
-/* Running first, then as the scheduler will take them, then what waits for others. */
-static int queue_order(const void *left, const void *right)
+/* Remember it; the daemon looks when the bell rings. */
+static int drained_set(const struct request *request, struct answer *answer, bool drained)
 {
-    static const int rank[STATE_COUNT] = { [STATE_RUNNING] = 0, [STATE_QUEUED] = 1, [STATE_BLOCKED] = 2 };
-    const struct db_job *a = left, *b = right;
+    const struct api_config *config = request->config;
+    int r = db_state_put(config->db, STATE_DRAINED, drained ? "yes" : NULL);
 
-    if (rank[a->state] != rank[b->state])
-        return rank[a->state] - rank[b->state];
-    if (a->state == STATE_QUEUED && a->priority != b->priority)
-        return a->priority > b->priority ? -1 : 1;
-    return a->number < b->number ? -1 : a->number > b->number;
+    if (r < 0)
+        return r;
+    config->bell(config->user);
+    return answer_json(answer, 200, json_pack("{s:b}", "drained", drained));
 }
 
-/* Move a page of jobs into the queue, except rift ones, which never run themselves. */
-static int queue_take(struct queue *queue, struct db_job *page, int count)
+int handle_drain(const struct request *request, struct answer *answer)
 {
-    struct db_job *grown = realloc(queue->list, (size_t)(queue->count + count + 1) * sizeof(*grown));
-
-    if (!grown)
-        return -ENOMEM;
-    queue->list = grown;
-    for (int i = 0; i < count; i++) {
-        if (job_kinds[job_kind_find(page[i].kind)].parent)
-            continue;
-        queue->list[queue->count++] = page[i];
-        page[i] = (struct db_job){ 0 };
-    }
-    return 0;
+    return drained_set(request, answer, true);
 }
 
-static int queue_read(struct db *db, struct queue *queue)
+int handle_resume(const struct request *request, struct answer *answer)
 {
-    static const enum job_state states[] = { STATE_RUNNING, STATE_QUEUED, STATE_BLOCKED };
-
-    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-        struct db_job_filter filter = { .state = (int)states[i], .limit = QUEUE_PAGE };
-        int count;
-        do {
-            struct db_job *page;
-            count = db_job_list(db, &filter, &page);
-            if (count < 0)
-                return count;
-            filter.before = count ? page[count - 1].number : 0;
-            int r = queue_take(queue, page, count);
-            db_jobs_free(page, count);
-            if (r < 0)
-                return r;
-        } while (count == QUEUE_PAGE && queue->count < QUEUE_MAX);
-    }
-    qsort(queue->list, (size_t)queue->count, sizeof(queue->list[0]), queue_order);
-    return 0;
-}
-
-/* The unended jobs that this one depends on. */
-static int waiting_json(struct db *db, const struct queue *queue, const char *id, json_t **ret)
-{
-    char(*needs)[DB_ID_SIZE];
-    int count = db_job_after(db, id, &needs);
-
-    if (count < 0)
-        return count;
-    json_t *list = json_array();
-    for (int i = 0; i < count; i++)
-        for (int k = 0; k < queue->count; k++)
-            if (!strcmp(queue->list[k].id, needs[i]))
-                json_array_append_new(list, json_string(needs[i]));
-    free(needs);
-    *ret = list;
-    return 0;
-}
-
-static void reason_write(const struct db_job *job, int position, size_t waiting, char ret[160])
-{
-    if (job->state == STATE_RUNNING)
-        snprintf(ret, 160, "runs on %s", *job->device ? job->device : "a device");
-    else if (job->state == STATE_QUEUED && position == 1)
-        snprintf(ret, 160, "is next when a device is free");
-    else if (job->state == STATE_QUEUED)
-        snprintf(ret, 160, "waits for a device; %d before it", position - 1);
-    else
-        snprintf(ret, 160, "waits for %zu other job%s to succeed", waiting, waiting == 1 ? "" : "s");
-}
-
-static int queue_json(struct db *db, const struct queue *queue, json_t *list)
-{
-    int position = 0;
-
-    for (int i = 0; i < queue->count; i++) {
-        const struct db_job *job = &queue->list[i];
-        json_t *waiting;
-        char reason[160];
-        int r = waiting_json(db, queue, job->id, &waiting);
-        if (r < 0)
-            return r;
-        position += job->state == STATE_QUEUED;
-        reason_write(job, position, json_array_size(waiting), reason);
-        json_t *row = job_summary_json(job);
-        if (!row) {
-            json_decref(waiting);
-            return -ENOMEM;
-        }
-        json_object_set_new(row, "queue_position", job->state == STATE_QUEUED ? json_integer(position) : json_null());
-        json_object_set_new(row, "waiting_for", waiting);
-        json_object_set_new(row, "reason", json_string(reason));
-        json_array_append_new(list, row);
-    }
-    return 0;
-}
-
-int handle_queue(const struct request *request, struct answer *answer)
-{
-    struct db *db = request->config->db;
-    struct queue queue = { 0 };
-    json_auto_t *list = json_array();
-
-    int r = queue_read(db, &queue);
-    if (r >= 0)
-        r = queue_json(db, &queue, list);
-    db_jobs_free(queue.list, queue.count);
-    return r < 0 ? r : answer_json(answer, 200, json_pack("{s:O}", "jobs", list));
+    return drained_set(request, answer, false);
 }

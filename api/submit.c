@@ -29,6 +29,7 @@ static_assert(sizeof(((struct db_job *)NULL)->label) == LABEL_SIZE,
 /* The jobs that one new job depends on, and the models that it reads. */
 struct needs {
     char ids[AFTER_MAX][DB_ID_SIZE];
+    enum db_condition on[AFTER_MAX];
     int count;
     char models[MODELS_MAX][DB_ID_SIZE];
     int model_count;
@@ -44,13 +45,22 @@ struct resolver {
     struct needs needs;
 };
 
-static int needs_add(struct needs *needs, const char *id)
+/* -EEXIST: it waits for another end of that job already. Who takes a job's files
+ * needs its success, whatever else it may be told to wait for. */
+static int needs_add(struct needs *needs, const char *id, enum db_condition on)
 {
     for (int i = 0; i < needs->count; i++)
-        if (!strcmp(needs->ids[i], id))
+        if (!strcmp(needs->ids[i], id)) {
+            if (on == ON_ANY || needs->on[i] == on)
+                return 0;
+            if (needs->on[i] != ON_ANY)
+                return -EEXIST;
+            needs->on[i] = on;
             return 0;
+        }
     if (needs->count == AFTER_MAX)
         return -E2BIG;
+    needs->on[needs->count] = on;
     strcpy(needs->ids[needs->count++], id);
     return 0;
 }
@@ -63,7 +73,7 @@ static int model_resolve(struct resolver *resolver, const struct spec_ref *ref)
     int r = db_model_get(resolver->request->config->db, ref->model, &model);
 
     if (r == -ENOENT)
-        spec_error_add(resolver->errors, ref->pointer, "there is no model of this id");
+        errors_add(resolver->errors, ref->pointer, "there is no model of this id");
     if (r < 0)
         return r == -ENOENT ? 0 : r;
     for (int i = 0; i < needs->model_count; i++)
@@ -79,7 +89,7 @@ static int model_resolve(struct resolver *resolver, const struct spec_ref *ref)
 static int ref_point(struct resolver *resolver, const struct spec_ref *ref, const char *id, const char *artifact)
 {
     json_t *object = json_object_get(ref->parent, ref->key);
-    int r = needs_add(&resolver->needs, id); /* first: id may lie in the object */
+    int r = needs_add(&resolver->needs, id, ON_SUCCESS); /* first: id may lie in the object */
 
     if (r < 0)
         return r;
@@ -100,15 +110,15 @@ static int ref_to_step(struct resolver *resolver, const struct spec_ref *ref, co
     if (ref->wants < 0 && ref->artifact) {
         kind = step_name_split(ref->artifact, &rest);
         if (kind < 0) {
-            spec_error_add(resolver->errors, ref->pointer,
-                           "an artifact of a rift job has its step in front, such as train/best.safetensors");
+            errors_add(resolver->errors, ref->pointer,
+                       "an artifact of a rift job has its step in front, such as train/best.safetensors");
             return 0;
         }
         snprintf(artifact, sizeof(artifact), "%s", rest);
     }
     int r = step_find(resolver->request->config->db, rift, kind, &step);
     if (r == -ENOENT) {
-        spec_error_add(resolver->errors, ref->pointer, "this rift job has no such step");
+        errors_add(resolver->errors, ref->pointer, "this rift job has no such step");
         return 0;
     }
     if (r < 0)
@@ -135,7 +145,7 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
         return ref_point(resolver, ref, ref->job, NULL);
     int r = db_job_get(resolver->request->config->db, ref->job, &job);
     if (r == -ENOENT) {
-        spec_error_add(resolver->errors, ref->pointer, "there is no job of this id");
+        errors_add(resolver->errors, ref->pointer, "there is no job of this id");
         return 0;
     }
     if (r < 0)
@@ -150,7 +160,32 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
                  ref->wants == JOB_MRC ? "n" : "", job_kinds[ref->wants].name);
     else
         snprintf(message, sizeof(message), "a %s job makes no weights", job.kind);
-    spec_error_add(resolver->errors, ref->pointer, message);
+    errors_add(resolver->errors, ref->pointer, message);
+    return 0;
+}
+
+static_assert((int)ON_SUCCESS == AFTER_SUCCESS && (int)ON_FAILURE == AFTER_FAILURE && (int)ON_ANY == AFTER_ANY,
+              "job/ and db/ say the same of conditions");
+
+/* The jobs of /after, beside those that references name. */
+static int after_resolve(struct resolver *resolver, const struct job_spec *spec)
+{
+    for (int i = 0; i < spec->after_count; i++) {
+        db_job_auto job = { 0 };
+        char pointer[32];
+        snprintf(pointer, sizeof(pointer), "/after/%d/job", i);
+        int r = db_job_get(resolver->request->config->db, spec->after[i].job, &job);
+        if (r >= 0)
+            r = needs_add(&resolver->needs, job.id, (enum db_condition)spec->after[i].on);
+        if (r == -ENOENT)
+            errors_add(resolver->errors, pointer, "there is no job of this id");
+        else if (r == -EEXIST)
+            errors_add(resolver->errors, pointer, "the job takes files of this one, so it needs its success");
+        else if (r == -E2BIG)
+            errors_add(resolver->errors, pointer, "a job waits for 64 others at most");
+        else if (r < 0)
+            return r;
+    }
     return 0;
 }
 
@@ -179,13 +214,15 @@ static int spec_read(const struct request *request, struct answer *answer, struc
     if (r >= 0)
         spec_paths_check(&first, &wrong);
     for (int i = 0; i < wrong.count; i++)
-        spec_error_add(errors, wrong.list[i].pointer, wrong.list[i].message);
+        errors_add(errors, wrong.list[i].pointer, wrong.list[i].message);
     if (r == -EINVAL)
         return spec_refuse(request, answer, errors, wrong.total);
     if (r >= 0)
         r = spec_fits(request, &first, errors);
     if (r >= 0)
         r = spec_refs(first.json, ref_resolve, &resolver);
+    if (r >= 0)
+        r = after_resolve(&resolver, &first);
     if (r < 0)
         return r;
     if (json_array_size(errors))
@@ -211,7 +248,9 @@ struct drafts {
     struct draft *list;
     struct db_new_job *jobs;
     int count;
-    const char *owner; /* of all of them */
+    const char *owner;     /* of all of them */
+    int64_t time_limit_ms; /* of jobs that say none */
+    struct needs all;      /* what all steps wait for */
 };
 
 static void drafts_done(struct drafts *drafts)
@@ -253,8 +292,12 @@ static int draft_add(struct drafts *drafts, const struct job_spec *spec, const j
     draft->spec = json_dumps(json, JSON_COMPACT);
     if (!draft->spec)
         return -ENOMEM;
-    if (needs && !job_kinds[kind].parent) /* its steps wait, not the parent */
-        draft->needs = *needs;
+    if (!job_kinds[kind].parent) { /* its steps wait, not the parent */
+        draft->needs = needs ? *needs : (struct needs){ 0 };
+        for (int i = 0; i < drafts->all.count; i++)
+            if (needs_add(&draft->needs, drafts->all.ids[i], drafts->all.on[i]) == -E2BIG)
+                return -E2BIG;
+    }
     for (int i = 0; i < draft->needs.count; i++)
         draft->after[i] = draft->needs.ids[i];
     for (int i = 0; i < draft->needs.model_count; i++)
@@ -267,9 +310,12 @@ static int draft_add(struct drafts *drafts, const struct job_spec *spec, const j
         .spec = draft->spec,
         .priority = spec->priority,
         .device = spec->device,
+        .memory_bytes = spec->memory_bytes,
+        .time_limit_ms = spec->time_limit_s ? (int64_t)spec->time_limit_s * 1000 : drafts->time_limit_ms,
         .parent = parent < 0 ? NULL : drafts->list[parent].id,
         .step = step,
         .after = draft->after,
+        .after_on = draft->needs.on,
         .after_count = draft->needs.count,
         .models = draft->models,
         .model_count = draft->needs.model_count,
@@ -390,6 +436,10 @@ static int submitted_answer(const struct request *request, struct answer *answer
     if (r == -ENOENT)
         return answer_problem(answer, request, PROBLEM_BAD_SPEC,
                               "a job or model that the spec names was deleted just now");
+    if (r == -EAGAIN)
+        return answer_problem(answer, request, PROBLEM_TOO_MANY_JOBS, "%s", db_errmsg(request->config->db));
+    if (r == -EDQUOT)
+        return answer_problem(answer, request, PROBLEM_QUOTA, "%s", db_errmsg(request->config->db));
     if (r >= 0)
         r = answer_header(answer, "Location", "/v1/jobs/%s", id);
     if (r >= 0 && replayed)
@@ -421,9 +471,17 @@ static int spec_submit(const struct request *request, struct answer *answer, con
 {
     char id[DB_ID_SIZE], steps[RIFT_STEPS][DB_ID_SIZE];
     struct sweep_run *runs = NULL;
-    struct drafts drafts = { .owner = request->caller.owner };
+    struct api_condition condition;
     int count = 0, r = 0;
 
+    server_condition(request, &condition);
+    if (condition.no_space)
+        return answer_problem(answer, request, PROBLEM_NO_SPACE,
+                              "%lld bytes are free on the server's disk, %lld are to be",
+                              (long long)condition.free_bytes, (long long)condition.floor_bytes);
+    struct drafts drafts = { .owner = request->caller.owner, .time_limit_ms = condition.time_limit_max_ms };
+    for (int i = 0; i < spec->after_count && job_kinds[spec->kind].parent; i++)
+        needs_add(&drafts.all, spec->after[i].job, (enum db_condition)spec->after[i].on);
     if (spec->kind == JOB_SWEEP)
         r = sweep_expand(spec, &runs, &count);
     if (r >= 0)

@@ -31,18 +31,13 @@ static bool text_plain(const char *text, int max, size_t size)
     return characters <= max;
 }
 
-static void error_add(json_t *errors, const char *pointer, const char *message)
-{
-    json_array_append_new(errors, json_pack("{s:s, s:s}", "pointer", pointer, "message", message));
-}
-
 /* A string member; errors say when it isn't one. NULL: not there. */
 static const char *string_member(const json_t *body, const char *key, const char *pointer, json_t *errors)
 {
     const json_t *value = json_object_get(body, key);
 
     if (value && !json_is_string(value))
-        error_add(errors, pointer, "must be a string");
+        errors_add(errors, pointer, "must be a string");
     return json_string_value(value);
 }
 
@@ -57,7 +52,7 @@ static void members_check(const json_t *body, const char *known, json_t *errors)
         if (list_holds(known, key))
             continue;
         snprintf(pointer, sizeof(pointer), "/%.100s", key);
-        error_add(errors, pointer, "there is no such member");
+        errors_add(errors, pointer, "there is no such member");
     }
 }
 
@@ -72,16 +67,16 @@ static void wish_read(const json_t *body, int64_t now_ms, struct db_token *ret, 
     members_check(body, "name,owner,role,expires_in_s", errors);
     bool named = name && text_plain(name, NAME_CHARACTERS_MAX, sizeof(ret->name));
     if (!named)
-        error_add(errors, "/name", "must be 1 to 100 characters, none of them a control character");
+        errors_add(errors, "/name", "must be 1 to 100 characters, none of them a control character");
     if (!owner && named)
         owner = name;
     if (owner && !text_plain(owner, DB_OWNER_SIZE, DB_OWNER_SIZE))
-        error_add(errors, "/owner", "must be 1 to 100 bytes without control characters (without it: the name)");
+        errors_add(errors, "/owner", "must be 1 to 100 bytes without control characters (without it: the name)");
     if (!role || role_find(role) < 0)
-        error_add(errors, "/role", "must be read, submit or admin");
+        errors_add(errors, "/role", "must be read, submit or admin");
     if (expires && !json_is_null(expires) &&
         (!json_is_integer(expires) || json_integer_value(expires) < 1 || json_integer_value(expires) > EXPIRES_S_MAX))
-        error_add(errors, "/expires_in_s", "must be a whole number of seconds from 1 on, or null for never");
+        errors_add(errors, "/expires_in_s", "must be a whole number of seconds from 1 on, or null for never");
     if (json_array_size(errors))
         return;
     strcpy(ret->name, name);

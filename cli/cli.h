@@ -111,8 +111,8 @@ void print_percent(char ret[16], const json_t *fraction); /* 0.7812 -> "78.12 %"
 void print_number(char ret[32], const json_t *number);    /* four significant digits, zeros kept */
 /* The longest text that the rows have at `key`, at least `least`. */
 int print_width(const json_t *rows, const char *key, int least);
-void print_duration(char ret[32], double seconds);        /* 1:02:03 */
-void print_bar(char *ret, int width, double part);        /* "#####....." */
+void print_duration(char ret[32], double seconds); /* 1:02:03 */
+void print_bar(char *ret, int width, double part); /* "#####....." */
 void print_jobs(const json_t *jobs);
 void print_job(const json_t *job);
 /* lowest: the module's name, or NULL; greedy: the rows that a search for sets found, or NULL. */
@@ -173,6 +173,13 @@ int command_show(struct cli *cli);
 int command_watch(struct cli *cli);
 int command_cancel(struct cli *cli);
 int command_retry(struct cli *cli);
+int command_hold(struct cli *cli);
+int command_release(struct cli *cli);
+int command_priority(struct cli *cli);
+int command_label(struct cli *cli);
+int command_pin(struct cli *cli);
+int command_drain(struct cli *cli);
+int command_resume(struct cli *cli);
 int command_delete(struct cli *cli);
 int command_modules(struct cli *cli);
 int command_interpolation(struct cli *cli);

@@ -23,6 +23,8 @@ static const char *const type_names[] = {
     [FIELD_STRING_LISTS] = "list of lists of strings",
     [FIELD_WEIGHTS] = "path or {\"job\": ID}",
     [FIELD_JOB] = "job id",
+    [FIELD_BYTES] = "whole number or \"4GiB\"",
+    [FIELD_AFTER] = "list of {\"job\": ID, \"on\": HOW}",
     [FIELD_MODULES] = "list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": K}, "
                       "{\"greedy\": K} or {\"containing\": TEXT}",
     [FIELD_CHOICE_LIST] = "list of values that finetune.modules takes, or names",
@@ -37,6 +39,7 @@ static bool has_range(const struct spec_field *field)
     case FIELD_INT:
     case FIELD_REAL:
     case FIELD_PIXEL:
+    case FIELD_BYTES:
     case FIELD_INT_LIST:
     case FIELD_REAL_LIST:
         return field->min < field->max;

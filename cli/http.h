@@ -24,7 +24,7 @@ struct http_request {
     const char *path;   /* "/v1/jobs?limit=10" */
     const char *body;   /* JSON text or NULL */
     size_t body_size;
-    const char *file;   /* path of a file to send as application/octet-stream in the body's place, or NULL */
+    const char *file;       /* path of a file to send as application/octet-stream in the body's place, or NULL */
     const char *headers[4]; /* "Range: bytes=10-", NULL ends */
 };
 

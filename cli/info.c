@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COLUMNS_MOST 6
+#define COLUMNS_MOST 8
 
 struct column {
     const char *key;
@@ -75,7 +75,8 @@ int command_datasets(struct cli *cli)
 int command_devices(struct cli *cli)
 {
     static const struct column columns[COLUMNS_MOST] = { { "id", 10 },     { "type", 6 },        { "library", 20 },
-                                                         { "threads", 7 }, { "precisions", 18 }, { "job", 36 } };
+                                                         { "threads", 7 }, { "precisions", 18 }, { "state", 7 },
+                                                         { "job", 36 },    { "why", 20 } };
 
     return list(cli, "devices", "devices", columns);
 }
@@ -83,10 +84,35 @@ int command_devices(struct cli *cli)
 int command_queue(struct cli *cli)
 {
     static const struct column columns[COLUMNS_MOST] = {
-        { "id", 36 }, { "kind", 11 }, { "state", 9 }, { "priority", 8 }, { "reason", 40 },
+        { "id", 36 }, { "kind", 11 }, { "state", 9 }, { "owner", 8 }, { "priority", 8 }, { "reason", 40 },
     };
 
     return list(cli, "queue", "jobs", columns);
+}
+
+/* POST /v1/admin/VERB, then one line. */
+static int administer(struct cli *cli, const char *path, const char *done)
+{
+    json_auto_t *answer = NULL;
+    int r = server_call(cli, "POST", path, NULL, NULL, &answer);
+
+    if (r != CLI_OK)
+        return r;
+    if (cli->json)
+        print_json(answer);
+    else
+        printf("%s\n", done);
+    return CLI_OK;
+}
+
+int command_drain(struct cli *cli)
+{
+    return administer(cli, "/v1/admin/drain", "nothing starts any more; running jobs go on");
+}
+
+int command_resume(struct cli *cli)
+{
+    return administer(cli, "/v1/admin/resume", "jobs start again");
 }
 
 /* Our own version is known, whoever answers. */

@@ -101,6 +101,61 @@ int command_retry(struct cli *cli)
     return act(cli, "POST", "retry", "handed in again");
 }
 
+/* PATCH /v1/jobs/ID with one member (value is stolen), then one line. */
+static int change(struct cli *cli, const char *member, json_t *value, const char *done)
+{
+    json_auto_t *patch = json_pack("{s:o}", member, value), *job = NULL, *answer = NULL;
+    char path[128];
+    int r = server_job(cli, cli->arguments[0], &job);
+
+    if (r != CLI_OK)
+        return r;
+    const char *id = text_at(job, "id", "");
+    snprintf(path, sizeof(path), "/v1/jobs/%s", id);
+    r = server_call(cli, "PATCH", path, patch, NULL, &answer);
+    if (r != CLI_OK)
+        return r;
+    if (cli->json)
+        print_json(answer);
+    else
+        printf("%s %s\n", id, done);
+    return CLI_OK;
+}
+
+int command_hold(struct cli *cli)
+{
+    return change(cli, "held", json_true(), "is held");
+}
+
+int command_release(struct cli *cli)
+{
+    return change(cli, "held", json_false(), "is released");
+}
+
+int command_pin(struct cli *cli)
+{
+    bool off = cli_given(cli, "off");
+
+    return change(cli, "pinned", json_boolean(!off), off ? "is pinned no more" : "is pinned");
+}
+
+int command_label(struct cli *cli)
+{
+    const char *label = cli->argument_count > 1 ? cli->arguments[1] : "";
+
+    return change(cli, "label", *label ? json_string(label) : json_null(), *label ? "has its label" : "has no label");
+}
+
+int command_priority(struct cli *cli)
+{
+    char *end;
+    long priority = strtol(cli->arguments[1], &end, 10);
+
+    if (end == cli->arguments[1] || *end)
+        return cli_error(CLI_USAGE, "priority: \"%s\" is no whole number", cli->arguments[1]);
+    return change(cli, "priority", json_integer(priority), "has its priority");
+}
+
 int command_delete(struct cli *cli)
 {
     return act(cli, "DELETE", "", "deleted");

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define MODEL_HELP "MODEL is an id or a name; of several with that name the newest is meant."
-#define ID_HELP "ID may be any unique beginning of a job's id (steps of rift jobs stand back)."
+#define ID_HELP    "ID may be any unique beginning of a job's id (steps of rift jobs stand back)."
 
 static const struct cli_option global_options[] = {
     { "json", NULL, "print the API's JSON instead of tables" },
@@ -52,6 +52,14 @@ static const struct cli_command commands[] = {
     { "cancel", "ID", 1, 1, "stop a job (it keeps its checkpoint)", ID_HELP "\n", { { 0 } }, command_cancel },
     { "retry", "ID", 1, 1, "queue a failed or cancelled job again", ID_HELP "\nIt goes on from its checkpoint.\n",
       { { 0 } }, command_retry },
+    { "hold", "ID", 1, 1, "don't start a job until it is released",
+      ID_HELP "\nA running one writes its checkpoint and goes back to the queue.\n", { { 0 } }, command_hold },
+    { "release", "ID", 1, 1, "let a held job start again", ID_HELP "\n", { { 0 } }, command_release },
+    { "priority", "ID NUMBER", 2, 2, "move a job in the queue", ID_HELP "\nFrom -100 to 100; higher ones start first.\n",
+      { { 0 } }, command_priority },
+    { "label", "ID [LABEL]", 1, 2, "give a job another label, or none", ID_HELP "\n", { { 0 } }, command_label },
+    { "pin", "ID", 1, 1, "keep a job and its files, whatever the server's rules say", ID_HELP "\n",
+      { { "off", NULL, "keep it no longer than the rules say" } }, command_pin },
     { "delete", "ID", 1, 1, "forget an ended job and its files", ID_HELP "\n", { { 0 } }, command_delete },
     { "modules", "ID", 1, 1, "the Module Robust Criticality of every module", ID_HELP "\n", { { 0 } }, command_modules },
     { "interpolation", "ID", 1, 1, "the walk between two sets of weights, and the alpha chosen", ID_HELP "\n",
@@ -131,6 +139,9 @@ static const struct cli_command commands[] = {
     { "datasets", "", 0, 0, "data sets riftd knows by name", NULL, { { 0 } }, command_datasets },
     { "devices", "", 0, 0, "devices and what runs on them", NULL, { { 0 } }, command_devices },
     { "queue", "", 0, 0, "what runs and what waits, in order", NULL, { { 0 } }, command_queue },
+    { "admin drain", "", 0, 0, "start no more jobs; running ones go on", "For administrators.\n", { { 0 } },
+      command_drain },
+    { "admin resume", "", 0, 0, "start jobs again", "For administrators.\n", { { 0 } }, command_resume },
     { "fields", "[KIND]", 0, 1, "every field of a spec: type, default, range, unit, meaning", NULL, { { 0 } },
       command_fields },
     { "whoami", "", 0, 0, "who riftd takes you for, and what you may do", NULL, { { 0 } }, command_whoami },
@@ -299,7 +310,8 @@ static int take_word(struct cli *cli, const char *word)
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(commands[i].name, name) == 0)
             cli->command = &commands[i];
-        begins = begins || (strncmp(commands[i].name, name, strlen(name)) == 0 && commands[i].name[strlen(name)] == ' ');
+        begins =
+            begins || (strncmp(commands[i].name, name, strlen(name)) == 0 && commands[i].name[strlen(name)] == ' ');
     }
     if (!cli->command && begins)
         strcpy(cli->group, name);

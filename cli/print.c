@@ -111,6 +111,13 @@ void print_job(const json_t *job)
         if (json_is_integer(json_object_get(job, numbers[i])))
             printf("%-14s %" JSON_INTEGER_FORMAT "\n", numbers[i],
                    json_integer_value(json_object_get(job, numbers[i])));
+    if (json_is_true(json_object_get(job, "held")))
+        printf("%-14s until it is released\n", "held");
+    if (json_is_true(json_object_get(job, "pinned")))
+        printf("%-14s kept, whatever the server's rules say\n", "pinned");
+    if (text_at(job, "not_before", NULL))
+        printf("%-14s until %s: %s\n", "waits", text_at(job, "not_before", ""),
+               text_at(json_object_get(job, "last_failure"), "message", "-"));
     print_steps(json_object_get(job, "steps"));
     if (json_is_object(error))
         printf("%-14s %s: %s\n", "error", text_at(error, "code", "-"), text_at(error, "message", "-"));

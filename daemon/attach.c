@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 static struct slot *slot_find(struct daemon *daemon, const char *device)
 {
     for (int i = 0; i < daemon->slot_count; i++)
-        if (!daemon->slots[i].worker && strcmp(daemon->slots[i].device, device) == 0)
+        if (!daemon->slots[i].worker && strcmp(daemon->slots[i].on->name, device) == 0)
             return &daemon->slots[i];
     return NULL;
 }
@@ -41,8 +42,24 @@ int attach_process(struct daemon *daemon, struct worker *worker, const struct db
     r = worker_watch(daemon, worker, pid, pidfd);
     if (r >= 0)
         log_job(LEVEL_INFO, job->id, "worker %d found again, reading its journal from byte %lld", (int)pid,
-                 (long long)worker->offset);
+                (long long)worker->offset);
     return r;
+}
+
+/* Nobody was there to see the worker's end: what it wrote last says until when it
+ * ran, so that time in which the machine was off is nobody's. */
+static void attempt_end(struct daemon *daemon, struct worker *worker, const struct db_job *job)
+{
+    struct db_event last = { 0 };
+    struct fault why = { 0 };
+    bool fresh = false;
+    int64_t end_ms = job->attempt_ms, now_ms = clock_ms();
+
+    journal_ingest(daemon, worker->id, worker->dir, &worker->offset, &why); /* in vain: the verdict reads it again */
+    if (db_event_last(daemon->db, worker->id, &last, &fresh) >= 0 && fresh && last.time_ms > end_ms)
+        end_ms = last.time_ms < now_ms ? last.time_ms : now_ms;
+    free(last.fields);
+    db_job_attempt_end(daemon->db, worker->id, end_ms);
 }
 
 static int attach(struct daemon *daemon, const struct db_job *job)
@@ -53,8 +70,11 @@ static int attach(struct daemon *daemon, const struct db_job *job)
         return -ENOMEM;
     worker->end.unstarted = !job->pid;
     if (!job->pid || strcmp(job->boot_id, daemon->boot_id) != 0 ||
-        attach_process(daemon, worker, job, (pid_t)job->pid, false) < 0)
+        attach_process(daemon, worker, job, (pid_t)job->pid, false) < 0) {
+        if (process_find(daemon->worker_path, worker->dir) <= 0)
+            attempt_end(daemon, worker, job);
         worker_settle(daemon, worker);
+    }
     return 0;
 }
 
@@ -68,6 +88,6 @@ int attach_all(struct daemon *daemon)
         r = attach(daemon, &jobs[i]);
     if (count >= 0)
         db_jobs_free(jobs, count);
-    workers_cancel(daemon); /* of which some may have been wanted while we were away */
+    workers_review(daemon); /* of which some may have been wanted while we were away */
     return r;
 }

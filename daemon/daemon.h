@@ -2,8 +2,8 @@
  *
  * One struct daemon, one thread that runs the loop (loop.c) and everything in
  * this header but the api callbacks. HTTP threads touch only what never changes
- * after the start (slots), the settings they find (reload.c), data sets under
- * their lock, the database, and the bell. */
+ * after the start (names of devices and slots), how devices are under their lock, the settings they find (reload.c),
+ * data sets under their lock, the database, and the bell. */
 #ifndef RIFT_DAEMON_DAEMON_H
 #define RIFT_DAEMON_DAEMON_H
 
@@ -15,6 +15,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum { SLOTS_MAX = 256, LENT_MAX = 128 };
 
@@ -28,25 +29,41 @@ struct source {
     void (*ready)(struct daemon *daemon, struct source *source);
 };
 
+/* A thing that computes, with one slot or more. */
+struct device {
+    char name[64];        /* "cpu", "cuda:0" */
+    int64_t memory_bytes; /* as `rift-worker devices` says, 0: it doesn't */
+    int slot_count;
+    int losses;            /* in a row; under devices_lock, as the rest */
+    int64_t rest_until_ms; /* monotonic: after a loss */
+    char why[200];
+};
+
 /* One place where a job can run. */
 struct slot {
-    char device[64]; /* "cpu", "cuda:0" */
-    struct worker *worker; /* or NULL */
-    _Atomic bool busy;     /* there is a worker; for other threads */
-    int rest_ms;           /* after a start that failed; 0 after one that didn't */
-    int64_t rest_until_ms; /* monotonic */
+    struct device *on;
+    struct worker *worker;     /* or NULL */
+    _Atomic bool busy;         /* there is a worker; for other threads */
+    char kept_for[DB_ID_SIZE]; /* the job for which another was stopped here, or "" */
+    int rest_ms;               /* after a start that failed; 0 after one that didn't */
+    int64_t rest_until_ms;     /* monotonic; under devices_lock, as the next */
+    char why[200];             /* it rests */
 };
 
 /* How a worker came to its end, as far as we know. */
 struct worker_end {
-    bool known;           /* we were its parent and saw its end */
-    bool exited;          /* known, and by itself: status is the exit code; else a signal */
+    bool known;  /* we were its parent and saw its end */
+    bool exited; /* known, and by itself: status is the exit code; else a signal */
     int status;
     bool unstarted;       /* there is no worker that we know of */
+    bool put_off;         /* it couldn't be started, for a reason of the machine's that may pass */
     int deaths;           /* without a new checkpoint, 0: not counted yet */
     struct fault start;   /* why the job can't be started at all, or code 0 */
     struct fault journal; /* why the rest of its journal can't be read, or code 0 */
 };
+
+/* Why a worker was asked to stop. */
+enum stop { STOP_NOT, STOP_CANCEL, STOP_HOLD, STOP_PREEMPT, STOP_LIMIT };
 
 /* A process that works on a running job, our child or one that we found again;
  * without one (pid 0) the job waits here for its verdict. */
@@ -57,11 +74,26 @@ struct worker {
     char id[DB_ID_SIZE];
     char dir[PATH_MAX];
     pid_t pid;
-    int64_t offset;       /* of the journal, ingested so far */
+    int64_t offset; /* of the journal, ingested so far */
+    int priority;
+    int64_t memory_bytes; /* of its device that count as taken */
+    int64_t began_ms;     /* monotonic: when this attempt was claimed */
+    int64_t limit_at_ms;  /* monotonic: when its time is up, 0: never */
+    enum stop stop;
     int64_t kill_at_ms;   /* monotonic: when SIGTERM turns into SIGKILL, 0: not asked to stop */
     int64_t settle_at_ms; /* monotonic: when a verdict that failed is tried again, 0: none has */
     bool journal_bad;     /* was said already */
     struct worker_end end;
+};
+
+/* The thread that removes what isn't kept. */
+struct janitor {
+    bool started;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t bell;
+    bool rung;            /* under the lock */
+    atomic_bool stopping; /* set under the lock */
 };
 
 struct daemon {
@@ -69,10 +101,12 @@ struct daemon {
     /* Read it once and use what you got: SIGHUP puts another in its place. What
      * it points at stays as it is and is there to the end. */
     const struct settings *_Atomic settings;
+    char address[64];           /* where we listen */
     const char *lent[LENT_MAX]; /* lists of the settings that api/ reads */
     char jobs_dir[PATH_MAX];
     char models_dir[PATH_MAX];
     char backups_dir[PATH_MAX];
+    char trash_dir[PATH_MAX];   /* beside it: what is on its way out */
     char worker_path[PATH_MAX]; /* absolute */
     char boot_id[DB_ID_SIZE];
     struct db *db;
@@ -87,12 +121,19 @@ struct daemon {
     struct source signals, bell, watchdog;
     int tcp_fd, local_fd, health_fd; /* from systemd, 0: none */
     bool stopping;
+    atomic_bool drained;  /* an administrator said: start nothing */
+    atomic_bool no_space; /* the disk is nearly full: start nothing */
+    struct device devices[SLOTS_MAX];
+    int device_count;
+    pthread_mutex_t devices_lock;
     struct slot slots[SLOTS_MAX];
     int slot_count;
+    int64_t schedule_at_ms; /* monotonic: when the queue is looked at next, 0: now */
     struct worker *workers;
+    struct janitor janitor;
     json_t *device_infos; /* what `rift-worker devices` said, an array */
     pthread_mutex_t datasets_lock;
-    json_t *datasets;     /* [{"name","format","path"}] */
+    json_t *datasets; /* [{"name","format","path"}] */
 };
 
 /* ---- loop.c ---- */
@@ -114,9 +155,20 @@ int sockets_take(struct daemon *daemon, struct fault *why);
 /* Start to tell systemd that all is well, where it wants to hear. */
 int watchdog_open(struct daemon *daemon);
 
-/* ---- devices.c: fixed after the start ---- */
+/* ---- devices.c: which there are is fixed after the start; how they are isn't ---- */
 int slots_open(struct daemon *daemon, struct fault *why);
 json_t *devices_json(struct daemon *daemon);
+/* A start failed: the slot rests a while, longer each time. Returns how long. */
+int slot_rest(struct daemon *daemon, struct slot *slot, const char *why);
+void slot_works(struct daemon *daemon, struct slot *slot);
+/* The device was lost: it gets no jobs for a while, longer each time. */
+void device_lost(struct daemon *daemon, struct device *device, const char *why);
+void device_works(struct daemon *daemon, struct device *device);
+/* Until when (monotonic) nothing starts there; 0: it may now. */
+int64_t slot_rests_until(struct daemon *daemon, const struct slot *slot);
+/* Memory of the device that jobs may have, 0: it isn't counted; and one slot's share of it. */
+int64_t device_memory(const struct daemon *daemon, const struct device *device);
+int64_t device_share(const struct daemon *daemon, const struct device *device);
 
 /* ---- datasets.c ---- */
 /* Those of the settings, as a new list. */
@@ -137,9 +189,29 @@ void settings_reload(struct daemon *daemon);
 void settings_close(struct daemon *daemon);
 
 /* ---- scheduler.c ---- */
-/* Give runnable jobs to free slots. True when a slot rests after a failure and
- * wants to be asked again soon. */
-bool schedule(struct daemon *daemon);
+/* If it is time (schedule_at_ms), give runnable jobs to free slots, take slots away
+ * for jobs of higher priority, and find out when to look again. */
+void schedule(struct daemon *daemon);
+/* What the settings say about the queue goes to the database. */
+int policy_apply(struct daemon *daemon, const struct settings *settings);
+
+/* ---- space.c ---- */
+/* Is less free on the disk than there is to be? Any thread. */
+bool space_short(const struct daemon *daemon, int64_t *ret_free, int64_t *ret_floor);
+/* Remember it (no_space), and log when it changes. */
+void space_look(struct daemon *daemon);
+
+/* ---- janitor.c, retention.c: what isn't kept ---- */
+int janitor_start(struct daemon *daemon, struct fault *why);
+/* Any thread: there is something to remove, or other rules. */
+void janitor_ring(struct daemon *daemon);
+void janitor_stop(struct daemon *daemon);
+/* Between two steps: false when riftd is stopping. */
+bool janitor_may_go_on(struct daemon *daemon);
+/* Remove what is doomed. */
+void janitor_sweep(struct daemon *daemon);
+/* Apply the rules of the settings once. Returns after how long to do so again, ms. */
+int64_t retention_apply(struct daemon *daemon);
 
 /* ---- workers.c: the list, and how one is stopped ---- */
 /* Put a running job on the list, with no process yet. slot may be NULL. NULL: no memory. */
@@ -147,9 +219,11 @@ struct worker *worker_add(struct daemon *daemon, const struct db_job *job, struc
 /* This process works on it. Takes pidfd. */
 int worker_watch(struct daemon *daemon, struct worker *worker, pid_t pid, int pidfd);
 void worker_remove(struct daemon *daemon, struct worker *worker);
-/* Stop workers of jobs that somebody wants cancelled; kill those whose grace is over. */
-void workers_cancel(struct daemon *daemon);
-void workers_kill_late(struct daemon *daemon);
+/* Somebody changed jobs: stop workers of those that are to be cancelled or held. */
+void workers_review(struct daemon *daemon);
+/* Stop those whose time is up, kill those whose grace is over. */
+void workers_watch_clock(struct daemon *daemon);
+void worker_stop(struct daemon *daemon, struct worker *worker, enum stop why);
 /* Path of a job's directory. */
 int job_dir(const struct daemon *daemon, const char *id, char ret[PATH_MAX]);
 

@@ -85,7 +85,7 @@ int executor_start(struct daemon *daemon, struct worker *worker, const struct db
     if (r >= 0) {
         metrics_started(daemon, job, clock_ms());
         log_job(LEVEL_INFO, job->id, "%s, attempt %d, worker %d on %s", job->kind, job->attempts + 1, (int)started.pid,
-                worker->slot->device);
+                worker->slot->on->name);
     }
     return r;
 }

@@ -5,7 +5,8 @@
  *   exits    one pidfd a worker
  *   watchdog a timer, where systemd wants to hear from us (watchdog.c)
  *   time     every TICK_MS while workers run: read their journals, kill the late,
- *            try again what failed for a reason that may pass
+ *            try again what failed for a reason that may pass; and when the
+ *            scheduler wants to look at the queue again
  *
  * One thread, one epoll, no wake-up while nothing runs. Journals are looked at by the clock and not by inotify:
  * on the shared file system of a cluster inotify sees nothing. */
@@ -20,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 200, EVENTS = 32 };
+enum { TICK_MS = 200, SLEEP_MOST_MS = 3600000, EVENTS = 32 };
 
 int64_t clock_ms(void)
 {
@@ -58,7 +59,8 @@ static void bell_ready(struct daemon *daemon, struct source *source)
     ssize_t got = read(source->fd, &count, sizeof(count)); /* only to empty it */
 
     (void)got;
-    workers_cancel(daemon);
+    daemon->schedule_at_ms = 0;
+    workers_review(daemon);
     webhooks_poke(daemon);
 }
 
@@ -118,14 +120,26 @@ void loop_bell(struct daemon *daemon)
     (void)put; /* full: it rings already */
 }
 
+/* How long the loop may sleep: until the next tick, or until the queue is due; -1: for ever. */
+static int sleep_ms(const struct daemon *daemon)
+{
+    int64_t due_ms = daemon->schedule_at_ms - monotonic_ms();
+
+    if (daemon->workers)
+        return due_ms < TICK_MS ? (int)(due_ms > 0 ? due_ms : 0) : TICK_MS;
+    if (daemon->schedule_at_ms == INT64_MAX)
+        return -1;
+    return (int)(due_ms < 0 ? 0 : due_ms > SLEEP_MOST_MS ? SLEEP_MOST_MS : due_ms);
+}
+
 int loop_run(struct daemon *daemon)
 {
     struct epoll_event events[EVENTS];
     int64_t ticked_ms = 0;
 
     while (!daemon->stopping) {
-        bool resting = schedule(daemon);
-        int count = epoll_wait(daemon->epoll_fd, events, EVENTS, daemon->workers || resting ? TICK_MS : -1);
+        schedule(daemon);
+        int count = epoll_wait(daemon->epoll_fd, events, EVENTS, sleep_ms(daemon));
         if (count < 0 && errno != EINTR)
             return -errno;
         for (int i = 0; i < count; i++) {
@@ -134,7 +148,7 @@ int loop_run(struct daemon *daemon)
         }
         if (monotonic_ms() - ticked_ms >= TICK_MS) {
             journals_tail(daemon);
-            workers_kill_late(daemon);
+            workers_watch_clock(daemon);
             workers_settle(daemon);
             ticked_ms = monotonic_ms();
         }

@@ -26,6 +26,11 @@ static void on_bell(void *user)
     loop_bell(user);
 }
 
+static void on_tidy(void *user)
+{
+    janitor_ring(user);
+}
+
 static json_t *on_devices(void *user)
 {
     return devices_json(user);
@@ -58,6 +63,16 @@ static int64_t on_now_ms(void *user)
     return clock_ms();
 }
 
+static void on_condition(void *user, struct api_condition *ret)
+{
+    const struct daemon *daemon = user;
+    const struct settings *settings = daemon->settings;
+
+    *ret = (struct api_condition){ .owner_running_max = (int)settings->owner_running_max,
+                                   .time_limit_max_ms = settings->time_limit_max_s * 1000 };
+    ret->no_space = space_short(daemon, &ret->free_bytes, &ret->floor_bytes);
+}
+
 /* ---- the start, in order ---- */
 
 static int state_open(struct daemon *daemon, struct fault *why)
@@ -77,11 +92,14 @@ static int state_open(struct daemon *daemon, struct fault *why)
         return fault_set(why, -EBUSY, "another riftd is running on %s", state);
     snprintf(daemon->jobs_dir, sizeof(daemon->jobs_dir), "%.*s/jobs", PATH_MAX - 8, state);
     snprintf(daemon->models_dir, sizeof(daemon->models_dir), "%.*s/models", PATH_MAX - 8, state);
+    snprintf(daemon->trash_dir, sizeof(daemon->trash_dir), "%.*s/trash", PATH_MAX - 8, state);
     r = directory_make(daemon->jobs_dir, 0700, why);
     if (r >= 0)
         r = directory_make(daemon->models_dir, 0700, why);
     snprintf(daemon->backups_dir, sizeof(daemon->backups_dir), "%.*s/backups", PATH_MAX - 9, state);
-    return r < 0 ? r : directory_make(daemon->backups_dir, 0700, why);
+    if (r >= 0)
+        r = directory_make(daemon->backups_dir, 0700, why);
+    return r < 0 ? r : directory_make(daemon->trash_dir, 0700, why);
 }
 
 static int database_open(struct daemon *daemon, struct fault *why)
@@ -90,7 +108,10 @@ static int database_open(struct daemon *daemon, struct fault *why)
 
     snprintf(path, sizeof(path), "%s/riftd.db", daemon->settings->state);
     int r = db_open(path, &daemon->db, message);
-    return r < 0 ? fault_set(why, r, "%s", message) : 0;
+    if (r < 0)
+        return fault_set(why, r, "%s", message);
+    r = policy_apply(daemon, daemon->settings);
+    return r < 0 ? fault_set(why, r, "%s", db_errmsg(daemon->db)) : 0;
 }
 
 /* --worker, or the rift-worker beside us. */
@@ -151,6 +172,7 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .jobs_dir = daemon->jobs_dir,
         .models_dir = daemon->models_dir,
         .backups_dir = daemon->backups_dir,
+        .trash_dir = daemon->trash_dir,
         .web_dir = settings->web,
         .openapi_path = settings->openapi,
         .require_token = settings->require_token,
@@ -168,6 +190,8 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .metrics = on_metrics,
         .now_ms = on_now_ms,
         .failed = on_failed,
+        .tidy = on_tidy,
+        .condition = on_condition,
     };
     settings_address(settings, address, &config.port);
     if (settings->health_listen)
@@ -227,6 +251,8 @@ static int start(struct daemon *daemon, struct fault *why)
         fault_set(why, r, "running jobs cannot be read: %s", db_errmsg(daemon->db));
     if (r >= 0 && (r = watchdog_open(daemon)) < 0)
         fault_set(why, r, "no timer for the watchdog: %s", strerror(-r));
+    if (r >= 0)
+        r = janitor_start(daemon, why);
     return r < 0 ? r : announce(daemon, why);
 }
 
@@ -235,6 +261,7 @@ static void stop(struct daemon *daemon)
     char path[PATH_MAX + 32];
 
     sd_notify(0, "STOPPING=1");
+    janitor_stop(daemon);
     api_stop(daemon->api);
     webhooks_stop(daemon);
     while (daemon->workers)
@@ -259,7 +286,8 @@ int main(int argc, char **argv)
                                     .signals.fd = -1,
                                     .bell.fd = -1,
                                     .watchdog.fd = -1,
-                                    .datasets_lock = PTHREAD_MUTEX_INITIALIZER };
+                                    .datasets_lock = PTHREAD_MUTEX_INITIALIZER,
+                                    .devices_lock = PTHREAD_MUTEX_INITIALIZER };
     struct fault why = { 0 };
     int exit_code = 0;
 

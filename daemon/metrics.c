@@ -29,10 +29,10 @@ static void slots_write(struct daemon *daemon, FILE *out)
     fputs("# HELP riftd_slots Places where a job can run, by device and whether one does.\n# TYPE riftd_slots gauge\n",
           out);
     for (int i = 0; i < daemon->slot_count; i++) {
-        const char *device = daemon->slots[i].device;
+        const char *device = daemon->slots[i].on->name;
         int busy = 0, all = 0;
         for (int k = 0; k < daemon->slot_count; k++)
-            if (!strcmp(daemon->slots[k].device, device)) {
+            if (!strcmp(daemon->slots[k].on->name, device)) {
                 if (k < i)
                     goto told;
                 all++;

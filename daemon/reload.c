@@ -220,6 +220,9 @@ static int apply(struct daemon *daemon, struct settings *new, struct fault *why)
     log_level_set((enum log_level) new->log_level);
     new->older = (struct settings *)daemon->settings;
     daemon->settings = new;
+    janitor_ring(daemon);
+    if (policy_apply(daemon, new) < 0)
+        log_error("the queue keeps its old order: %s", db_errmsg(daemon->db));
     return 0;
 }
 

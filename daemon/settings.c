@@ -24,6 +24,8 @@ static int data_root_check(const char *text, struct fault *why)
 {
     return *text == '/' ? 0 : fault_set(why, -EINVAL, "must start with /");
 }
+#define DAY_S  86400
+#define YEAR_S (INT64_C(365) * DAY_S)
 
 const struct setting settings_table[] = {
     { "state", AS_PATH(state), .variable = "STATE_DIRECTORY", .argument = "DIR",
@@ -91,6 +93,59 @@ const struct setting settings_table[] = {
     { "data-root", AS_LIST(data_root), .flags = RELOADABLE, .argument = "DIR", .check = data_root_check,
       .meaning = "Paths in specs that are sent must lie below one of these directories. May be given often. Without it "
                  "they may lie anywhere but in the state directory, which is refused in any case." },
+    { "retry-delay", AS_DURATION(retry_delay_s), .flags = RELOADABLE, .fallback = "2s", .min = 0, .max = DAY_S,
+      .argument = "TIME",
+      .meaning = "How long a job waits after a failure of the machine (its worker was killed, the device was lost, the "
+                 "disk was full) before it runs again; twice as long after each further one, up to an hour." },
+    { "device-rest", AS_DURATION(device_rest_s), .flags = RELOADABLE, .fallback = "1min", .min = 0, .max = DAY_S,
+      .argument = "TIME",
+      .meaning =
+          "How long a device that was lost gets no jobs; twice as long each further time, up to an hour or this." },
+    { "device-memory-reserve", AS_BYTES(device_memory_reserve), .flags = RELOADABLE, .fallback = "512M", .min = 0,
+      .max = INT64_MAX, .argument = "SIZE", .meaning = "Memory of each device that is not given to jobs." },
+    { "time-limit-max", AS_DURATION(time_limit_max_s), .flags = RELOADABLE, .fallback = "0", .min = 0,
+      .max = 10 * YEAR_S, .argument = "TIME",
+      .meaning = "The longest time that a job may run, over all attempts; also the limit of jobs that say none. 0: any "
+                 "time." },
+    { "ageing", AS_DURATION(ageing_s), .flags = RELOADABLE, .fallback = "1h", .min = 0, .max = 10 * YEAR_S,
+      .argument = "TIME",
+      .meaning = "How much longer a job must have waited to stand before one whose priority is a point higher. 0: "
+                 "priority alone decides." },
+    { "fair-share-weight", AS_DURATION(fair_share_weight_s), .flags = RELOADABLE, .fallback = "1d", .min = 0,
+      .max = 10 * YEAR_S, .argument = "TIME",
+      .meaning = "How much later the jobs of an owner who has used all device time lately stand than those of one who "
+                 "has used none. 0: who has used what doesn't count." },
+    { "fair-share-half-life", AS_DURATION(fair_share_half_life_s), .flags = RELOADABLE, .fallback = "1d", .min = 1,
+      .max = 10 * YEAR_S, .argument = "TIME", .meaning = "After how long device time that was used counts half." },
+    { "owner-running-max", AS_INTEGER(owner_running_max), .flags = RELOADABLE, .fallback = "0", .min = 0, .max = 100000,
+      .argument = "N", .meaning = "How many jobs of one owner run at once. 0: any number." },
+    { "owner-queued-max", AS_INTEGER(owner_queued_max), .flags = RELOADABLE, .fallback = "0", .min = 0, .max = 1000000,
+      .argument = "N",
+      .meaning = "How many jobs of one owner wait at once, steps of rift jobs and sweeps not counted; more are "
+                 "refused. 0: any number." },
+    { "owner-bytes-max", AS_BYTES(owner_bytes_max), .flags = RELOADABLE, .fallback = "0", .min = 0, .max = INT64_MAX,
+      .argument = "SIZE",
+      .meaning =
+          "How many bytes the artifacts of one owner's jobs may have before new jobs are refused. 0: any number." },
+    { "preempt-margin", AS_INTEGER(preempt_margin), .flags = RELOADABLE, .fallback = "0", .min = 0, .max = 200,
+      .argument = "N",
+      .meaning = "A waiting job whose priority is at least so much higher than a running one's takes its slot, when "
+                 "none is free: that one writes its checkpoint and goes back to the queue. 0: never." },
+    { "preempt-min-run", AS_DURATION(preempt_min_run_s), .flags = RELOADABLE, .fallback = "1min", .min = 0,
+      .max = 10 * YEAR_S, .argument = "TIME",
+      .meaning = "How long an attempt has run before it may be stopped for a job of higher priority." },
+    { "min-free-space", AS_BYTES(min_free_space), .flags = RELOADABLE, .min = 0, .max = INT64_MAX, .argument = "SIZE",
+      .meaning = "With less space on the disk of the state directory no job is accepted or started; running ones go "
+                 "on. 0: never mind. Without it 1 GiB or a hundredth of the disk, whichever is less." },
+    { "retain-checkpoints", AS_DURATION(retain_checkpoints_s), .flags = RELOADABLE, .fallback = "7d", .min = 0,
+      .max = 10 * YEAR_S, .argument = "TIME", .meaning = "How long checkpoints of ended jobs are kept. 0: for ever." },
+    { "retain-artifacts", AS_DURATION(retain_artifacts_s), .flags = RELOADABLE, .fallback = "0", .min = 0,
+      .max = 10 * YEAR_S, .argument = "TIME", .meaning = "How long artifacts of ended jobs are kept. 0: for ever." },
+    { "retain-events", AS_DURATION(retain_events_s), .flags = RELOADABLE, .fallback = "0", .min = 0, .max = 10 * YEAR_S,
+      .argument = "TIME",
+      .meaning = "How long events of ended jobs are kept in the database; their journals stay. 0: for ever." },
+    { "retain-jobs", AS_DURATION(retain_jobs_s), .flags = RELOADABLE, .fallback = "0", .min = 0, .max = 10 * YEAR_S,
+      .argument = "TIME", .meaning = "How long ended jobs are kept with all that belongs to them. 0: for ever." },
     { "log-level", AS_ENUM(log_level), .flags = RELOADABLE, .fallback = "info", .values = LOG_LEVELS,
       .argument = "LEVEL", .meaning = "The least weighty lines that are still logged: error, warning, info or debug." },
 };

@@ -78,6 +78,25 @@ struct settings {
     int sandbox;                 /* enum sandbox_mode */
     int64_t worker_memory_limit; /* bytes */
     struct setting_list data_root;
+    int64_t retry_delay_s;
+    int64_t device_rest_s;
+    int64_t device_memory_reserve;
+    int64_t time_limit_max_s;
+    /* who runs next */
+    int64_t ageing_s;
+    int64_t fair_share_weight_s;
+    int64_t fair_share_half_life_s;
+    int64_t owner_running_max;
+    int64_t owner_queued_max;
+    int64_t owner_bytes_max;
+    int64_t preempt_margin;
+    int64_t preempt_min_run_s;
+    /* disk */
+    int64_t min_free_space; /* SETTING_UNSET: by the size of the disk */
+    int64_t retain_checkpoints_s;
+    int64_t retain_artifacts_s;
+    int64_t retain_events_s;
+    int64_t retain_jobs_s;
     /* words */
     int log_level; /* enum log_level */
 

@@ -4,15 +4,20 @@
  * witness, since a worker that we found again after a restart isn't our child.
  *
  *   finished                 succeeded, with its result
- *   failed, said just now    failed, with its code and message
- *   interrupted              back to the queue (or cancelled, if that was wanted)
+ *   failed, said just now    failed, with its code and message; a full disk or a lost
+ *                            device is as a crash
+ *   interrupted              its time is up: failed (time_limit); else back to the
+ *                            queue (or cancelled, if that was wanted)
  *   nothing                  another process works on it: watch that one
  *                            it was to be cancelled: cancelled
  *                            the journal is damaged, and a worker that had it ended
  *                            by itself all the same: failed, with the damage
  *                            it exited with 65: failed, the log says why
- *                            else it crashed: back to the queue, to go on from the
- *                            checkpoint; failed after max_attempts without a new one
+ *                            its time is up: failed (time_limit)
+ *                            it didn't stop when its slot was wanted: back to the queue
+ *                            else it crashed: back to the queue, after a wait that
+ *                            doubles each time, to go on from the checkpoint; failed
+ *                            after max-attempts without a new one
  *
  * "Back to the queue" of a job that is to be cancelled ends as cancelled: the
  * database sees to that.
@@ -28,7 +33,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { SETTLE_PAUSE_MS = 1000 };
+enum { SETTLE_PAUSE_MS = 1000, DELAY_MOST_MS = 3600000 };
 
 /* Move the job and tell everybody. result and error are JSON texts or NULL. */
 static int job_end(struct daemon *daemon, const char *id, enum job_state to, const char *result, const char *error)
@@ -64,35 +69,114 @@ static int job_fail(struct daemon *daemon, const char *id, const char *code, con
     return r;
 }
 
-static int job_finished(struct daemon *daemon, const char *id, const json_t *event)
+/* Back to the queue, not to be started for a while. */
+static int job_postpone(struct daemon *daemon, const char *id, int64_t delay_ms, const char *code, const char *message)
+{
+    json_t *words = json_string(message);
+    json_auto_t *failure =
+        json_pack("{s:s, s:o}", "code", code, "message", words ? words : json_string("(unreadable)"));
+    char *text = failure ? json_dumps(failure, JSON_COMPACT) : NULL;
+    int64_t now_ms = clock_ms();
+    int r = text ? db_job_postpone(daemon->db, id, now_ms + delay_ms, text, now_ms) : -ENOMEM;
+
+    free(text);
+    if (r < 0)
+        return r;
+    log_job(LEVEL_INFO, id, "queued again, in %lld ms: %s", (long long)delay_ms, message);
+    api_news(daemon->api);
+    webhooks_poke(daemon);
+    return 0;
+}
+
+/* Who works on what, as it stands now. */
+struct cause {
+    struct worker *worker;
+    const struct db_job *job;
+};
+
+/* Has the job used up its time? Also known to a riftd that didn't see it happen. */
+static bool time_is_up(const struct cause *cause)
+{
+    const struct db_job *job = cause->job;
+    int64_t runs_ms = job->attempt_ms ? clock_ms() - job->attempt_ms : 0;
+
+    return cause->worker->stop == STOP_LIMIT ||
+           (job->time_limit_ms && job->ran_ms + (runs_ms > 0 ? runs_ms : 0) >= job->time_limit_ms);
+}
+
+static int time_limit_fail(struct daemon *daemon, const struct cause *cause)
+{
+    char message[160];
+
+    snprintf(message, sizeof(message),
+             "it ran for its time limit of %lld s; a retry gives it as much again and goes on from its checkpoint",
+             (long long)cause->job->time_limit_ms / 1000);
+    return job_fail(daemon, cause->job->id, "time_limit", message);
+}
+
+/* The machine failed, not the job: run it again later, later each time, unless it
+ * happens too often without a new checkpoint. */
+static int machine_failed(struct daemon *daemon, const struct cause *cause, const char *code, const char *message)
+{
+    struct worker *worker = cause->worker;
+    int64_t delay_ms = daemon->settings->retry_delay_s * 1000;
+    char longer[400];
+
+    if (!worker->end.deaths) { /* once, however often this verdict must be tried */
+        int deaths = db_job_crashed(daemon->db, worker->id);
+        if (deaths < 0)
+            return deaths;
+        worker->end.deaths = deaths;
+        daemon->counts.crashes++;
+        log_job(LEVEL_ERROR, worker->id, "%s", message);
+    }
+    if (worker->end.deaths >= daemon->settings->max_attempts) {
+        snprintf(longer, sizeof(longer), "it failed %d times without a new checkpoint, the last time so: %.250s",
+                 worker->end.deaths, message);
+        return job_fail(daemon, worker->id, code, longer);
+    }
+    for (int i = 1; i < worker->end.deaths && delay_ms < DELAY_MOST_MS; i++)
+        delay_ms *= 2;
+    return job_postpone(daemon, worker->id, delay_ms < DELAY_MOST_MS ? delay_ms : DELAY_MOST_MS, code, message);
+}
+
+static int job_finished(struct daemon *daemon, const struct cause *cause, const json_t *event)
 {
     json_t *result = json_object_get(event, "result");
     char *text = json_dumps(result ? result : event, JSON_COMPACT);
-    int r = text ? job_end(daemon, id, STATE_SUCCEEDED, text, NULL) : -ENOMEM;
+    int r = text ? job_end(daemon, cause->job->id, STATE_SUCCEEDED, text, NULL) : -ENOMEM;
 
     free(text);
     return r;
 }
 
-static int job_failed(struct daemon *daemon, const char *id, const json_t *event)
+/* What a worker may say that isn't the job's fault. */
+static const char *const machine_codes[] = { "no_space", "device_lost" };
+
+static int job_failed(struct daemon *daemon, const struct cause *cause, const json_t *event)
 {
     const char *code = json_string_value(json_object_get(event, "code"));
     const char *message = json_string_value(json_object_get(event, "message"));
 
-    return job_fail(daemon, id, code ? code : "failed", message ? message : "the worker gave no reason");
+    for (size_t i = 0; code && i < sizeof(machine_codes) / sizeof(machine_codes[0]); i++)
+        if (strcmp(code, machine_codes[i]) == 0)
+            return machine_failed(daemon, cause, code, message ? message : code);
+    return job_fail(daemon, cause->job->id, code ? code : "failed", message ? message : "the worker gave no reason");
 }
 
-static int job_interrupted(struct daemon *daemon, const char *id, const json_t *event)
+static int job_interrupted(struct daemon *daemon, const struct cause *cause, const json_t *event)
 {
     (void)event;
-    return job_end(daemon, id, STATE_QUEUED, NULL, NULL);
+    if (!cause->job->cancel_wanted && time_is_up(cause))
+        return time_limit_fail(daemon, cause);
+    return job_end(daemon, cause->job->id, STATE_QUEUED, NULL, NULL);
 }
 
 /* The last words a worker can have. */
 static const struct last_word {
     const char *type;
     bool lasting; /* counts even if it was said in an earlier attempt */
-    int (*decide)(struct daemon *daemon, const char *id, const json_t *event);
+    int (*decide)(struct daemon *daemon, const struct cause *cause, const json_t *event);
 } last_words[] = {
     { "finished", true, job_finished },
     { "failed", false, job_failed },
@@ -100,8 +184,9 @@ static const struct last_word {
 };
 
 /* 1 when the journal had the last word. */
-static int decided_by_journal(struct daemon *daemon, const char *id)
+static int decided_by_journal(struct daemon *daemon, const struct cause *cause)
 {
+    const char *id = cause->job->id;
     const struct last_word *word = NULL;
     struct db_event last = { 0 };
     bool fresh = false;
@@ -116,31 +201,21 @@ static int decided_by_journal(struct daemon *daemon, const char *id)
     free(last.fields);
     if (!word)
         return 0;
-    r = word->decide(daemon, id, event);
+    r = word->decide(daemon, cause, event);
     return r < 0 ? r : 1;
 }
 
-static int crashed(struct daemon *daemon, struct worker *worker)
+static int crashed(struct daemon *daemon, const struct cause *cause)
 {
-    struct worker_end *end = &worker->end;
-    char how[64] = "for an unknown reason", message[256];
+    const struct worker_end *end = &cause->worker->end;
+    char message[128] = "its worker died for an unknown reason";
 
     if (end->known)
-        snprintf(how, sizeof(how), end->exited ? "with exit code %d" : "by signal %d", end->status);
-    if (!end->deaths) { /* once, however often this verdict must be tried */
-        int deaths = db_job_crashed(daemon->db, worker->id);
-        if (deaths < 0)
-            return deaths;
-        end->deaths = deaths;
-        daemon->counts.crashes++;
-        log_job(LEVEL_ERROR, worker->id, "its worker died %s", how);
-    }
-    if (end->deaths < daemon->settings->max_attempts)
-        return job_end(daemon, worker->id, STATE_QUEUED, NULL, NULL);
-    snprintf(message, sizeof(message),
-             "the worker died %d times without a new checkpoint, the last time %s; log.txt says more", end->deaths,
-             how);
-    return job_fail(daemon, worker->id, "worker_crashed", message);
+        snprintf(message, sizeof(message),
+                 end->exited ? "its worker exited with %d and no last word; log.txt may say more"
+                             : "its worker was killed by signal %d",
+                 end->status);
+    return machine_failed(daemon, cause, "worker_crashed", message);
 }
 
 /* A second worker was turned away by the journal's lock, or riftd died before
@@ -151,29 +226,60 @@ static bool works_elsewhere(struct daemon *daemon, struct worker *worker, const 
 
     if (pid <= 0 || attach_process(daemon, worker, job, pid, true) < 0)
         return false;
-    workers_cancel(daemon);
+    workers_review(daemon);
     return true;
+}
+
+/* What the end says about the device. */
+static void device_judge(struct daemon *daemon, const struct worker *worker)
+{
+    const struct worker_end *end = &worker->end;
+
+    if (!worker->slot || !end->known || !end->exited || end->deaths)
+        return;
+    if (end->status == WORKER_DEVICE_LOST)
+        device_lost(daemon, worker->slot->on, "a worker lost it");
+    else if (end->status == WORKER_FINISHED || end->status == WORKER_INTERRUPTED)
+        device_works(daemon, worker->slot->on);
+}
+
+/* The journal has no last word. */
+static int verdict_without_word(struct daemon *daemon, const struct cause *cause)
+{
+    const struct worker_end *end = &cause->worker->end;
+    const char *id = cause->job->id;
+
+    if (cause->job->cancel_wanted)
+        return job_end(daemon, id, STATE_QUEUED, NULL, NULL);
+    if (end->put_off)
+        return job_postpone(daemon, id, cause->worker->slot->rest_ms, "start_failed", end->start.message);
+    if (end->start.code)
+        return job_fail(daemon, id, "not_startable", end->start.message);
+    if (end->unstarted)
+        return job_end(daemon, id, STATE_QUEUED, NULL, NULL);
+    if (end->exited && end->journal.code)
+        return job_fail(daemon, id, "journal_damaged", end->journal.message);
+    if (end->exited && end->status == WORKER_BAD_INPUT)
+        return job_fail(daemon, id, "bad_input", "the worker refused its spec or data; log.txt says why");
+    if (time_is_up(cause))
+        return time_limit_fail(daemon, cause);
+    if (cause->worker->stop && end->known && !end->exited) /* killed by us, since it didn't stop in time */
+        return job_end(daemon, id, STATE_QUEUED, NULL, NULL);
+    return crashed(daemon, cause);
 }
 
 static int verdict(struct daemon *daemon, struct worker *worker)
 {
-    const struct worker_end *end = &worker->end;
     db_job_auto job = { 0 };
+    struct cause cause = { worker, &job };
     int r = db_job_get(daemon->db, worker->id, &job);
 
+    device_judge(daemon, worker);
     if (r >= 0)
-        r = decided_by_journal(daemon, worker->id);
+        r = decided_by_journal(daemon, &cause);
     if (r != 0 || works_elsewhere(daemon, worker, &job))
         return r;
-    if (job.cancel_wanted || (end->unstarted && !end->start.code))
-        return job_end(daemon, worker->id, STATE_QUEUED, NULL, NULL);
-    if (end->start.code)
-        return job_fail(daemon, worker->id, "not_startable", end->start.message);
-    if (end->exited && end->journal.code)
-        return job_fail(daemon, worker->id, "journal_damaged", end->journal.message);
-    if (end->exited && end->status == WORKER_BAD_INPUT)
-        return job_fail(daemon, worker->id, "bad_input", "the worker refused its spec or data; log.txt says why");
-    return crashed(daemon, worker);
+    return verdict_without_word(daemon, &cause);
 }
 
 void worker_settle(struct daemon *daemon, struct worker *worker)

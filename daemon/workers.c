@@ -1,7 +1,8 @@
 /* Who works for us right now, and how is one asked to stop?
  *
- *   cancel wanted --SIGTERM--> it writes a checkpoint, says `interrupted`, exits
- *                   \--grace over--> SIGKILL
+ *   to be cancelled, held; its slot or its time is up
+ *       --SIGTERM--> it writes a checkpoint, says `interrupted`, exits
+ *                    \--grace over--> SIGKILL
  *
  * Signals go through pidfds: they can't hit a stranger that got the number. */
 #include "daemon/daemon.h"
@@ -21,6 +22,16 @@ int job_dir(const struct daemon *daemon, const char *id, char ret[PATH_MAX])
     return length >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
+/* When the attempt began and when its time is up, on the clock that only goes forward. */
+static void clock_start(struct worker *worker, const struct db_job *job)
+{
+    int64_t now_ms = monotonic_ms(), runs_ms = job->attempt_ms ? clock_ms() - job->attempt_ms : 0;
+
+    worker->began_ms = now_ms - (runs_ms > 0 ? runs_ms : 0);
+    if (job->time_limit_ms)
+        worker->limit_at_ms = worker->began_ms + job->time_limit_ms - job->ran_ms;
+}
+
 struct worker *worker_add(struct daemon *daemon, const struct db_job *job, struct slot *slot)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
@@ -33,9 +44,12 @@ struct worker *worker_add(struct daemon *daemon, const struct db_job *job, struc
     snprintf(worker->id, sizeof(worker->id), "%s", job->id);
     worker->offset = job->journal_offset;
     worker->slot = slot;
+    worker->priority = job->priority;
+    clock_start(worker, job);
     if (slot) {
         slot->worker = worker;
         slot->busy = true;
+        worker->memory_bytes = job->memory_bytes ? job->memory_bytes : device_share(daemon, slot->on);
     }
     worker->next = daemon->workers;
     daemon->workers = worker;
@@ -53,6 +67,7 @@ int worker_watch(struct daemon *daemon, struct worker *worker, pid_t pid, int pi
     }
     worker->pid = pid;
     worker->kill_at_ms = 0;
+    worker->stop = STOP_NOT;
     worker->end = (struct worker_end){ 0 };
     return 0;
 }
@@ -68,32 +83,53 @@ void worker_remove(struct daemon *daemon, struct worker *worker)
         worker->slot->worker = NULL;
         worker->slot->busy = false;
     }
+    daemon->schedule_at_ms = 0; /* a slot may be free, a job back in the queue */
     loop_remove(daemon, &worker->exit);
     free(worker);
 }
 
-static void stop(struct daemon *daemon, struct worker *worker)
+void worker_stop(struct daemon *daemon, struct worker *worker, enum stop why)
 {
-    log_job(LEVEL_INFO, worker->id, "cancelled; asking worker %d to stop", (int)worker->pid);
+    static const char *const words[] = {
+        [STOP_CANCEL] = "cancelled",
+        [STOP_HOLD] = "held",
+        [STOP_PREEMPT] = "its slot is wanted by a job of higher priority",
+        [STOP_LIMIT] = "its time is up",
+    };
+
+    worker->stop = why;
+    if (!worker->pid || worker->kill_at_ms) /* there is nobody to ask, or he was asked */
+        return;
+    log_job(LEVEL_INFO, worker->id, "%s; asking worker %d to stop", words[why], (int)worker->pid);
     worker->kill_at_ms = monotonic_ms() + daemon->settings->grace_s * 1000 + 1;
     pidfd_send_signal(worker->exit.fd, SIGTERM, NULL, 0); /* gone already: its exit tells */
 }
 
-void workers_cancel(struct daemon *daemon)
+void workers_review(struct daemon *daemon)
 {
     for (struct worker *worker = daemon->workers; worker; worker = worker->next) {
         db_job_auto job = { 0 };
-        if (worker->pid && !worker->kill_at_ms && db_job_get(daemon->db, worker->id, &job) >= 0 && job.cancel_wanted)
-            stop(daemon, worker);
+        if (!worker->pid || worker->stop == STOP_CANCEL || db_job_get(daemon->db, worker->id, &job) < 0)
+            continue;
+        worker->priority = job.priority;
+        if (job.cancel_wanted)
+            worker_stop(daemon, worker, STOP_CANCEL);
+        else if (job.held && !worker->stop)
+            worker_stop(daemon, worker, STOP_HOLD);
     }
 }
 
-void workers_kill_late(struct daemon *daemon)
+void workers_watch_clock(struct daemon *daemon)
 {
-    for (struct worker *worker = daemon->workers; worker; worker = worker->next)
-        if (worker->pid && worker->kill_at_ms && monotonic_ms() >= worker->kill_at_ms) {
+    int64_t now_ms = monotonic_ms();
+
+    for (struct worker *worker = daemon->workers; worker; worker = worker->next) {
+        if (!worker->stop && worker->limit_at_ms && now_ms >= worker->limit_at_ms)
+            worker_stop(daemon, worker, STOP_LIMIT);
+        if (worker->pid && worker->kill_at_ms && now_ms >= worker->kill_at_ms) {
             log_job(LEVEL_INFO, worker->id, "worker %d did not stop in time; killing it", (int)worker->pid);
             worker->kill_at_ms = INT64_MAX;
             pidfd_send_signal(worker->exit.fd, SIGKILL, NULL, 0);
         }
+    }
 }

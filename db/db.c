@@ -57,7 +57,12 @@ struct db {
     pthread_mutex_t readers_lock;
     struct connection *readers; /* free ones */
     int readers_free;
+    pthread_mutex_t policy_lock;
+    struct db_policy policy;
 };
+
+/* Until somebody says otherwise. */
+static const struct db_policy first_policy = { .ageing_ms = 3600000, .half_life_ms = 86400000 };
 
 /* ---- why the last call failed, per thread ---- */
 
@@ -110,7 +115,7 @@ static void connection_close(struct connection *on)
     free(on);
 }
 
-static int connection_open(const char *path, int flags, const char *pragmas, struct connection **ret)
+static int connection_open(struct db *db, int flags, const char *pragmas, struct connection **ret)
 {
     struct connection *on = calloc(1, sizeof(*on));
     int on_value;
@@ -118,7 +123,8 @@ static int connection_open(const char *path, int flags, const char *pragmas, str
 
     if (!on)
         return refuse(-ENOMEM, "out of memory");
-    rc = sqlite3_open_v2(path, &on->sqlite, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    on->db = db;
+    rc = sqlite3_open_v2(db->path, &on->sqlite, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK) {
         sqlite3_extended_result_codes(on->sqlite, 1);
         sqlite3_busy_timeout(on->sqlite, BUSY_TIMEOUT_MS);
@@ -168,7 +174,7 @@ static int file_system_check(const char *path)
 
 static int writer_open(struct db *db)
 {
-    int r = connection_open(db->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+    int r = connection_open(db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
                             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
                             "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8000",
                             &db->writer);
@@ -195,6 +201,8 @@ int db_open(const char *path, struct db **ret, char message[256])
     pthread_mutex_init(&db->writer_lock, NULL);
     pthread_cond_init(&db->committed, NULL);
     pthread_mutex_init(&db->readers_lock, NULL);
+    pthread_mutex_init(&db->policy_lock, NULL);
+    db->policy = first_policy;
     r = writer_open(db);
     if (r < 0) {
         snprintf(message, 256, "%.120s: %.130s", path, last_message);
@@ -220,6 +228,7 @@ void db_close(struct db *db)
     pthread_cond_destroy(&db->committed);
     pthread_mutex_destroy(&db->writer_lock);
     pthread_mutex_destroy(&db->readers_lock);
+    pthread_mutex_destroy(&db->policy_lock);
     free(db->path);
     free(db);
 }
@@ -395,7 +404,7 @@ int readers_take(struct db *db, struct connection **ret)
     }
     pthread_mutex_unlock(&db->readers_lock);
     if (!reader) {
-        int r = connection_open(db->path, SQLITE_OPEN_READONLY, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-512",
+        int r = connection_open(db, SQLITE_OPEN_READONLY, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-512",
                                 &reader);
         if (r < 0)
             return r;
@@ -420,6 +429,20 @@ void readers_give(struct db *db, struct connection *on)
     }
     pthread_mutex_unlock(&db->readers_lock);
     connection_close(on);
+}
+
+void policy_get(struct db *db, struct db_policy *ret)
+{
+    pthread_mutex_lock(&db->policy_lock);
+    *ret = db->policy;
+    pthread_mutex_unlock(&db->policy_lock);
+}
+
+void policy_put(struct db *db, const struct db_policy *policy)
+{
+    pthread_mutex_lock(&db->policy_lock);
+    db->policy = *policy;
+    pthread_mutex_unlock(&db->policy_lock);
 }
 
 int db_ping(struct db *db, int64_t now_ms)

@@ -5,7 +5,8 @@
  * write and checkpoint); every read uses one of a few read-only connections.
  * All functions may be called from any thread: the writer is behind one mutex,
  * readers come from a free list. A spec, a result, an event's fields are JSON
- * text here and nothing more.
+ * text here and nothing more. What the settings say about scheduling comes in
+ * by db_policy_set.
  *
  * Times are milliseconds since the epoch and always passed in. Functions
  * return 0 or a count; -ENOENT (no such row), -EEXIST, -ESTALE (the move isn't
@@ -62,7 +63,12 @@ int db_ping(struct db *db, int64_t now_ms);
  * of type "state" ({"time_ms","type","state"} and "device" or "error") in the
  * same transaction; nobody adds those by hand. */
 enum job_state {
-    STATE_BLOCKED, STATE_QUEUED, STATE_RUNNING, STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED,
+    STATE_BLOCKED,
+    STATE_QUEUED,
+    STATE_RUNNING,
+    STATE_SUCCEEDED,
+    STATE_FAILED,
+    STATE_CANCELLED,
     STATE_COUNT,
 };
 extern const char *const job_state_names[STATE_COUNT];
@@ -72,53 +78,77 @@ bool job_state_ended(enum job_state state);
 #define DB_ID_SIZE    37  /* UUID text and NUL */
 #define DB_OWNER_SIZE 101 /* who submits, 100 bytes and NUL */
 
+/* What retention can take of an ended job. */
+enum db_part { PART_CHECKPOINT = 1, PART_ARTIFACTS = 2, PART_EVENTS = 4 };
+
 struct db_job {
-    int64_t number;               /* order of submission, 1.. */
+    int64_t number; /* order of submission, 1.. */
     char id[DB_ID_SIZE];
     char kind[16];
     enum job_state state;
-    char label[401];              /* "" none; 100 characters of UTF-8 */
-    char owner[DB_OWNER_SIZE];    /* who submitted it, "" nobody in particular */
+    char label[401];           /* "" none; 100 characters of UTF-8 */
+    char owner[DB_OWNER_SIZE]; /* who submitted it, "" nobody in particular */
     int priority;
-    char parent[DB_ID_SIZE];      /* "" none */
-    int step;                     /* place among the parent's steps, -1 none */
-    char device[64];              /* slot it runs or ran on, "" none yet */
-    int attempts;                 /* times a worker was started */
+    char parent[DB_ID_SIZE]; /* "" none */
+    int step;                /* place among the parent's steps, -1 none */
+    char device[64];         /* slot it runs or ran on, "" none yet */
+    char wants[64];          /* device it asks for: auto, cpu, cuda, cuda:1, ref */
+    int attempts;            /* times a worker was started */
+    int crashes;             /* deaths of its worker since its last checkpoint or retry */
     bool cancel_wanted;
+    bool held;                                /* somebody said: not now */
+    bool pinned;                              /* retention leaves it alone */
+    int64_t rank;                             /* the smallest goes first, fair share aside */
+    int64_t memory_bytes;                     /* of its device, 0: an equal share */
+    int64_t time_limit_ms;                    /* of running, over all attempts; 0: none */
+    int64_t ran_ms;                           /* in attempts that are over */
+    int64_t attempt_ms;                       /* when the present attempt was claimed, 0 none */
+    int64_t not_before_ms;                    /* it waits until then after a failure of the machine */
+    int64_t purged_ms;                        /* retention took some of its files, 0: it didn't */
+    int purged;                               /* which: enum db_part */
+    int64_t version;                          /* grows with every change that people see */
     int64_t created_ms, started_ms, ended_ms; /* 0: not yet */
-    int64_t pid, pid_start;       /* worker and its start time (/proc/PID/stat field 22), 0 none */
+    int64_t pid, pid_start;                   /* worker and its start time (/proc/PID/stat field 22), 0 none */
     char boot_id[DB_ID_SIZE];
-    int64_t journal_offset;       /* bytes of the journal already ingested */
-    char *spec;                   /* JSON text, owned; NULL in lists */
-    char *result;                 /* JSON text or NULL, owned */
-    char *error;                  /* JSON text {"code","message"} or NULL, owned */
-    char *progress;               /* newest progress event's fields, JSON text or NULL, owned */
+    int64_t journal_offset; /* bytes of the journal already ingested */
+    char *spec;             /* JSON text, owned; NULL in lists */
+    char *result;           /* JSON text or NULL, owned */
+    char *error;            /* JSON text {"code","message"} or NULL, owned */
+    char *progress;         /* newest progress event's fields, JSON text or NULL, owned */
+    char *failure;          /* the machine's newest, {"code","message"} as JSON text or NULL, owned */
 };
 void db_job_done(struct db_job *job);
 void db_jobs_free(struct db_job *jobs, int count);
 #define db_job_auto __attribute__((cleanup(db_job_done))) struct db_job
 
+/* How a job that another waits for must end. FAILURE: failed or cancelled. */
+enum db_condition { ON_SUCCESS, ON_FAILURE, ON_ANY, CONDITION_COUNT };
+extern const char *const db_condition_names[CONDITION_COUNT];
+
 struct db_new_job {
     const char *id, *kind, *label /* or NULL */, *spec;
     const char *owner; /* who submits; NULL is "" */
     int priority;
-    const char *parent; /* or NULL */
-    int step;           /* -1 none */
-    const char *const *after; /* ids that must succeed first */
+    const char *parent;                /* or NULL */
+    int step;                          /* -1 none */
+    const char *const *after;          /* ids of jobs that must end first */
+    const enum db_condition *after_on; /* and how; NULL: all must succeed */
     int after_count;
-    const char *device; /* what it asks for: "cpu", "cuda", "cuda:1", "ref"; NULL or "auto": any */
+    const char *device;        /* what it asks for: "cpu", "cuda", "cuda:1", "ref"; NULL or "auto": any */
     const char *const *models; /* ids of registered models that it reads */
     int model_count;
+    int64_t memory_bytes, time_limit_ms; /* as in struct db_job */
 };
 
 /* Insert jobs and their dependencies in one transaction; a job whose
  * dependencies haven't all succeeded starts blocked, a parent starts queued.
  * key (Idempotency-Key) may be NULL; when the first job's owner used it before with
  * the same body hash, nothing is inserted and 1 is returned with the first job's id of
- * then; with another body -EEXIST. -ENOENT: a dependency or model is unknown. A parent,
- * and a dependency of the same batch, stand before those that name them. */
-int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const char *key,
-                  const char *body_sha256, int64_t now_ms, char ret_first_id[DB_ID_SIZE]);
+ * then; with another body -EEXIST. -ENOENT: a dependency or model is unknown. -EAGAIN:
+ * as many of the owner's jobs wait as may; -EDQUOT: its artifacts fill their room. A
+ * parent, and a dependency of the same batch, stand before those that name them. */
+int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const char *key, const char *body_sha256,
+                  int64_t now_ms, char ret_first_id[DB_ID_SIZE]);
 
 /* What db_job_insert would say of the key, before anything else is looked at:
  * 1 with the job of then, -EEXIST with another body, 0 for a new key. */
@@ -143,32 +173,36 @@ struct db_job_filter {
 };
 /* Newest first. Specs are not loaded. Free with db_jobs_free. */
 int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job **ret_jobs);
-/* Ids of the jobs that this one waits or waited for (db_new_job.after). free()
- * the array; returns the count. */
-int db_job_after(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
+/* The jobs that this one waits or waited for (db_new_job.after). free() the
+ * array; returns the count. */
+struct db_need {
+    char id[DB_ID_SIZE];
+    enum db_condition on;
+    enum job_state state; /* of that job, now */
+};
+int db_job_after(struct db *db, const char *id, struct db_need **ret);
 int db_job_steps(struct db *db, const char *parent, struct db_job **ret_jobs); /* in order */
-/* How many queued jobs would be claimed before this one; -ENOENT unless queued. */
-int db_job_position(struct db *db, const char *id);
 /* How many jobs are in that state. */
 int db_job_count(struct db *db, enum job_state state, int64_t *ret);
 
-/* Hand the runnable job of highest priority, oldest first, to the caller and
- * mark it running on `device` ("cpu", "cuda:0"), in one statement, so that no
- * two callers ever hold the same job. Only jobs that ask for this device, for
- * its family ("cuda") or for any count; a cpu slot takes "ref" too.
- * 1 with a job (spec loaded), 0 when nothing is runnable. */
-int db_job_claim(struct db *db, const char *device, int64_t now_ms, struct db_job *ret);
 /* Remember the worker that was started for a running job. */
 int db_job_started(struct db *db, const char *id, int64_t pid, int64_t pid_start, const char *boot_id);
 /* Its worker died without a last word. Returns how often that happened since
  * the job's last `checkpoint` event or retry, this time included. */
 int db_job_crashed(struct db *db, const char *id);
+/* The attempt of a running job ended at that time, though nobody was there to see
+ * it: what comes later doesn't count as running. */
+int db_job_attempt_end(struct db *db, const char *id, int64_t end_ms);
+/* running -> queued after a failure of the machine (JSON text {"code","message"}),
+ * not to be claimed before until_ms; else as db_job_move. */
+int db_job_postpone(struct db *db, const char *id, int64_t until_ms, const char *failure, int64_t now_ms);
 /* Move a job to a new state: one transaction that also unblocks jobs whose last
- * dependency succeeded, cancels those that can't run any more, and
+ * dependency ended as it was to, cancels those that can't run any more, and
  * brings the parent's state and error up to date. result and error (JSON
  * text) may be NULL. running -> queued of a job that has cancel_wanted ends as
  * cancelled. -ESTALE when the table above forbids the move. */
-int db_job_move(struct db *db, const char *id, enum job_state to, const char *result, const char *error, int64_t now_ms);
+int db_job_move(struct db *db, const char *id, enum job_state to, const char *result, const char *error,
+                int64_t now_ms);
 /* Ask for cancellation: blocked and queued jobs are cancelled at once, running
  * ones get cancel_wanted (the daemon then stops the worker); a parent passes it
  * on to its steps, and they to theirs. 0; -ESTALE when it has ended already. */
@@ -177,8 +211,18 @@ int db_job_cancel(struct db *db, const char *id, int64_t now_ms);
  * (a checkpoint may be there); a parent retries its failed or cancelled steps.
  * -ESTALE when it has not ended so, or needs a job that did not succeed. */
 int db_job_retry(struct db *db, const char *id, int64_t now_ms);
+/* What PATCH changes; members that are NULL stay as they are. A parent hands
+ * priority, held and pinned on to its steps. -ESTALE: priority or held of a job
+ * that has ended. Whoever holds a running job also has to stop its worker. */
+struct db_job_change {
+    const int *priority;
+    const char *label; /* "": none */
+    const bool *held, *pinned;
+};
+int db_job_change(struct db *db, const char *id, const struct db_job_change *change, int64_t now_ms);
 /* Forget an ended job and all that belongs to it; -ESTALE when not ended or when
- * an unended job depends on it. Steps go with their parent. */
+ * an unended job depends on it. Steps go with their parent. Their directories are
+ * doomed in the same transaction. */
 int db_job_delete(struct db *db, const char *id);
 /* Ids of all that belongs to a parent, steps and their steps. free() the array;
  * returns the count. */
@@ -189,11 +233,85 @@ int db_job_set_result(struct db *db, const char *id, const char *result);
 /* Running jobs, specs loaded: what the daemon re-attaches after a start. */
 int db_job_running(struct db *db, struct db_job **ret_jobs);
 
+/* ---- who runs next (claim.c) ---- */
+
+/* What the settings say of it. */
+struct db_policy {
+    int64_t ageing_ms;     /* one point of priority is worth so much waiting; 0: any amount */
+    int64_t half_life_ms;  /* of device time that was used */
+    int64_t fair_share_ms; /* what having used all of it costs, in waiting; 0: nothing */
+    int running_max;       /* jobs of an owner that run at once, 0: any number */
+    int queued_max;        /* jobs of an owner that wait at once, steps not counted; 0: any number */
+    int64_t artifacts_max; /* bytes of an owner's artifacts, 0: any number */
+};
+/* From now on. Jobs that wait are ranked anew when the ageing has changed since
+ * the last time (of an earlier riftd too). */
+int db_policy_set(struct db *db, const struct db_policy *policy);
+
+/* What a free slot has to give. */
+struct db_offer {
+    const char *device;   /* "cpu", "cuda:0" */
+    int64_t memory_bytes; /* of the whole device; 0: not counted */
+    int64_t free_bytes;   /* of which nobody has */
+    int64_t share_bytes;  /* what a job gets that doesn't say how much it needs */
+    const char *only;     /* the job that the slot is kept for, or NULL */
+};
+/* Hand the best runnable job to the caller and mark it running on the offer's
+ * device, in one transaction, so that no two callers ever hold the same job.
+ * Only jobs that ask for this device, for its family ("cuda") or for any count; a
+ * cpu slot takes "ref" too. Nothing overtakes the best job while it waits for the
+ * device's memory. 1 with a job (spec loaded), 0 when there is none. */
+int db_job_claim(struct db *db, const struct db_offer *offer, int64_t now_ms, struct db_job *ret);
+/* The runnable job of highest priority, `least` or more, that could run on such a
+ * device with so much memory free. 1 with it, 0. */
+int db_job_pressing(struct db *db, const struct db_offer *offer, int least, int64_t now_ms, struct db_job *ret);
+/* When the next job that waits out a failure may run, 0: there is none. */
+int db_next_start(struct db *db, int64_t now_ms, int64_t *ret_ms);
+
+/* An owner who has jobs that wait or run. */
+struct db_share {
+    char owner[DB_OWNER_SIZE];
+    int running;        /* jobs */
+    double used_ms;     /* device time, faded */
+    double share;       /* of that of all these owners, 0..1 */
+    int64_t penalty_ms; /* what its jobs' ranks are raised by: fair_share_ms * share */
+};
+int db_share_list(struct db *db, int64_t now_ms, struct db_share **ret); /* free() */
+/* How many queued jobs stand before this one now; -ENOENT unless it is queued and not held. */
+int db_job_position(struct db *db, const char *id, int64_t now_ms);
+
+/* ---- what riftd remembers of itself ---- */
+#define STATE_DRAINED "drained" /* not "": nothing is to start */
+/* A value, "" when there is none; at most size-1 bytes. */
+int db_state_get(struct db *db, const char *name, char *ret, size_t size);
+int db_state_put(struct db *db, const char *name, const char *value); /* NULL: none */
+
+/* ---- what is kept, and for how long (retention.c) ---- */
+
+/* An ended job, without a parent, whose whole family has ended before a time. */
+struct db_aged {
+    char id[DB_ID_SIZE];
+    int64_t ended_ms, number;
+};
+/* Jobs that ended before before_ms, that have a worker (`parts`) or no parent (0), and that
+ * still have one of these parts; those after (after_ms, after_number), oldest first. free(); the count. */
+int db_aged_list(struct db *db, int parts, int64_t before_ms, int64_t after_ms, int64_t after_number, int limit,
+                 struct db_aged **ret);
+/* Take a part of an ended job: its directory is doomed, its rows go, an event says so.
+ * -ESTALE: it hasn't ended, is pinned, or a job that hasn't ended needs it. Events go in
+ * slices: 1 means that there are more. */
+int db_job_purge(struct db *db, const char *id, enum db_part part, int64_t now_ms);
+/* db_job_delete for retention: -ESTALE for pinned ones too. */
+int db_job_expire(struct db *db, const char *id);
+/* Directories that are to be removed, and that were. */
+int db_doomed_list(struct db *db, int limit, char (**ret_paths)[64]); /* free(); the count */
+int db_doomed_done(struct db *db, const char *path);
+
 /* ---- what workers report: the journal, ingested ---- */
 
 /* One event of a job's journal. */
 struct db_event {
-    int64_t id;  /* order of ingestion over all jobs: the SSE event id */
+    int64_t id; /* order of ingestion over all jobs: the SSE event id */
     char job[DB_ID_SIZE];
     int64_t seq; /* the worker's own number; 0 for events the daemon made */
     int64_t time_ms;
@@ -207,14 +325,14 @@ void db_events_free(struct db_event *events, int count);
 enum db_row_type { ROW_NONE, ROW_METRIC, ROW_MODULE, ROW_ALPHA, ROW_EVALUATION, ROW_ARTIFACT, ROW_PROGRESS };
 struct db_row {
     enum db_row_type type;
-    const char *name;       /* metric, module, evaluation or artifact name */
-    int64_t step;           /* metric: step; module: pass */
-    double epoch;           /* metric; NaN none */
-    double value;           /* metric */
-    double alpha;           /* alpha */
-    int64_t size;           /* artifact, bytes */
-    const char *sha256;     /* artifact */
-    const char *fields;     /* module, alpha, evaluation, progress: the event as JSON text */
+    const char *name;   /* metric, module, evaluation or artifact name */
+    int64_t step;       /* metric: step; module: pass */
+    double epoch;       /* metric; NaN none */
+    double value;       /* metric */
+    double alpha;       /* alpha */
+    int64_t size;       /* artifact, bytes */
+    const char *sha256; /* artifact */
+    const char *fields; /* module, alpha, evaluation, progress: the event as JSON text */
 };
 
 struct db_ingest_event {
@@ -244,20 +362,33 @@ int db_event_list(struct db *db, const char *job, int64_t after, int limit, stru
  * that has just read the jobs themselves. */
 int db_event_newest(struct db *db, int64_t *ret_id);
 
-struct db_series { char name[64]; int64_t count, last_step; double last, min, max; };
+struct db_series {
+    char name[64];
+    int64_t count, last_step;
+    double last, min, max;
+};
 int db_series_list(struct db *db, const char *job, struct db_series **ret); /* free() */
-struct db_point { int64_t step, time_ms; double epoch, value; };
+struct db_point {
+    int64_t step, time_ms;
+    double epoch, value;
+};
 /* Points of one metric with step > since, ascending. When there are more than
  * max_points, equal spans of the series give their minimum and maximum, so that
  * spikes stay; first and last point are kept. free() the array. */
-int db_point_list(struct db *db, const char *job, const char *name, int64_t since, int max_points, struct db_point **ret);
+int db_point_list(struct db *db, const char *job, const char *name, int64_t since, int max_points,
+                  struct db_point **ret);
 
 /* Rows of one kind for a job, each the newest event's JSON text, in order of
  * first appearance: ROW_MODULE, ROW_ALPHA (by alpha), ROW_EVALUATION. */
 int db_row_list(struct db *db, const char *job, enum db_row_type type, char ***ret_texts);
 void db_texts_free(char **texts, int count);
 
-struct db_artifact { char name[520]; int64_t size; char sha256[65]; int64_t time_ms; };
+struct db_artifact {
+    char name[520];
+    int64_t size;
+    char sha256[65];
+    int64_t time_ms;
+};
 int db_artifact_list(struct db *db, const char *job, struct db_artifact **ret); /* free() */
 int db_artifact_get(struct db *db, const char *job, const char *name, struct db_artifact *ret);
 
@@ -285,7 +416,8 @@ struct db_model_filter {
     int64_t before;    /* cursor, as of jobs */
     int limit;
 };
-int db_model_list(struct db *db, const struct db_model_filter *filter, struct db_model **ret); /* free(), newest first */
+int db_model_list(struct db *db, const struct db_model_filter *filter,
+                  struct db_model **ret); /* free(), newest first */
 /* Ids of the jobs that read it, in order. free() the array; returns the count. */
 int db_model_users(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
 /* Forget it. -ESTALE while an unended job reads it. *ret_last: nobody else has its bytes. */

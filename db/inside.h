@@ -21,10 +21,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STATEMENT_CACHE = 64 };
+enum { STATEMENT_CACHE = 160 };
 
 /* One SQLite connection, used by one thread at a time. */
 struct connection {
+    struct db *db;
     sqlite3 *sqlite;
     struct connection *next; /* in the list of free readers */
     struct cached {
@@ -37,8 +38,16 @@ struct connection {
 /* Jobs that a worker runs. A parent's state is made of its steps'. (A released
  * step of the schema says it in words of its own.) */
 #define HAS_WORKER "(kind NOT IN ('rift','sweep'))"
+/* Jobs that a slot may take, as the index job_runnable has them; and the table by way
+ * of that index, which SQLite doesn't find out by itself. */
+#define RUNNABLE    "state = 'queued' AND held = 0 AND " HAS_WORKER
+#define BY_RUNNABLE "job INDEXED BY job_runnable"
 
 /* ---- transactions and readers (db.c) ---- */
+
+/* What the scheduler weighs, as it was set last. */
+void policy_get(struct db *db, struct db_policy *ret);
+void policy_put(struct db *db, const struct db_policy *policy);
 
 /* Take the writer and begin a transaction, which may share its COMMIT with those
  * of other threads. After a failure nothing is held. -ECANCELED: the thread expects a
@@ -106,6 +115,9 @@ int query_next(struct query *query);
 /* Start, run to the end, return the number of rows changed. */
 int query_run(struct connection *on, const char *sql, const struct value *values, int count);
 
+/* One number from one row. 1, or 0 without a row. */
+int number_read(struct connection *on, const char *sql, const struct value *values, int count, int64_t *ret);
+
 int64_t query_int(const struct query *query, int column);
 double query_real(const struct query *query, int column); /* NULL is NaN */
 /* Copies; what doesn't fit is cut. NULL is "". */
@@ -127,12 +139,15 @@ struct job_key {
     int64_t number, family; /* family: the parent's number, or its own */
     enum job_state state;
     bool cancel_wanted, is_parent; /* is_parent: other jobs are its steps, whether or not there are any left */
-    char id[DB_ID_SIZE], parent[DB_ID_SIZE];
+    int64_t attempt_ms;            /* when the present attempt was claimed, 0: there is none, or it is accounted for */
+    char id[DB_ID_SIZE], parent[DB_ID_SIZE], owner[DB_OWNER_SIZE];
 };
 int job_key_find(struct connection *on, const char *id, struct job_key *ret);
+enum job_state state_read(const struct query *query, int column);
+enum db_condition condition_read(const struct query *query, int column);
 int job_read(const struct query *query, bool texts, struct db_job *ret);
 int jobs_read(struct query *query, bool texts, struct db_job **ret_jobs);
-/* 1: the key was used with this body before (job_requests.c); ret_id is its job then. */
+/* 1: the key was used with this body before (job_insert.c); ret_id is its job then. */
 int idempotency_find(struct connection *on, const char *owner, const char *key, const char *body_sha256,
                      char ret_id[DB_ID_SIZE]);
 /* The columns job_read expects, in its order. */
@@ -145,19 +160,48 @@ int job_move(struct connection *on, const struct job_key *job, enum job_state to
              int64_t now_ms);
 /* Move a blocked job on if the jobs it needs have decided. */
 int job_settle(struct connection *on, const struct job_key *job, int64_t now_ms);
+/* Bring a parent to where its steps say. */
+int parent_follow(struct connection *on, const char *parent, int64_t now_ms);
 /* The event of a state: {"time_ms","type":"state","state"[,"device"|"error"]}. */
 int job_state_event(struct connection *on, const struct job_key *job, enum job_state state, const char *device,
                     const char *error, int64_t now_ms);
 
-/* How the jobs that one needs stand; culprit is one that failed or was cancelled. */
+/* How the jobs that one needs stand: whether one hasn't ended, and how many ended
+ * otherwise than they were to; culprit is one of those, and `how` its end. */
 struct job_needs {
-    int64_t open, failed, cancelled;
+    int64_t open, hopeless;
+    enum job_state how;
     char culprit[DB_ID_SIZE];
 };
 int job_needs_count(struct connection *on, int64_t job, struct job_needs *ret);
+/* The attempt of a running job is over: its time counts for the job and for its owner. */
+int job_attempt_end(struct connection *on, const struct job_key *job, int64_t end_ms);
 /* All ids of a query's first column, to free(). */
 int ids_collect(struct connection *on, const char *sql, const struct value *values, int count,
                 char (**ret_ids)[DB_ID_SIZE]);
+
+/* ---- what the scheduler weighs (claim.c) ---- */
+
+/* What stands in job.rank: the smallest goes first. */
+int64_t rank_of(const struct db_policy *policy, int64_t created_ms, int priority);
+/* Device time from..to goes to the owner's account. */
+int usage_add(struct connection *on, const struct db_policy *policy, const char *owner, int64_t from_ms, int64_t to_ms);
+
+/* ---- requests (job_requests.c) ---- */
+
+/* A job and all that is below it: itself, its steps and theirs. */
+#define JOB_TREE                                                                                                       \
+    "WITH RECURSIVE tree(number, id) AS (SELECT number, id FROM job WHERE number = ?1"                                 \
+    " UNION ALL SELECT job.number, job.id FROM tree JOIN job ON job.parent = tree.id) "
+
+/* 1 when a job that hasn't ended, and isn't below this one, needs this one or what is below it. */
+int job_needed(struct connection *on, const struct job_key *job);
+/* Delete an ended job, if that is allowed. */
+int job_delete(struct connection *on, const char *id);
+
+/* ---- named texts (state.c) ---- */
+int state_get(struct connection *on, const char *name, char *ret, size_t size);
+int state_put(struct connection *on, const char *name, const char *value);
 
 /* ---- events (events.c) ---- */
 int event_store(struct connection *on, int64_t job, int64_t family, int64_t seq, int64_t time_ms, const char *type,

@@ -9,13 +9,18 @@
 
 #define JOB_COLUMNS                                                                                                    \
     "number, id, kind, state, label, priority, parent, step, device, attempts, cancel_wanted, "                        \
-    "created_ms, started_ms, ended_ms, pid, pid_start, boot_id, journal_offset, spec, result, error, progress, owner "
+    "created_ms, started_ms, ended_ms, pid, pid_start, boot_id, journal_offset, spec, result, error, progress, "       \
+    "owner, "                                                                                                          \
+    "wants, crashes, held, pinned, rank, memory, time_limit_ms, ran_ms, attempt_ms, not_before_ms, purged_ms, "        \
+    "purged, version, failure "
 const char job_columns[] = JOB_COLUMNS;
 
 const char *const job_state_names[STATE_COUNT] = {
     [STATE_BLOCKED] = "blocked",     [STATE_QUEUED] = "queued", [STATE_RUNNING] = "running",
     [STATE_SUCCEEDED] = "succeeded", [STATE_FAILED] = "failed", [STATE_CANCELLED] = "cancelled",
 };
+
+const char *const db_condition_names[CONDITION_COUNT] = { "success", "failure", "any" };
 
 int job_state_find(const char *name)
 {
@@ -36,6 +41,7 @@ void db_job_done(struct db_job *job)
     free(job->result);
     free(job->error);
     free(job->progress);
+    free(job->failure);
     *job = (struct db_job){ 0 };
 }
 
@@ -46,7 +52,7 @@ void db_jobs_free(struct db_job *jobs, int count)
     free(jobs);
 }
 
-static enum job_state state_read(const struct query *query, int column)
+enum job_state state_read(const struct query *query, int column)
 {
     char name[16];
 
@@ -54,6 +60,36 @@ static enum job_state state_read(const struct query *query, int column)
     int state = job_state_find(name);
     assert(state >= 0); /* the table's CHECK */
     return (enum job_state)state;
+}
+
+enum db_condition condition_read(const struct query *query, int column)
+{
+    char name[16];
+    int condition = 0;
+
+    query_copy(query, column, name, sizeof(name));
+    while (condition < CONDITION_COUNT && strcmp(db_condition_names[condition], name) != 0)
+        condition++;
+    assert(condition < CONDITION_COUNT); /* the table's CHECK */
+    return (enum db_condition)condition;
+}
+
+/* What the scheduler weighs; columns from the 23rd on. */
+static void weighed_read(const struct query *query, struct db_job *job)
+{
+    query_copy(query, 23, job->wants, sizeof(job->wants));
+    job->crashes = (int)query_int(query, 24);
+    job->held = query_int(query, 25) != 0;
+    job->pinned = query_int(query, 26) != 0;
+    job->rank = query_int(query, 27);
+    job->memory_bytes = query_int(query, 28);
+    job->time_limit_ms = query_int(query, 29);
+    job->ran_ms = query_int(query, 30);
+    job->attempt_ms = query_int(query, 31);
+    job->not_before_ms = query_int(query, 32);
+    job->purged_ms = query_int(query, 33);
+    job->purged = (int)query_int(query, 34);
+    job->version = query_int(query, 35);
 }
 
 /* A row of job_columns. The spec is loaded only when `spec` is true. */
@@ -81,6 +117,7 @@ int job_read(const struct query *query, bool spec, struct db_job *ret)
     query_copy(query, 16, job.boot_id, sizeof(job.boot_id));
     job.journal_offset = query_int(query, 17);
     query_copy(query, 22, job.owner, sizeof(job.owner));
+    weighed_read(query, &job);
     if (spec)
         r = query_dup(query, 18, &job.spec);
     if (r >= 0)
@@ -89,6 +126,8 @@ int job_read(const struct query *query, bool spec, struct db_job *ret)
         r = query_dup(query, 20, &job.error);
     if (r >= 0)
         r = query_dup(query, 21, &job.progress);
+    if (r >= 0)
+        r = query_dup(query, 36, &job.failure);
     if (r < 0) {
         db_job_done(&job);
         return r;
@@ -124,7 +163,7 @@ int job_key_find(struct connection *on, const char *id, struct job_key *ret)
     query_auto query = { 0 };
     int r = query_start(on, &query,
                         "SELECT number, family, state, cancel_wanted, NOT " HAS_WORKER
-                        ", id, parent FROM job WHERE id = ?1",
+                        ", id, parent, owner, attempt_ms FROM job WHERE id = ?1",
                         VALUES(V(id)));
 
     if (r >= 0)
@@ -142,6 +181,8 @@ int job_key_find(struct connection *on, const char *id, struct job_key *ret)
     };
     query_copy(&query, 5, ret->id, sizeof(ret->id));
     query_copy(&query, 6, ret->parent, sizeof(ret->parent));
+    query_copy(&query, 7, ret->owner, sizeof(ret->owner));
+    ret->attempt_ms = query_int(&query, 8);
     return 0;
 }
 
@@ -251,52 +292,36 @@ int db_job_running(struct db *db, struct db_job **ret_jobs)
                        NO_VALUES, true, ret_jobs);
 }
 
-int db_job_after(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE])
+int db_job_after(struct db *db, const char *id, struct db_need **ret)
 {
     struct connection *on;
-    int r = readers_take(db, &on);
+    struct db_need *needs = NULL;
+    int count = 0, capacity = 0, r = readers_take(db, &on);
 
     if (r < 0)
         return r;
-    r = ids_collect(on,
-                    "SELECT other.id FROM job JOIN dependency ON dependency.job = job.number"
-                    " JOIN job AS other ON other.number = dependency.needs WHERE job.id = ?1 ORDER BY dependency.needs",
-                    VALUES(V(id)), ret_ids);
-    readers_give(db, on);
-    return r;
-}
-
-/* One number from one row. */
-static int count_select(struct connection *on, const char *sql, const struct value *values, int count, int64_t *ret)
-{
     query_auto query = { 0 };
-    int r = query_start(on, &query, sql, values, count);
-
-    if (r >= 0)
-        r = query_next(&query);
-    if (r <= 0)
-        return r;
-    *ret = query_int(&query, 0);
-    return 1;
-}
-
-int db_job_position(struct db *db, const char *id)
-{
-    struct connection *on;
-    int64_t position = 0;
-    int r = readers_take(db, &on);
-
-    if (r < 0)
-        return r;
-    r = count_select(on,
-                     "SELECT (SELECT COUNT(*) FROM job WHERE state = 'queued' AND " HAS_WORKER
-                     " AND (rank, number) < (self.rank, self.number))"
-                     " FROM job AS self WHERE id = ?1 AND state = 'queued' AND " HAS_WORKER,
-                     VALUES(V(id)), &position);
+    r = query_start(on, &query,
+                    "SELECT other.id, dependency.condition, other.state FROM job"
+                    " JOIN dependency ON dependency.job = job.number"
+                    " JOIN job AS other ON other.number = dependency.needs WHERE job.id = ?1 ORDER BY dependency.needs",
+                    VALUES(V(id)));
+    while (r >= 0 && (r = query_next(&query)) > 0) {
+        r = array_room((void **)&needs, count, &capacity, sizeof(*needs));
+        if (r < 0)
+            break;
+        query_copy(&query, 0, needs[count].id, sizeof(needs[count].id));
+        needs[count].on = condition_read(&query, 1);
+        needs[count++].state = state_read(&query, 2);
+    }
+    query_done(&query);
     readers_give(db, on);
-    if (r == 0)
-        return refuse(-ENOENT, "job %.36s is not waiting for a slot", id);
-    return r < 0 ? r : (int)position;
+    if (r < 0) {
+        free(needs);
+        return r;
+    }
+    *ret = needs;
+    return count;
 }
 
 int db_job_count(struct db *db, enum job_state state, int64_t *ret)

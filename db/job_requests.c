@@ -1,15 +1,12 @@
 /* What do people ask of jobs?
  *
- * Insert, cancel, retry, delete: each checks what the request may do and then
+ * Cancel, retry, change, delete: each checks what the request may do and then
  * leaves the moves and their consequences to jobs.c. One transaction each. */
 #include "db/inside.h"
 
 #include <stdio.h>
 
-/* How much longer a job of one priority less has waited when it is as good as this one. */
-#define DEFAULT_AGEING_MS 3600000
-
-/* ---- cancel, retry, delete ---- */
+/* ---- cancel, retry ---- */
 
 /* All steps of a parent in the order they were inserted, in which each comes after
  * those that it needs; their own numbers needn't be in that order. */
@@ -81,17 +78,35 @@ static int parents_wake(struct connection *on, const char *parent)
     return r >= 0 && *job.parent ? parents_wake(on, job.parent) : r;
 }
 
+/* 1 while files of the job are on their way out: a worker must not start on them. */
+static int doomed(struct connection *on, const char *id)
+{
+    query_auto query = { 0 };
+    int r = query_start(on, &query, "SELECT 1 FROM doomed WHERE path IN (?1 || '/checkpoint', ?1 || '/artifacts')",
+                        VALUES(V(id)));
+
+    return r < 0 ? r : query_next(&query);
+}
+
 static int retry_one(struct connection *on, const struct job_key *job, int64_t now_ms)
 {
     struct job_needs needs = { 0 };
+    struct db_policy policy;
     int r = job_needs_count(on, job->number, &needs);
 
-    if (r >= 0 && (needs.failed || needs.cancelled))
-        r = refuse(-ESTALE, "job %s needs job %s, which did not succeed: retry that one first", job->id, needs.culprit);
+    policy_get(on->db, &policy);
+    if (r >= 0 && needs.hopeless)
+        r = refuse(-ESTALE, "job %s needs job %s, which %s: retry that one first", job->id, needs.culprit,
+                   needs.how == STATE_SUCCEEDED ? "succeeded" : "did not succeed");
+    if (r >= 0)
+        r = doomed(on, job->id);
+    if (r > 0)
+        r = refuse(-ESTALE, "job %s: its old files are being removed; try again in a moment", job->id);
     if (r >= 0)
         r = query_run(on,
-                      "UPDATE job SET cancel_wanted = 0, started_ms = 0, crashes = 0, result = NULL WHERE number = ?1",
-                      VALUES(V(job->number)));
+                      "UPDATE job SET cancel_wanted = 0, started_ms = 0, crashes = 0, result = NULL, ran_ms = 0,"
+                      " purged = 0, purged_ms = 0, rank = created_ms - priority * ?2 WHERE number = ?1",
+                      VALUES(V(job->number), V(-rank_of(&policy, 0, 1))));
     if (r >= 0 && *job->parent)
         r = parents_wake(on, job->parent);
     if (r >= 0)
@@ -125,19 +140,105 @@ int db_job_retry(struct db *db, const char *id, int64_t now_ms)
     return writer_end(db, r);
 }
 
-/* A job and all that is below it: itself, its steps and theirs. */
-#define TREE                                                                                                           \
-    "WITH RECURSIVE tree(number, id) AS (SELECT number, id FROM job WHERE number = ?1"                                 \
-    " UNION ALL SELECT job.number, job.id FROM tree JOIN job ON job.parent = tree.id) "
+/* ---- change ---- */
 
-/* 1 when a job that hasn't ended, and isn't below this one, needs this one or what is below it. */
-static int needed(struct connection *on, const struct job_key *job)
+static struct value maybe_int(const void *there, int value)
+{
+    return there ? V(value) : V((const char *)NULL);
+}
+
+/* {"time_ms","type":"changed", and what was changed}. The label is escaped by SQLite. */
+static int changed_event(struct connection *on, const struct job_key *job, const struct db_job_change *change,
+                         int64_t now_ms)
+{
+    query_auto query = { 0 };
+    char *fields = NULL;
+    int r = query_start(on, &query,
+                        "SELECT json_patch(json_object('time_ms', ?1, 'type', 'changed'),"
+                        " json_object('priority', ?2, 'label', ?3, 'held', json(?4), 'pinned', json(?5)))",
+                        VALUES(V(now_ms), maybe_int(change->priority, change->priority ? *change->priority : 0),
+                               V(change->label), V(change->held ? *change->held ? "true" : "false" : (char *)NULL),
+                               V(change->pinned ? *change->pinned ? "true" : "false" : (char *)NULL)));
+
+    if (r >= 0)
+        r = query_next(&query);
+    if (r >= 0)
+        r = query_dup(&query, 0, &fields);
+    query_done(&query);
+    if (r >= 0)
+        r = event_store(on, job->number, job->family, 0, now_ms, "changed", fields);
+    free(fields);
+    return r;
+}
+
+/* One job; only what differs makes an event. */
+static int change_one(struct connection *on, const struct job_key *job, const struct db_job_change *change,
+                      int64_t now_ms)
+{
+    struct db_policy policy;
+
+    policy_get(on->db, &policy);
+    int r = query_run(on,
+                      "UPDATE job SET priority = COALESCE(?2, priority),"
+                      " rank = created_ms - COALESCE(?2, priority) * ?6, label = NULLIF(COALESCE(?3, label), ''),"
+                      " held = COALESCE(?4, held), pinned = COALESCE(?5, pinned) WHERE number = ?1 AND"
+                      " (priority, COALESCE(label, ''), held, pinned) IS NOT (COALESCE(?2, priority),"
+                      " COALESCE(?3, label, ''), COALESCE(?4, held), COALESCE(?5, pinned))",
+                      VALUES(V(job->number), maybe_int(change->priority, change->priority ? *change->priority : 0),
+                             V(change->label), maybe_int(change->held, change->held && *change->held),
+                             maybe_int(change->pinned, change->pinned && *change->pinned), V(-rank_of(&policy, 0, 1))));
+
+    return r <= 0 ? r : changed_event(on, job, change, now_ms);
+}
+
+/* A job and all below it; a step keeps its label, and what has ended its place in the queue. */
+static int change(struct connection *on, const struct job_key *job, const struct db_job_change *wanted, int64_t now_ms)
+{
+    struct db_job_change here = *wanted;
+    char(*steps)[DB_ID_SIZE] = NULL;
+
+    if (job_state_ended(job->state))
+        here.priority = NULL, here.held = NULL;
+    int r = change_one(on, job, &here, now_ms);
+    int count = r < 0 || !job->is_parent ? 0 : steps_collect(on, job->id, &steps);
+    r = r < 0 ? r : count;
+    here = *wanted;
+    here.label = NULL;
+    for (int i = 0; i < count && r >= 0; i++) {
+        struct job_key step;
+        r = job_key_find(on, steps[i], &step);
+        if (r >= 0)
+            r = change(on, &step, &here, now_ms);
+    }
+    free(steps);
+    return r < 0 ? r : 0;
+}
+
+int db_job_change(struct db *db, const char *id, const struct db_job_change *wanted, int64_t now_ms)
+{
+    struct connection *on;
+    struct job_key job;
+    int r = writer_begin(db, &on);
+
+    if (r < 0)
+        return r;
+    r = job_key_find(on, id, &job);
+    if (r >= 0 && job_state_ended(job.state) && (wanted->priority || wanted->held))
+        r = refuse(-ESTALE, "job %s is %s: it waits for nothing any more", id, job_state_names[job.state]);
+    if (r >= 0)
+        r = change(on, &job, wanted, now_ms);
+    return writer_end(db, r);
+}
+
+/* ---- delete ---- */
+
+int job_needed(struct connection *on, const struct job_key *job)
 {
     query_auto query = { 0 };
     int r = query_start(on, &query,
-                        TREE "SELECT 1 FROM tree JOIN dependency ON dependency.needs = tree.number"
-                             " JOIN job AS other ON other.number = dependency.job"
-                             " WHERE other.state IN ('blocked','queued','running') LIMIT 1",
+                        JOB_TREE "SELECT 1 FROM tree JOIN dependency ON dependency.needs = tree.number"
+                                 " JOIN job AS other ON other.number = dependency.job"
+                                 " WHERE other.state IN ('blocked','queued','running') LIMIT 1",
                         VALUES(V(job->number)));
 
     return r < 0 ? r : query_next(&query);
@@ -153,32 +254,40 @@ int db_job_below(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE])
         return r;
     r = job_key_find(on, id, &job);
     if (r >= 0)
-        r = ids_collect(on, TREE "SELECT id FROM tree WHERE number <> ?1 ORDER BY number", VALUES(V(job.number)),
+        r = ids_collect(on, JOB_TREE "SELECT id FROM tree WHERE number <> ?1 ORDER BY number", VALUES(V(job.number)),
                         ret_ids);
     readers_give(db, on);
     return r;
 }
 
-int db_job_delete(struct db *db, const char *id)
+int job_delete(struct connection *on, const char *id)
 {
-    struct connection *on;
     struct job_key job, parent;
-    int r = writer_begin(db, &on);
+    int r = job_key_find(on, id, &job);
 
-    if (r < 0)
-        return r;
-    r = job_key_find(on, id, &job);
     if (r >= 0 && !job_state_ended(job.state))
         r = refuse(-ESTALE, "job %s is %s: only ended jobs can be deleted", id, job_state_names[job.state]);
     if (r >= 0 && *job.parent && (r = job_key_find(on, job.parent, &parent)) >= 0 && !job_state_ended(parent.state))
         r = refuse(-ESTALE, "job %s is a step of %s, which has not ended", id, job.parent);
     if (r >= 0)
-        r = needed(on, &job);
+        r = job_needed(on, &job);
     if (r > 0)
         r = refuse(-ESTALE, "a job that has not ended needs job %s", id);
     if (r == 0)
+        r = query_run(on, JOB_TREE "INSERT OR IGNORE INTO doomed(path) SELECT id FROM tree", VALUES(V(job.number)));
+    if (r >= 0)
         r = query_run(on, "DELETE FROM job WHERE number = ?1", VALUES(V(job.number)));
-    return writer_end(db, r < 0 ? r : 0);
+    return r < 0 ? r : 0;
+}
+
+int db_job_delete(struct db *db, const char *id)
+{
+    struct connection *on;
+    int r = writer_begin(db, &on);
+
+    if (r < 0)
+        return r;
+    return writer_end(db, job_delete(on, id));
 }
 
 int db_job_set_result(struct db *db, const char *id, const char *result)
@@ -192,98 +301,4 @@ int db_job_set_result(struct db *db, const char *id, const char *result)
     if (r == 0)
         r = refuse(-ENOENT, "no job %.36s", id);
     return writer_end(db, r < 0 ? r : 0);
-}
-
-/* ---- insert ---- */
-
-int idempotency_find(struct connection *on, const char *owner, const char *key, const char *body_sha256,
-                     char ret_id[DB_ID_SIZE])
-{
-    query_auto query = { 0 };
-    char sha256[80];
-    int r = query_start(on, &query,
-                        "SELECT body_sha256, job.id FROM idempotency JOIN job ON job.number = idempotency.job"
-                        " WHERE idempotency.owner = ?1 AND key = ?2",
-                        VALUES(V(owner), V(key)));
-
-    if (r >= 0)
-        r = query_next(&query);
-    if (r <= 0)
-        return r;
-    query_copy(&query, 0, sha256, sizeof(sha256));
-    if (strcmp(sha256, body_sha256) != 0)
-        return refuse(-EEXIST, "this Idempotency-Key was used for another request");
-    query_copy(&query, 1, ret_id, DB_ID_SIZE);
-    return 1;
-}
-
-static int insert_row(struct connection *on, const struct db_new_job *job, enum job_state state, int64_t now_ms)
-{
-    int r = query_run(on,
-                      "INSERT INTO job(id, kind, state, label, priority, parent, step, family, created_ms, spec, wants,"
-                      " owner, rank) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, COALESCE(?10, 'auto'),"
-                      " COALESCE(?11, ''), ?8 - ?5 * ?12)",
-                      VALUES(V(job->id), V(job->kind), V(job_state_names[state]), V(job->label), V(job->priority),
-                             V(job->parent), V(job->step), V(now_ms), V(job->spec), V(job->device), V(job->owner),
-                             V(DEFAULT_AGEING_MS)));
-
-    if (r < 0)
-        return r;
-    return query_run(on,
-                     "UPDATE job SET family = COALESCE((SELECT number FROM job AS p WHERE p.id = job.parent), number)"
-                     " WHERE id = ?1",
-                     VALUES(V(job->id)));
-}
-
-static int insert_one(struct connection *on, const struct db_new_job *job, int64_t now_ms)
-{
-    enum job_state state = job->after_count ? STATE_BLOCKED : STATE_QUEUED;
-    struct job_key key, needed_key;
-    int r = insert_row(on, job, state, now_ms);
-
-    if (r >= 0)
-        r = job_key_find(on, job->id, &key);
-    if (r >= 0)
-        r = job_state_event(on, &key, state, NULL, NULL, now_ms);
-    for (int i = 0; i < job->after_count && r >= 0; i++) {
-        r = job_key_find(on, job->after[i], &needed_key);
-        if (r >= 0)
-            r = query_run(on, "INSERT INTO dependency(job, needs) VALUES(?1, ?2) ON CONFLICT DO NOTHING",
-                          VALUES(V(key.number), V(needed_key.number)));
-    }
-    for (int i = 0; i < job->model_count && r >= 0; i++)
-        r = model_use_store(on, key.number, job->models[i]);
-    if (r >= 0 && state == STATE_BLOCKED)
-        r = job_settle(on, &key, now_ms); /* they may have ended already */
-    return r;
-}
-
-int db_job_insert(struct db *db, const struct db_new_job *jobs, int count, const char *key, const char *body_sha256,
-                  int64_t now_ms, char ret_first_id[DB_ID_SIZE])
-{
-    struct connection *on;
-    char first[DB_ID_SIZE];
-    const char *owner = jobs[0].owner ?: "";
-    int r = writer_begin(db, &on);
-
-    assert(count > 0);
-    if (r < 0)
-        return r;
-    snprintf(first, sizeof(first), "%s", jobs[0].id);
-    if (key)
-        r = idempotency_find(on, owner, key, body_sha256, first);
-    if (r == 0) {
-        for (int i = 0; i < count && r >= 0; i++)
-            r = insert_one(on, &jobs[i], now_ms);
-        if (r >= 0 && key)
-            r = query_run(on,
-                          "INSERT INTO idempotency(owner, key, body_sha256, job, created_ms)"
-                          " SELECT ?5, ?1, ?2, number, ?4 FROM job WHERE id = ?3",
-                          VALUES(V(key), V(body_sha256), V(jobs[0].id), V(now_ms), V(owner)));
-        r = r < 0 ? r : 0;
-    }
-    r = writer_end(db, r);
-    if (r >= 0)
-        memcpy(ret_first_id, first, DB_ID_SIZE);
-    return r;
 }

@@ -8,11 +8,13 @@
  *
  *   failed, cancelled ---retry---> queued, or blocked when it must wait again
  *
+ * Who is claimed (queued -> running) is claim.c's business.
+ *
  * One table says which moves are allowed, one function (job_move) makes them, one
  * assert stands in it. A move also writes a `state` event and carries its
- * consequences, all in the same transaction: the last dependency's success
- * unblocks a job, a dependency's failure or cancellation cancels it (its error
- * says which), and a parent follows its steps.
+ * consequences, all in the same transaction: when the last dependency has ended as
+ * it was to, a job is unblocked; one that ended otherwise cancels it (its error
+ * says which); and a parent follows its steps.
  *
  * A parent (rift, sweep) has no worker of its own; a step may be a parent itself:
  *   a step is active: running if anything has happened yet, else queued
@@ -59,42 +61,54 @@ int job_state_event(struct connection *on, const struct job_key *job, enum job_s
 
 /* ---- consequences ---- */
 
+/* Has a job that ended so ended as the condition says? */
+static const bool met[CONDITION_COUNT][STATE_COUNT] = {
+    [ON_SUCCESS] = { [STATE_SUCCEEDED] = true },
+    [ON_FAILURE] = { [STATE_FAILED] = true, [STATE_CANCELLED] = true },
+    [ON_ANY] = { [STATE_SUCCEEDED] = true, [STATE_FAILED] = true, [STATE_CANCELLED] = true },
+};
+
 int job_needs_count(struct connection *on, int64_t job, struct job_needs *ret)
 {
     query_auto query = { 0 };
-    int r =
-        query_start(on, &query,
-                    "SELECT COUNT(*) FILTER (WHERE other.state IN ('blocked','queued','running')),"
-                    " COUNT(*) FILTER (WHERE other.state = 'failed'),"
-                    " COUNT(*) FILTER (WHERE other.state = 'cancelled'),"
-                    " COALESCE(MIN(other.id) FILTER (WHERE other.state = 'failed'),"
-                    "          MIN(other.id) FILTER (WHERE other.state = 'cancelled'))"
-                    " FROM dependency JOIN job AS other ON other.number = dependency.needs WHERE dependency.job = ?1",
-                    VALUES(V(job)));
+    struct job_needs needs = { 0 };
+    int r = query_start(on, &query,
+                        "SELECT other.state, dependency.condition, other.id FROM dependency"
+                        " JOIN job AS other ON other.number = dependency.needs WHERE dependency.job = ?1"
+                        " ORDER BY other.state = 'failed' DESC, other.number",
+                        VALUES(V(job)));
 
+    while (r >= 0 && (r = query_next(&query)) > 0) {
+        enum job_state state = state_read(&query, 0);
+        if (!job_state_ended(state)) {
+            needs.open++;
+        } else if (!met[condition_read(&query, 1)][state] && !needs.hopeless++) {
+            needs.how = state;
+            query_copy(&query, 2, needs.culprit, sizeof(needs.culprit));
+        }
+    }
     if (r >= 0)
-        r = query_next(&query);
-    if (r < 0)
-        return r;
-    *ret = (struct job_needs){ .open = query_int(&query, 0),
-                               .failed = query_int(&query, 1),
-                               .cancelled = query_int(&query, 2) };
-    query_copy(&query, 3, ret->culprit, sizeof(ret->culprit));
-    return 0;
+        *ret = needs;
+    return r;
 }
 
 /* Move a blocked job on if its dependencies have decided. */
 int job_settle(struct connection *on, const struct job_key *job, int64_t now_ms)
 {
+    static const char *const words[STATE_COUNT] = {
+        [STATE_FAILED] = "which this one needs, failed",
+        [STATE_CANCELLED] = "which this one needs, was cancelled",
+        [STATE_SUCCEEDED] = "for whose failure this one is meant, succeeded",
+    };
     struct job_needs needs = { 0 };
-    char error[160];
+    char error[200];
     int r = job_needs_count(on, job->number, &needs);
 
     if (r < 0)
         return r;
-    if (needs.failed || needs.cancelled) {
-        snprintf(error, sizeof(error), "{\"code\":\"dependency_%s\",\"message\":\"job %s, which this one needs, %s\"}",
-                 needs.failed ? "failed" : "cancelled", needs.culprit, needs.failed ? "failed" : "was cancelled");
+    if (needs.hopeless) {
+        snprintf(error, sizeof(error), "{\"code\":\"dependency_%s\",\"message\":\"job %s, %s\"}",
+                 job_state_names[needs.how], needs.culprit, words[needs.how]);
         return job_move(on, job, STATE_CANCELLED, NULL, error, now_ms); /* it never ran: nothing of it has failed */
     }
     return needs.open ? 0 : job_move(on, job, STATE_QUEUED, NULL, NULL, now_ms);
@@ -176,7 +190,7 @@ static int parent_wanted(struct connection *on, const char *parent, enum job_sta
 
 /* Bring a parent to where its steps say. The table holds for parents too, so a
  * leap (failed -> running, when a step is retried) goes through queued. */
-static int parent_follow(struct connection *on, const char *parent, int64_t now_ms)
+int parent_follow(struct connection *on, const char *parent, int64_t now_ms)
 {
     struct job_key job;
     enum job_state wanted;
@@ -198,19 +212,38 @@ static int parent_follow(struct connection *on, const char *parent, int64_t now_
 
 /* ---- the move ---- */
 
+int job_attempt_end(struct connection *on, const struct job_key *job, int64_t end_ms)
+{
+    struct db_policy policy;
+
+    if (!job->attempt_ms)
+        return 0;
+    if (end_ms < job->attempt_ms) /* the clock was set back */
+        end_ms = job->attempt_ms;
+    policy_get(on->db, &policy);
+    int r = query_run(on, "UPDATE job SET ran_ms = ran_ms + ?2, attempt_ms = 0 WHERE number = ?1",
+                      VALUES(V(job->number), V(end_ms - job->attempt_ms)));
+    return r < 0 ? r : usage_add(on, &policy, job->owner, job->attempt_ms, end_ms);
+}
+
 int job_move(struct connection *on, const struct job_key *job, enum job_state to, const char *result, const char *error,
              int64_t now_ms)
 {
     bool ended = job_state_ended(to);
 
     assert(allowed[job->state][to]);
-    int r = query_run(on,
-                      "UPDATE job SET state = ?2,"
-                      " started_ms = CASE WHEN ?2 = 'running' AND started_ms = 0 THEN ?3 ELSE started_ms END,"
-                      " ended_ms = CASE WHEN ?4 THEN ?3 ELSE 0 END,"
-                      " result = COALESCE(?5, result), error = CASE WHEN ?4 THEN ?6 END,"
-                      " pid = 0, pid_start = 0, boot_id = '' WHERE number = ?1",
-                      VALUES(V(job->number), V(job_state_names[to]), V(now_ms), V((int)ended), V(result), V(error)));
+    int r = job_attempt_end(on, job, now_ms);
+    if (r < 0)
+        return r;
+    r = query_run(on,
+                  "UPDATE job SET state = ?2,"
+                  " started_ms = CASE WHEN ?2 = 'running' AND started_ms = 0 THEN ?3 ELSE started_ms END,"
+                  " ended_ms = CASE WHEN ?4 THEN ?3 ELSE 0 END,"
+                  " result = COALESCE(?5, result), error = CASE WHEN ?4 THEN ?6 END,"
+                  " failure = CASE WHEN ?4 THEN NULL ELSE failure END,"
+                  " not_before_ms = CASE WHEN ?4 THEN 0 ELSE not_before_ms END,"
+                  " pid = 0, pid_start = 0, boot_id = '' WHERE number = ?1",
+                  VALUES(V(job->number), V(job_state_names[to]), V(now_ms), V((int)ended), V(result), V(error)));
     if (r >= 0)
         r = job_state_event(on, job, to, NULL, ended ? error : NULL, now_ms);
     if (r >= 0 && ended)
@@ -238,62 +271,39 @@ int db_job_move(struct db *db, const char *id, enum job_state to, const char *re
     return writer_end(db, r);
 }
 
-/* ---- claim ---- */
-
-static int claim(struct connection *on, const char *device, int64_t now_ms, struct db_job *ret)
-{
-    struct db_job job = { 0 };
-    struct job_key key;
-    query_auto query = { 0 };
-    char sql[1024], family[64];
-    int r;
-
-    snprintf(sql, sizeof(sql),
-             "UPDATE job SET state = 'running', device = ?1,"
-             " started_ms = CASE WHEN started_ms = 0 THEN ?2 ELSE started_ms END, pid = 0, pid_start = 0, boot_id = ''"
-             " WHERE number = (SELECT number FROM job WHERE state = 'queued' AND " HAS_WORKER
-             " AND wants IN ('auto', ?1, ?3, ?4) ORDER BY rank, number LIMIT 1) RETURNING %s",
-             job_columns);
-    snprintf(family, sizeof(family), "%.*s", (int)strcspn(device, ":"), device);
-    r = query_start(
-        on, &query, sql,
-        VALUES(V(device), V(now_ms), V((const char *)family), V(strcmp(family, "cpu") == 0 ? "ref" : device)));
-    if (r >= 0)
-        r = query_next(&query);
-    if (r <= 0)
-        return r;
-    r = job_read(&query, true, &job);
-    if (r >= 0)
-        r = query_next(&query); /* to its end: one row it was */
-    query_done(&query);
-    if (r >= 0)
-        r = job_key_find(on, job.id, &key);
-    if (r >= 0)
-        r = job_state_event(on, &key, STATE_RUNNING, device, NULL, now_ms);
-    if (r >= 0 && *key.parent)
-        r = parent_follow(on, key.parent, now_ms);
-    if (r < 0) {
-        db_job_done(&job);
-        return r;
-    }
-    *ret = job;
-    return 1;
-}
-
-int db_job_claim(struct db *db, const char *device, int64_t now_ms, struct db_job *ret)
+int db_job_postpone(struct db *db, const char *id, int64_t until_ms, const char *failure, int64_t now_ms)
 {
     struct connection *on;
-    struct db_job job = { 0 };
+    struct job_key job;
     int r = writer_begin(db, &on);
 
     if (r < 0)
         return r;
-    r = writer_end(db, claim(on, device, now_ms, &job));
-    if (r <= 0)
-        db_job_done(&job);
-    else
-        *ret = job;
-    return r;
+    r = job_key_find(on, id, &job);
+    if (r >= 0 && job.state != STATE_RUNNING)
+        r = refuse(-ESTALE, "job %s is %s and can't be put off", id, job_state_names[job.state]);
+    if (r >= 0 && !job.cancel_wanted)
+        r = query_run(on, "UPDATE job SET not_before_ms = ?2, failure = ?3 WHERE number = ?1",
+                      VALUES(V(job.number), V(until_ms), V(failure)));
+    if (r >= 0)
+        r = job_move(on, &job, job.cancel_wanted ? STATE_CANCELLED : STATE_QUEUED, NULL, NULL, now_ms);
+    return writer_end(db, r);
+}
+
+/* ---- its worker ---- */
+
+int db_job_attempt_end(struct db *db, const char *id, int64_t end_ms)
+{
+    struct connection *on;
+    struct job_key job;
+    int r = writer_begin(db, &on);
+
+    if (r < 0)
+        return r;
+    r = job_key_find(on, id, &job);
+    if (r >= 0)
+        r = job_attempt_end(on, &job, end_ms);
+    return writer_end(db, r < 0 ? r : 0);
 }
 
 int db_job_started(struct db *db, const char *id, int64_t pid, int64_t pid_start, const char *boot_id)

@@ -89,6 +89,18 @@ int query_run(struct connection *on, const char *sql, const struct value *values
     return r < 0 ? r : sqlite3_changes(on->sqlite);
 }
 
+int number_read(struct connection *on, const char *sql, const struct value *values, int count, int64_t *ret)
+{
+    query_auto query = { 0 };
+    int r = query_start(on, &query, sql, values, count);
+
+    if (r >= 0)
+        r = query_next(&query);
+    if (r > 0)
+        *ret = query_int(&query, 0);
+    return r;
+}
+
 int64_t query_int(const struct query *query, int column)
 {
     return sqlite3_column_int64(query->statement, column);

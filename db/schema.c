@@ -10,7 +10,7 @@
  *    | parent (rift, sweep)  job ---< series ---< point, rollup
  *    `---< job               job ---< artifact       job ---< idempotency
  *   model ---< model_use >--- job                    webhook ---< delivery
- *   token, usage (of device time, an owner), audit, state (of riftd itself)
+ *   token, usage (of device time, an owner), audit, state (of riftd itself), doomed (files)
  *
  * Inside, jobs are joined by their number; outside they are known by id. */
 #include "db/inside.h"
@@ -140,7 +140,9 @@ static const char *const steps[] = {
     "ALTER TABLE job ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0;"        /* in attempts that are over */
     "ALTER TABLE job ADD COLUMN attempt_ms INTEGER NOT NULL DEFAULT 0;"    /* when the present attempt was claimed */
     "ALTER TABLE job ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0;" /* back-off after a failure of the machine */
-    "ALTER TABLE job ADD COLUMN purged_ms INTEGER NOT NULL DEFAULT 0;"     /* retention took its files */
+    "ALTER TABLE job ADD COLUMN failure TEXT;"                             /* of the machine, newest: why it waits */
+    "ALTER TABLE job ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;"        /* what retention took: enum db_part */
+    "ALTER TABLE job ADD COLUMN purged_ms INTEGER NOT NULL DEFAULT 0;"     /* and when, the last time */
     "ALTER TABLE job ADD COLUMN version INTEGER NOT NULL DEFAULT 1;"       /* of what people see of it */
     "UPDATE job SET rank = created_ms - priority * 3600000, attempt_ms = CASE WHEN state = 'running' THEN started_ms "
     "ELSE 0 END;"
@@ -148,8 +150,12 @@ static const char *const steps[] = {
     " not_before_ms, purged_ms, result, error, progress ON job WHEN NEW.version = OLD.version"
     " BEGIN UPDATE job SET version = OLD.version + 1 WHERE number = NEW.number; END;"
     "DROP INDEX job_runnable;"
-    "CREATE INDEX job_runnable ON job(owner, rank, number)"
+    /* Whom a slot may take: the first three say in which order, the others spare a look at the row. */
+    "CREATE INDEX job_runnable ON job(owner, wants, rank, number, memory, not_before_ms, priority, state, held, kind)"
     " WHERE state = 'queued' AND held = 0 AND kind NOT IN ('rift','sweep');"
+    "CREATE INDEX job_backing_off ON job(not_before_ms) WHERE state = 'queued' AND not_before_ms > 0;"
+    "CREATE INDEX job_waiting ON job(owner, parent, state) WHERE parent IS NULL AND state IN ('blocked','queued');"
+    "CREATE INDEX job_by_end ON job(ended_ms, number) WHERE ended_ms > 0;"
     "CREATE INDEX job_by_owner ON job(owner, number);"
     "ALTER TABLE dependency ADD COLUMN condition TEXT NOT NULL DEFAULT 'success'"
     " CHECK(condition IN ('success','failure','any'));"
@@ -187,6 +193,9 @@ static const char *const steps[] = {
     "  at_ms INTEGER NOT NULL"
     ") STRICT, WITHOUT ROWID;"
 
+    /* Files that are to go: names below the directory of jobs, ID or ID/checkpoint. */
+    "CREATE TABLE doomed(path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"
+
     "CREATE TABLE state(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
 
     "CREATE TABLE model("
@@ -197,8 +206,8 @@ static const char *const steps[] = {
     "  size INTEGER NOT NULL,"
     "  sha256 TEXT NOT NULL,"
     "  created_ms INTEGER NOT NULL,"
-    "  job TEXT,"      /* the job that made it, if one did; the job may be gone */
-    "  artifact TEXT"  /* under which name */
+    "  job TEXT,"     /* the job that made it, if one did; the job may be gone */
+    "  artifact TEXT" /* under which name */
     ") STRICT;"
     "CREATE INDEX model_by_name ON model(name, number);"
     "CREATE INDEX model_by_job ON model(job);"

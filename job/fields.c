@@ -53,7 +53,17 @@ const struct spec_field spec_fields[] = {
     { "/label", FIELD_STRING, ALL, "null", 1, LABEL_CHARACTERS_MAX, NULL, true, "characters",
       "A name for people, and for filtering lists." },
     { "/priority", FIELD_INT, ALL, "0", -100, 100, NULL, false, "",
-      "Jobs of higher priority start first; equal ones in order of submission." },
+      "Jobs of higher priority start first; equal ones in order of submission. What waits long gains on it." },
+    { "/after", FIELD_AFTER, ALL, "[]", 0, AFTER_TOP, NULL, false, "jobs",
+      "Jobs that must have ended first, over HTTP: a list of {\"job\": ID, \"on\": HOW}. success (unless said otherwise): "
+      "it succeeded; failure: it failed or was cancelled; any: however it ended. A job that can't run any more is "
+      "cancelled. Of rift and sweep jobs all steps wait." },
+    { "/memory", FIELD_BYTES, ALL, "null", 1, 9007199254740992.0, NULL, true, "bytes",
+      "Memory of its device that the job needs, so that several share one. null: an equal share of the device by its "
+      "number of slots." },
+    { "/time_limit_s", FIELD_INT, ALL, "null", 1, 315360000, NULL, true, "seconds",
+      "How long the job may run, over all attempts; of rift and sweep jobs each step. Then it writes a checkpoint and "
+      "fails; a retry gives it as much again. null: as long as the server allows." },
     { "/device", FIELD_STRING, ALL, "\"auto\"", 1, 16, NULL, false, "",
       "auto: the best there is. cpu, cuda or cuda:N: that one. ref: the plain and slow reference." },
     { "/precision", FIELD_ENUM, NETWORK, "\"float32\"", 0, 0, "float32|bf16|tf32", false, "",

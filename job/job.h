@@ -24,14 +24,13 @@
 /* ---- fault: why something failed, for a person --------------------------- */
 
 struct fault {
-    int code;           /* negative errno of the failure, 0 when none happened */
-    char message[512];  /* one sentence naming the file, field or tensor */
+    int code;          /* negative errno of the failure, 0 when none happened */
+    char message[512]; /* one sentence naming the file, field or tensor */
 };
 
 /* Record code and message and return code, so that a caller can write
  * `return fault_set(why, -EINVAL, "%s: too short", path);`. why may be NULL. */
-int fault_set(struct fault *why, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+int fault_set(struct fault *why, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Is it UTF-8 without control characters, so that it may stand in JSON, in a log and on a screen? */
 bool text_valid(const char *text);
@@ -91,7 +90,7 @@ struct corruption_info {
 extern const struct corruption_info corruption_infos[CORRUPTION_COUNT];
 
 /* All of them in order, as the field table wants them. */
-#define CORRUPTION_NAMES                                                                                              \
+#define CORRUPTION_NAMES                                                                                               \
     "gaussian_noise|shot_noise|impulse_noise|defocus_blur|glass_blur|motion_blur|zoom_blur|snow|frost|fog|brightness|" \
     "contrast|elastic_transform|pixelate|jpeg_compression|speckle_noise|gaussian_blur|spatter|saturate"
 
@@ -126,20 +125,20 @@ enum attack_type {
 };
 
 struct attack_spec {
-    bool none;         /* the field is null: examples are taken as they are */
+    bool none; /* the field is null: examples are taken as they are */
     enum attack_type type;
-    const char *name;  /* label of the measurement, e.g. "pgd-10" */
-    double epsilon;    /* radius of the l_inf ball, pixel units of [0,1] */
-    double step_size;  /* alpha of one signed step, pixel units */
+    const char *name; /* label of the measurement, e.g. "pgd-10" */
+    double epsilon;   /* radius of the l_inf ball, pixel units of [0,1] */
+    double step_size; /* alpha of one signed step, pixel units */
     int steps;
     bool random_start; /* uniform in the ball, clamped to [0,1] */
     int restarts;
-    int targets;     /* APGD-T, FAB-T: classes aimed at */
-    double rho;      /* APGD: part of the steps that must raise the loss, else the step is halved */
-    double momentum; /* APGD: share of the new direction in a step */
+    int targets;                 /* APGD-T, FAB-T: classes aimed at */
+    double rho;                  /* APGD: part of the steps that must raise the loss, else the step is halved */
+    double momentum;             /* APGD: share of the new direction in a step */
     double alpha_max, eta, beta; /* FAB */
-    int queries;     /* Square */
-    double p_init;   /* Square: part of the pixels in the first windows */
+    int queries;                 /* Square */
+    double p_init;               /* Square: part of the pixels in the first windows */
 };
 
 enum schedule_type { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_LINEAR };
@@ -204,22 +203,30 @@ struct dataset_spec {
     const char *name; /* a registered data set (HTTP), or NULL */
     enum dataset_format format;
     const char *path;
-    const char *test_path;  /* NULL: found inside path by the format's own rule */
-    int train_limit;        /* 0: all */
-    int test_limit;         /* 0: all */
-    double validation;      /* part of train held out under the validation protocol */
+    const char *test_path;    /* NULL: found inside path by the format's own rule */
+    int train_limit;          /* 0: all */
+    int test_limit;           /* 0: all */
+    double validation;        /* part of train held out under the validation protocol */
     enum dataset_split split; /* what mrc, interpolate and evaluate look at */
 };
 
 struct model_spec {
-    const char *arch; /* "resnet18", "wideresnet", ... */
-    int width;        /* of a resnet: channels of the first stage */
+    const char *arch;        /* "resnet18", "wideresnet", ... */
+    int width;               /* of a resnet: channels of the first stage */
     int depth, widen_factor; /* of a wideresnet */
     int num_classes;
-    int input[3];     /* C, H, W */
+    int input[3];           /* C, H, W */
     double mean[4], std[4]; /* of the first input[0] channels; 0 and 1 mean: not normalised */
     struct weights_ref weights;
 };
+
+/* How a job that another waits for must end. FAILURE: failed or cancelled. */
+enum after_condition { AFTER_SUCCESS, AFTER_FAILURE, AFTER_ANY };
+struct after_spec {
+    const char *job;
+    enum after_condition on;
+};
+#define AFTER_TOP 64
 
 /* The longest label, in characters of UTF-8, which are four bytes at most. */
 #define LABEL_CHARACTERS_MAX 100
@@ -230,10 +237,14 @@ struct job_spec {
     enum job_kind kind;
     const char **modules_expected; /* NULL: none; owned by the spec */
     int modules_expected_count;
-    const char *label;  /* for people and for filtering lists, or NULL */
-    const char *device; /* auto | cpu | cuda | cuda:N */
+    const char *label;        /* for people and for filtering lists, or NULL */
+    const char *device;       /* auto | cpu | cuda | cuda:N */
+    struct after_spec *after; /* jobs that must have ended first (HTTP); owned by the spec */
+    int after_count;
+    int64_t memory_bytes;     /* of its device, 0: an equal share */
+    int time_limit_s;         /* of running, over all attempts; 0: none */
     enum precision precision; /* of the computation; weights, sums and losses are float32 in each */
-    bool deterministic; /* the same bits again on the same device */
+    bool deterministic;       /* the same bits again on the same device */
     int priority;
     int64_t seed;
     int batch_size;
@@ -250,7 +261,7 @@ struct job_spec {
     struct {
         enum train_method method;
         int epochs;
-        int evaluate_every;                 /* epochs; 0: never, so last = best */
+        int evaluate_every;                     /* epochs; 0: never, so last = best */
         enum batch_norm_mode attack_batch_norm; /* mode of BN while crafting */
         double start_noise; /* standard deviation of a random start near the image, of methods that start so */
         struct {
@@ -275,7 +286,7 @@ struct job_spec {
         enum projection projection;
         enum mrc_examples examples;
         enum dataset_split split; /* SPLIT_DEFAULT: dataset.split, or what chooses */
-        const char **modules; /* NULL: every module; owned by the spec */
+        const char **modules;     /* NULL: every module; owned by the spec */
         int module_count;
         struct name_list *joint; /* sets to be measured as one; owned by the spec */
         int joint_count;
@@ -377,12 +388,12 @@ char *spec_text(const json_t *json, size_t flags);
  * `see` returns negative. The executor uses it to turn references into paths,
  * the API to find dependencies. */
 struct spec_ref {
-    const char *pointer; /* "/model/weights", "/evaluate/corruptions/job" */
-    int wants;           /* the kind of job whose files are meant as a whole, or -1: weights */
-    json_t *parent;      /* object that holds the reference */
-    char key[32];        /* its member in parent: an object that has "job" or "model" */
-    const char *job;     /* ID, NULL for a model reference */
-    const char *model;   /* ID, NULL for a job reference */
+    const char *pointer;  /* "/model/weights", "/evaluate/corruptions/job" */
+    int wants;            /* the kind of job whose files are meant as a whole, or -1: weights */
+    json_t *parent;       /* object that holds the reference */
+    char key[32];         /* its member in parent: an object that has "job" or "model" */
+    const char *job;      /* ID, NULL for a model reference */
+    const char *model;    /* ID, NULL for a job reference */
     const char *artifact; /* or NULL */
 };
 int spec_refs(json_t *spec, int (*see)(const struct spec_ref *ref, void *user), void *user);
@@ -395,21 +406,31 @@ int spec_ref_put(const struct spec_ref *ref, const char *path);
  * dashboard's form and the test against openapi.yaml all read it. */
 
 enum field_type {
-    FIELD_BOOL, FIELD_INT, FIELD_REAL, FIELD_PIXEL, /* number or "8/255" */
-    FIELD_STRING, FIELD_PATH, FIELD_ENUM,
-    FIELD_INT_LIST, FIELD_REAL_LIST, FIELD_STRING_LIST,
+    FIELD_BOOL,
+    FIELD_INT,
+    FIELD_REAL,
+    FIELD_PIXEL, /* number or "8/255" */
+    FIELD_STRING,
+    FIELD_PATH,
+    FIELD_ENUM,
+    FIELD_INT_LIST,
+    FIELD_REAL_LIST,
+    FIELD_STRING_LIST,
     FIELD_STRING_LISTS, /* list of lists of at least two names */
-    FIELD_WEIGHTS,  /* path | {"job"} | {"model"} */
-    FIELD_JOB,      /* the id of a job, over HTTP */
-    FIELD_MODULES,  /* [names] | "lowest" | "highest" | "last" | "all" | {"top": k} | {"greedy": k} | {"containing": text} */
-    FIELD_CHOICE_LIST, /* a list of FIELD_MODULES; a name alone is a list of one */
-    FIELD_ATTACK,   /* object of attack fields, or null */
+    FIELD_WEIGHTS,      /* path | {"job"} | {"model"} */
+    FIELD_JOB,          /* the id of a job, over HTTP */
+    FIELD_BYTES,        /* a whole number, or "4GiB"; becomes the number */
+    FIELD_AFTER,        /* list of {"job": ID, "on": "success"|"failure"|"any"} */
+    FIELD_MODULES,      /* [names] | "lowest" | "highest" | "last" | "all" | {"top": k} | {"greedy": k} | {"containing":
+                           text} */
+    FIELD_CHOICE_LIST,  /* a list of FIELD_MODULES; a name alone is a list of one */
+    FIELD_ATTACK,       /* object of attack fields, or null */
     FIELD_ATTACK_LIST,
-    FIELD_OBJECT,   /* object whose members have rows of their own, or null */
+    FIELD_OBJECT, /* object whose members have rows of their own, or null */
 };
 
 struct spec_field {
-    const char *pointer;  /* "/mrc/epsilon"; "/attack/epsilon" for a field of every attack object */
+    const char *pointer; /* "/mrc/epsilon"; "/attack/epsilon" for a field of every attack object */
     enum field_type type;
     unsigned kinds;       /* bit mask 1 << enum job_kind: where the field is allowed */
     const char *fallback; /* the default as JSON text; NULL: the field is required */
@@ -417,8 +438,8 @@ struct spec_field {
     const char *values;   /* FIELD_ENUM: names in enum order, separated by '|'; FIELD_STRING_LIST: the
                              names an item may be, NULL: any */
     bool nullable;
-    const char *unit;     /* "pixel in [0,1]", "epochs", "" */
-    const char *meaning;  /* one or two sentences */
+    const char *unit;    /* "pixel in [0,1]", "epochs", "" */
+    const char *meaning; /* one or two sentences */
 };
 extern const struct spec_field spec_fields[];
 extern const int spec_field_count;
@@ -428,6 +449,10 @@ extern const int spec_field_count;
 
 /* The word of "a|b|c" that is most like `word`; false when none is near. */
 bool word_nearest(const char *values, const char *word, char *ret, size_t size);
+
+/* Check one value of a field that all kinds have ("/label"). 0; -EINVAL with the error
+ * recorded; -ENOMEM. */
+int spec_value_check(const char *pointer, const json_t *value, struct spec_errors *errors);
 
 /* A row for programs: {"pointer","type","kinds","required","default","min","max",
  * "values","nullable","unit","meaning"}. New reference; NULL: out of memory. */
@@ -452,9 +477,9 @@ json_t *rift_table(const json_t *const results[RIFT_STEPS], const char *protocol
 /* A `sweep` spec as rift specs, one for each method, seed and module choice, in
  * this order, the last one varying fastest. */
 struct sweep_run {
-    json_t *spec;    /* of the rift job, complete; its label says which one it is */
-    char name[80];   /* "03-trades-seed1-last", good for a directory */
-    int shares;      /* the run whose train and mrc step are this one's too, -1: its own */
+    json_t *spec;  /* of the rift job, complete; its label says which one it is */
+    char name[80]; /* "03-trades-seed1-last", good for a directory */
+    int shares;    /* the run whose train and mrc step are this one's too, -1: its own */
 };
 int sweep_expand(const struct job_spec *sweep, struct sweep_run **ret, int *ret_count);
 void sweep_runs_free(struct sweep_run *runs, int count);

@@ -24,6 +24,8 @@ void spec_wrong(struct spec_errors *errors, const char *pointer, const char *for
 
 /* ---- spec_values.c ---- */
 
+#define AFTER_WORDS "success|failure|any" /* enum after_condition */
+
 enum { LIST_TOP = 1000 }; /* the longest list */
 
 /* Check one value that isn't null against its row. 0 with a normalised copy,
@@ -39,6 +41,18 @@ void value_show(const json_t *value, char *ret, size_t size);
 int value_pixel(const json_t *value, double *ret);
 /* Place of `text` in "a|b|c", or -ENOENT. */
 int value_enum(const char *values, const char *text);
+/* Is there something in the list, and nothing twice? */
+bool values_differ(const json_t *list);
+
+/* ---- spec_extras.c ---- */
+
+/* What a field asks for beyond its type. */
+struct value_extra {
+    const char *pointer;
+    bool (*valid)(const json_t *value);
+    const char *expected;
+};
+const struct value_extra *value_extra_find(const char *pointer); /* or NULL */
 
 /* ---- rift.c ---- */
 

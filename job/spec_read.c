@@ -55,6 +55,8 @@ static const struct {
 } members[] = {
     { "/label", AS_TEXT, PLACE(label) },
     { "/device", AS_TEXT, PLACE(device) },
+    { "/memory", AS_INT64, PLACE(memory_bytes) },
+    { "/time_limit_s", AS_INT, PLACE(time_limit_s) },
     { "/precision", AS_ENUM, PLACE(precision), PRECISION_FLOAT32 },
     { "/deterministic", AS_BOOL, PLACE(deterministic) },
     { "/priority", AS_INT, PLACE(priority) },
@@ -304,6 +306,25 @@ static int read_alphas(const json_t *list, double **ret_alphas, int *ret_count)
     return 0;
 }
 
+static int read_after(const json_t *list, struct job_spec *ret)
+{
+    size_t count = json_array_size(list);
+
+    if (count == 0)
+        return 0;
+    ret->after = calloc(count, sizeof(*ret->after));
+    if (!ret->after)
+        return -ENOMEM;
+    ret->after_count = (int)count;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_array_get(list, i);
+        ret->after[i].job = json_string_value(json_object_get(item, "job"));
+        ret->after[i].on =
+            (enum after_condition)value_enum(AFTER_WORDS, json_string_value(json_object_get(item, "on")));
+    }
+    return 0;
+}
+
 int spec_read(json_t *spec, enum job_kind kind, struct job_spec *ret)
 {
     struct job_spec made = { .json = json_incref(spec), .kind = kind };
@@ -315,6 +336,8 @@ int spec_read(json_t *spec, enum job_kind kind, struct job_spec *ret)
     read_attack(spec_at(spec, "/attack"), &made.attack);
     r = read_ints(spec_at(spec, "/optimizer/schedule/milestones"), &made.optimizer.milestones,
                   &made.optimizer.milestone_count);
+    if (r == 0)
+        r = read_after(spec_at(spec, "/after"), &made);
     if (r == 0)
         r = read_names(spec_at(spec, "/mrc/modules"), &made.mrc.modules, &made.mrc.module_count);
     if (r == 0)
@@ -351,6 +374,7 @@ void spec_done(struct job_spec *spec)
 {
     if (!spec)
         return;
+    free(spec->after);
     free(spec->optimizer.milestones);
     free(spec->modules_expected);
     free(spec->mrc.modules);

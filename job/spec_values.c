@@ -1,7 +1,7 @@
 /* Is this value one that its field may have?
  *
  * One function a field type, in a table; what a single field asks for beyond
- * its type (a device's name, an image's shape) is a second, short table. All
+ * its type (a device's name, an image's shape) stands in spec_extras.c. All
  * messages have one form: "must be WHAT WAS EXPECTED, is WHAT WAS GIVEN". */
 #include "job/spec.h"
 #include "job/text.h"
@@ -75,6 +75,8 @@ static const char *const type_words[] = {
     [FIELD_STRING_LIST] = "a list of different names%s",
     [FIELD_STRING_LISTS] = "a list of lists of at least two different names",
     [FIELD_JOB] = "the id of a job",
+    [FIELD_BYTES] = "a whole number%s or text such as \"512MiB\" or \"4GiB\"",
+    [FIELD_AFTER] = "a list of at most 64 {\"job\": ID, \"on\": \"success\", \"failure\" or \"any\"}, no job twice",
     [FIELD_WEIGHTS] = "a path or {\"job\": ID}",
     [FIELD_MODULES] = "a list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": NUMBER}, "
                       "{\"greedy\": 2 or 3} or {\"containing\": TEXT}",
@@ -351,6 +353,57 @@ static int take_job(const struct spec_field *field, const json_t *value, json_t 
     return id_valid(value) ? give(json_deep_copy(value), ret) : -EINVAL;
 }
 
+/* "512MiB", "1.5GiB". -EINVAL when it is neither that nor whole. */
+static int bytes_of(const char *text, double *ret)
+{
+    static const char units[] = "KMGT";
+    size_t digits = strspn(text, "0123456789.");
+    const char *unit = text[digits] ? strchr(units, text[digits]) : NULL;
+
+    if (!unit || strcmp(text + digits + 1, "iB") != 0 || !decimal(text, digits, ret))
+        return -EINVAL;
+    *ret = ldexp(*ret, 10 * (int)(unit - units + 1));
+    return 0;
+}
+
+static int take_bytes(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    double bytes;
+
+    if (!json_is_string(value))
+        return take_int(field, value, ret);
+    if (bytes_of(json_string_value(value), &bytes) < 0 || !in_range(field, bytes))
+        return -EINVAL;
+    return give(json_integer((json_int_t)bytes), ret);
+}
+
+static int take_after_item(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    const json_t *job = json_object_get(value, "job"), *on = json_object_get(value, "on");
+
+    (void)field;
+    if (json_object_size(value) != 1 + (on ? 1 : 0) || !id_valid(job) ||
+        (on && (!json_is_string(on) || value_enum(AFTER_WORDS, json_string_value(on)) < 0)))
+        return -EINVAL;
+    return give(json_pack("{s:O, s:s}", "job", job, "on", on ? json_string_value(on) : "success"), ret);
+}
+
+static int take_after(const struct spec_field *field, const json_t *value, json_t **ret)
+{
+    json_t *taken = NULL;
+    int r = json_array_size(value) <= AFTER_TOP ? take_list(field, value, take_after_item, &taken) : -EINVAL;
+
+    for (size_t i = 1; r == 0 && i < json_array_size(taken); i++)
+        for (size_t k = 0; k < i; k++)
+            if (json_equal(json_object_get(json_array_get(taken, i), "job"),
+                           json_object_get(json_array_get(taken, k), "job")))
+                r = -EINVAL;
+    if (r == 0)
+        return give(taken, ret);
+    json_decref(taken);
+    return r;
+}
+
 static bool whole_between(const json_t *value, json_int_t least, json_int_t most)
 {
     return json_is_integer(value) && json_integer_value(value) >= least && json_integer_value(value) <= most;
@@ -386,7 +439,7 @@ static int take_choice(const struct spec_field *field, const json_t *value, json
     return list ? take_string_list(field, list, ret) : -ENOMEM;
 }
 
-static bool all_different(const json_t *list)
+bool values_differ(const json_t *list)
 {
     for (size_t i = 1; i < json_array_size(list); i++)
         for (size_t j = 0; j < i; j++)
@@ -400,7 +453,7 @@ static int take_choice_list(const struct spec_field *field, const json_t *value,
     json_t *taken = NULL;
     int r = take_list(field, value, take_choice, &taken);
 
-    if (r == 0 && all_different(taken))
+    if (r == 0 && values_differ(taken))
         return give(taken, ret);
     json_decref(taken);
     return r < 0 ? r : -EINVAL;
@@ -420,86 +473,13 @@ static take_function *const takers[] = {
     [FIELD_STRING_LISTS] = take_string_lists,
     [FIELD_WEIGHTS] = take_weights,
     [FIELD_JOB] = take_job,
+    [FIELD_BYTES] = take_bytes,
+    [FIELD_AFTER] = take_after,
     [FIELD_MODULES] = take_modules,
     [FIELD_CHOICE_LIST] = take_choice_list,
 };
 
-/* ---- what single fields ask for beyond their type ------------------------------- */
-
-/* auto, cpu, ref, cuda or cuda:N */
-static bool device_valid(const json_t *value)
-{
-    const char *name = json_string_value(value);
-    size_t digits;
-
-    if (value_enum("auto|cpu|ref|cuda", name) >= 0)
-        return true;
-    if (strncmp(name, "cuda:", 5) != 0)
-        return false;
-    digits = strspn(name + 5, "0123456789");
-    return digits >= 1 && digits <= 3 && name[5 + digits] == 0;
-}
-
-static bool input_valid(const json_t *value)
-{
-    json_int_t channels = json_integer_value(json_array_get(value, 0));
-    json_int_t rows = json_integer_value(json_array_get(value, 1));
-
-    return json_array_size(value) == 3 && (channels == 1 || channels == 3) && (rows == 32 || rows == 64) &&
-           rows == json_integer_value(json_array_get(value, 2));
-}
-
-static bool ascending(const json_t *value)
-{
-    for (size_t i = 1; i < json_array_size(value); i++)
-        if (json_number_value(json_array_get(value, i - 1)) >= json_number_value(json_array_get(value, i)))
-            return false;
-    return true;
-}
-
-static bool ascending_and_there(const json_t *value)
-{
-    return json_array_size(value) > 0 && ascending(value);
-}
-
-static bool directory_or_job(const json_t *value)
-{
-    return json_is_string(value) || (json_object_get(value, "job") && json_object_size(value) == 1);
-}
-
-/* "clean", "baseline/..." and "alpha-..." with a / are names of other measurements of the same job. */
-static bool attack_name_free(const json_t *value)
-{
-    const char *name = json_string_value(value);
-
-    return strcmp(name, "clean") != 0 && !strchr(name, '/');
-}
-
-/* Three groups of blocks of two convolutions, and four layers more: the depth of a wide ResNet. */
-static bool wide_depth(const json_t *value)
-{
-    return (json_integer_value(value) - 4) % 6 == 0;
-}
-
-static const struct {
-    const char *pointer;
-    bool (*valid)(const json_t *value);
-    const char *expected; /* NULL: the type's words */
-} extras[] = {
-    { "/device", device_valid, "auto, cpu, ref, cuda or cuda:N" },
-    { "/model/input", input_valid, "[channels, rows, columns] with 1 or 3 channels and 32x32 or 64x64 pixels" },
-    { "/model/depth", wide_depth, "10, 16, 22, 28, 34, 40 or another whole number of the form 6n + 4 up to 1000" },
-    { "/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
-    { "/finetune/optimizer/schedule/milestones", ascending, "an ascending list of epochs from 1 to 100000 or null" },
-    { "/interpolate/alphas", ascending_and_there, "an ascending list of at least one number from 0 to 1" },
-    { "/evaluate/alphas", ascending, "an ascending list of numbers from 0 to 1 or null" },
-    { "/evaluate/corruptions/severities", ascending_and_there,
-      "an ascending list of at least one severity from 1 to 5" },
-    { "/corrupt/severities", ascending_and_there, "an ascending list of at least one severity from 1 to 5" },
-    { "/sweep/seeds", all_different, "a list of at least one whole number from 0, none twice" },
-    { "/finetune/mrc_job", directory_or_job, "the path of an mrc job's directory, {\"job\": ID} or null" },
-    { "/attack/name", attack_name_free, "text of 1 to 60 characters without / and other than \"clean\" or null" },
-};
+/* ---- the whole ----------------------------------------------------------------- */
 
 /* The words of a row that takes words, or NULL. */
 static const char *words_of(const struct spec_field *field)
@@ -555,13 +535,11 @@ int value_take(const struct spec_field *field, const json_t *value, const char *
     int r = takers[field->type](field, value, &taken);
 
     value_expected(field, expected, sizeof(expected));
-    for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
-        if (strcmp(extras[i].pointer, field->pointer) != 0)
-            continue;
-        snprintf(expected, sizeof(expected), "%s", extras[i].expected);
-        if (r == 0 && !extras[i].valid(taken))
-            r = -EINVAL;
-    }
+    const struct value_extra *extra = value_extra_find(field->pointer);
+    if (extra)
+        snprintf(expected, sizeof(expected), "%s", extra->expected);
+    if (r == 0 && extra && !extra->valid(taken))
+        r = -EINVAL;
     if (r == 0) {
         *ret = taken;
         return 0;
@@ -572,5 +550,19 @@ int value_take(const struct spec_field *field, const json_t *value, const char *
         hint_make(field, value, hint, sizeof(hint));
         spec_wrong(errors, pointer, "must be %s, is %s%s", expected, given, hint);
     }
+    return r;
+}
+
+int spec_value_check(const char *pointer, const json_t *value, struct spec_errors *errors)
+{
+    const struct spec_field *field = field_find(pointer, ~0u);
+    json_t *taken = NULL;
+
+    *errors = (struct spec_errors){ 0 };
+    if (json_is_null(value) && field->nullable)
+        return 0;
+    int r = value_take(field, value, pointer, errors, &taken);
+    if (r == 0)
+        json_decref(taken);
     return r;
 }

@@ -23,7 +23,8 @@ enum { NAMES_TOP = 16 };
 
 /* What repetitions of one experiment may differ in. */
 static const char *const apart[] = {
-    "/kind", "/seed", "/label", "/priority", "/device", "/threads", "/checkpoint_every_s", "/modules_expected"
+    "/kind",   "/seed",         "/label",   "/priority",           "/device",          "/after",
+    "/memory", "/time_limit_s", "/threads", "/checkpoint_every_s", "/modules_expected"
 };
 /* What always tells rows apart. */
 static const char *const keys[] = { "/train/method", "/finetune/modules" };

@@ -99,7 +99,7 @@ static int job_run(struct db *db, int k, int64_t points)
                                            STATE_FAILED };
     db_job_auto job = { 0 };
     enum job_state end = ends[k % 5];
-    int r = db_job_claim(db, "cpu", start_ms + k, &job);
+    int r = db_job_claim(db, &(struct db_offer){ .device = "cpu" }, start_ms + k, &job);
 
     if (r == 1 && !strcmp(job.label, "load-big"))
         r = curve_fill(db, job.id, points);

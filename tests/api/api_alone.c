@@ -87,7 +87,8 @@ static const char *text_of(const json_t *command, const char *key)
 static json_t *do_claim(struct alone *alone, const json_t *command)
 {
     db_job_auto job = { 0 };
-    int r = db_job_claim(alone->db, text_of(command, "device"), now_ms(NULL), &job);
+    struct db_offer offer = { .device = text_of(command, "device") };
+    int r = db_job_claim(alone->db, &offer, now_ms(NULL), &job);
 
     if (r < 0)
         return json_pack("{s:i}", "code", r);
@@ -277,7 +278,7 @@ static int serve(struct alone *alone)
 int main(int argc, char **argv)
 {
     struct alone alone = { .lock = PTHREAD_MUTEX_INITIALIZER };
-    char message[256] = "", path[4096], jobs[4096], models[4096], backups[4096], socket_path[4096];
+    char message[256] = "", path[4096], jobs[4096], trash[4096], models[4096], backups[4096], socket_path[4096];
 
     if (argc == 2 && !strcmp(argv[1], "--tables"))
         return tables_print();
@@ -293,13 +294,16 @@ int main(int argc, char **argv)
     mkdir(models, 0777);
     snprintf(backups, sizeof(backups), "%s/backups", argv[1]);
     mkdir(backups, 0777);
-    alone.devices = json_pack("[{s:s}]", "name", "cpu");
+    snprintf(trash, sizeof(trash), "%s/trash", argv[1]);
+    mkdir(trash, 0777);
+    alone.devices = json_pack("[{s:s, s:s}]", "id", "cpu", "name", "cpu");
     alone.datasets = json_array();
     struct api_config config = {
         .address = "127.0.0.1",
         .jobs_dir = jobs,
         .models_dir = models,
         .backups_dir = backups,
+        .trash_dir = trash,
         .web_dir = argv[2],
         .openapi_path = argv[3],
         .socket_path = socket_path,

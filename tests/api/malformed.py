@@ -59,6 +59,12 @@ REFUSED = [
     ("an id with a quote", "GET", "/v1/jobs/'%20or%201=1%20--", {}, None, 404, "no-such-job"),
     ("cancelling no job", "POST", f"/v1/jobs/{ID}/cancel", {}, None, 404, "no-such-job"),
     ("retrying no job", "POST", f"/v1/jobs/{ID}/retry", {}, None, 404, "no-such-job"),
+    ("changing no job", "PATCH", f"/v1/jobs/{ID}", JSON, b"{}", 404, "no-such-job"),
+    ("a change that is no JSON", "PATCH", f"/v1/jobs/{ID}", JSON, b"{", 400, "bad-json"),
+    ("a change as a form", "PATCH", f"/v1/jobs/{ID}", {"Content-Type": "text/plain"}, b"x", 415, "unsupported-type"),
+    ("a merge patch to submit", "POST", "/v1/jobs", {"Content-Type": "application/merge-patch+json"}, b"{}", 415,
+     "unsupported-type"),
+    ("a body to drain", "POST", "/v1/admin/drain", JSON, b'{"now":1}', 400, "bad-request"),
     ("deleting no job", "DELETE", f"/v1/jobs/{ID}", {}, None, 404, "no-such-job"),
     *[(f"{what} of no job", "GET", f"/v1/jobs/{ID}/{what}", {}, None, 404, "no-such-job")
       for what in ("metrics", "modules", "interpolation", "evaluations", "events", "log", "artifacts", "artifacts/x")],

@@ -43,6 +43,14 @@ def value_schema(field):
     if kind == "pixel":
         return {"oneOf": [{"type": "number", **limits(field, "minimum", "maximum")},
                           {"type": "string", "pattern": "^[0-9.]+/[0-9.]+$"}]}
+    if kind == "bytes":
+        return {"oneOf": [{"type": "integer", **limits(field, "minimum", "maximum")},
+                          {"type": "string", "pattern": "^[0-9.]+[KMGT]iB$"}]}
+    if kind == "after":
+        item = {"type": "object", "additionalProperties": False, "required": ["job"],
+                "properties": {"job": {"type": "string", "format": "uuid"},
+                               "on": {"type": "string", "enum": ["success", "failure", "any"], "default": "success"}}}
+        return {"type": "array", "items": item, **limits(field, "minItems", "maxItems")}
     if kind == "job":
         return {"type": "string", "format": "uuid"}
     if kind == "string-lists":

@@ -306,8 +306,99 @@ class Jobs(server.Case):
         self.assertEqual(queue[3]["waiting_for"], [low["id"]])
         self.assertEqual([one["reason"] for one in queue],
                          ["runs on cpu", "is next when a device is free", "waits for a device; 1 before it",
-                          "waits for 1 other job to succeed"])
+                          f"waits for 1 other job: {low['id']} to succeed"])
         self.assertEqual(self.server.get(f"/v1/jobs/{low['id']}").json["queue_position"], 2)
+
+    def patch(self, job, change, status=200, code=None):
+        return self.expect(self.server.ask("PATCH", f"/v1/jobs/{job['id']}", change), status, code).json
+
+    def test_priority_label_hold_and_pin_are_changed_by_a_merge_patch(self):
+        first, second = self.submit(), self.submit()
+        bells = self.server.do("calls")["bells"]
+        after = self.patch(second, {"priority": 7, "label": "näme", "pinned": True})
+        self.assertEqual((after["priority"], after["label"], after["pinned"], after["held"]), (7, "näme", True, False))
+        self.assertEqual(after["queue_position"], 1)
+        self.assertEqual(self.server.do("calls")["bells"], bells + 1)
+        after = self.patch(second, {"held": True, "label": None})
+        self.assertEqual((after["held"], after["label"], after["queue_position"]), (True, None, None))
+        queue = self.server.get("/v1/queue").json["jobs"]
+        self.assertEqual([(one["id"], one["reason"]) for one in queue],
+                         [(first["id"], "is next when a device is free"),
+                          (second["id"], "is held until somebody releases it")])
+        self.assertEqual(self.patch(second, {"held": False, "priority": None})["priority"], 0)
+        events = self.server.get(f"/v1/jobs/{second['id']}/events?wait=0").json["events"]
+        self.assertEqual([one.get("priority") for one in events if one["type"] == "changed"], [7, None, 0])
+
+    def test_a_merge_patch_may_be_called_by_its_own_type(self):
+        job = self.submit()
+        answer = self.server.ask("PATCH", f"/v1/jobs/{job['id']}", {"priority": 1},
+                                 **{"Content-Type": "application/merge-patch+json"})
+        self.assertEqual(self.expect(answer, 200).json["priority"], 1)
+
+    def test_all_that_is_wrong_with_a_change_is_told_and_nothing_is_changed(self):
+        job = self.submit()
+        wrong = self.patch(job, {"priority": 101, "label": "", "held": "yes", "state": "running", "pinned": True}, 422,
+                           "bad-members")
+        self.assertEqual(sorted(one["pointer"] for one in wrong["errors"]), ["/held", "/label", "/priority", "/state"])
+        self.patch(job, [], 422, "bad-members")
+        self.assertFalse(self.server.get(f"/v1/jobs/{job['id']}").json["pinned"])
+        self.server.run(job["id"], result={})
+        self.patch(job, {"held": True}, 409, "wrong-state")
+        self.assertTrue(self.patch(job, {"pinned": True})["pinned"])
+        self.patch({"id": "01a20937-f9c1-7b10-b840-187126c7c986"}, {}, 404, "no-such-job")
+
+    def test_a_rift_job_hands_a_change_on_to_its_steps(self):
+        rift = self.expect(self.server.ask("POST", "/v1/jobs", RIFT), 201).json
+        self.patch(rift, {"priority": 3, "held": True, "label": "mine"})
+        steps = [self.server.get(f"/v1/jobs/{one['id']}").json for one in rift["steps"]]
+        self.assertEqual({(one["priority"], one["held"]) for one in steps}, {(3, True)})
+        self.assertNotIn("mine", [one["label"] for one in steps])
+
+    def test_a_job_waits_for_another_to_end_as_it_says(self):
+        first = self.submit()
+        waits = {on: self.submit(after=[{"job": first["id"], "on": on}]) for on in ("success", "failure", "any")}
+        self.assertEqual(waits["any"]["needs"], [{"job": first["id"], "on": "any", "state": "queued"}])
+        self.assertEqual(waits["any"]["spec"]["after"], [{"job": first["id"], "on": "any"}])
+        reasons = {one["id"]: one["reason"] for one in self.server.get("/v1/queue").json["jobs"]}
+        self.assertEqual(reasons[waits["failure"]["id"]], f"waits for 1 other job: {first['id']} to fail")
+        self.server.run(first["id"], "failed", error={"code": "x", "message": "y"})
+        states = {on: self.server.get(f"/v1/jobs/{job['id']}").json["state"] for on, job in waits.items()}
+        self.assertEqual(states, {"success": "cancelled", "failure": "queued", "any": "queued"})
+
+    def test_the_steps_of_a_rift_job_wait_for_what_it_waits_for(self):
+        first = self.submit()
+        rift = self.expect(self.server.ask("POST", "/v1/jobs", {**RIFT, "after": [{"job": first["id"]}]}), 201).json
+        self.assertEqual({one["state"] for one in rift["steps"]}, {"blocked"})
+        train = self.server.get(f"/v1/jobs/{rift['steps'][0]['id']}").json
+        self.assertEqual(train["needs"], [{"job": first["id"], "on": "success", "state": "queued"}])
+        self.server.run(first["id"], result={})
+        self.assertEqual(self.server.get(f"/v1/jobs/{train['id']}").json["state"], "queued")
+
+    def test_what_can_never_be_waited_for_is_refused(self):
+        first = self.submit()
+        unknown = {"job": "01a20937-f9c1-7b10-b840-187126c7c986"}
+        answer = self.server.ask("POST", "/v1/jobs", {**TRAIN, "after": [unknown]})
+        self.assertEqual(self.expect(answer, 422, "bad-spec").json["errors"][0]["pointer"], "/after/0/job")
+        answer = self.server.ask("POST", "/v1/jobs", {**TRAIN, "kind": "mrc", "model": {"weights": {"job": first["id"]}},
+                                                      "after": [{"job": first["id"], "on": "failure"}]})
+        self.assertIn("needs its success", self.expect(answer, 422, "bad-spec").json["errors"][0]["message"])
+
+    def test_a_drained_server_says_so_until_it_is_resumed(self):
+        job = self.submit()
+        self.assertEqual(self.expect(self.server.ask("POST", "/v1/admin/drain"), 200).json, {"drained": True})
+        self.assertIn("drained", self.expect(self.server.get("/readyz"), 503, "not-ready").json["detail"])
+        self.expect(self.server.get("/healthz"), 200)
+        queue = self.server.get("/v1/queue").json
+        self.assertTrue(queue["drained"])
+        self.assertIn("drained", [one["reason"] for one in queue["jobs"] if one["id"] == job["id"]][0])
+        self.assertEqual(self.expect(self.server.ask("POST", "/v1/admin/resume"), 200).json, {"drained": False})
+        self.expect(self.server.get("/readyz"), 200)
+
+    def test_the_queue_tells_who_has_used_how_much(self):
+        job = self.submit()
+        self.server.start(job["id"])
+        owners = self.server.get("/v1/queue").json["owners"]
+        self.assertEqual([(one["owner"], one["running"]) for one in owners], [("", 1)])
 
 
 class Results(server.Case):

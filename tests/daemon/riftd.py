@@ -44,7 +44,8 @@ class Riftd:
         self.process = None
 
     def command(self):
-        return [RIFTD, "--state", str(self.state), "--listen", "127.0.0.1:0", "--worker", WORKER, *self.options]
+        return [RIFTD, "--state", str(self.state), "--listen", "127.0.0.1:0", "--worker", WORKER, "--retry-delay", "0",
+                *self.options]
 
     def handed(self):
         """Descriptors that it inherits."""

@@ -256,7 +256,9 @@ static json_t *devices(void)
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "devices") == 0) {
-        puts("[{\"id\":\"cpu\",\"name\":\"a processor that follows a script\"}]");
+        const char *memory = getenv("SCRIPTED_MEMORY"); /* bytes; else it doesn't say */
+        printf("[{\"id\":\"cpu\",\"name\":\"a processor that follows a script\"%s%s}]\n",
+               memory ? ",\"memory_bytes\":" : "", memory ? memory : "");
         return 0;
     }
     if (argc == 4 && strcmp(argv[1], "serve") == 0)

@@ -264,7 +264,7 @@ static void states_are_told(void)
 
     fixture_open();
     add_job("a", "train", 0, NULL, NULL, -1);
-    db_job_claim(fixture, "cpu", 2000, &job);
+    db_job_claim(fixture, ON("cpu"), 2000, &job);
     db_job_move(fixture, "a", STATE_FAILED, NULL, "{\"code\":\"c\"}", 3000);
     db_job_retry(fixture, "a", 4000);
     db_job_cancel(fixture, "a", 5000);
@@ -284,7 +284,7 @@ static void last_word(void)
 
     fixture_open();
     add_job("a", "train", 0, NULL, NULL, -1);
-    db_job_claim(fixture, "cpu", 2000, &job);
+    db_job_claim(fixture, ON("cpu"), 2000, &job);
     CHECK_INT(db_event_last(fixture, "a", &last, &fresh), -ENOENT);
     CHECK_INT(db_ingest(fixture, "a", 0, 10, &event, 1), 0);
     CHECK_INT(db_event_last(fixture, "a", &last, &fresh), 0);

@@ -32,6 +32,9 @@ static inline void fixture_close(void)
     check_rmdir(fixture_dir);
 }
 
+/* A slot on that device whose memory nobody counts. */
+#define ON(name) (&(struct db_offer){ .device = (name) })
+
 /* A job "id" that waits for `after` (NULL: nothing), belonging to `parent` (NULL: none). */
 static inline int add_job(const char *id, const char *kind, int priority, const char *after, const char *parent,
                           int step)

@@ -43,7 +43,7 @@ static void times_and_texts(void)
 
     fixture_open();
     add_job("a", "train", 0, NULL, NULL, -1);
-    CHECK_INT(db_job_claim(fixture, "cpu", 2000, &job), 1);
+    CHECK_INT(db_job_claim(fixture, ON("cpu"), 2000, &job), 1);
     CHECK_STRING(job.spec, "{}");
     CHECK_STRING(job.device, "cpu");
     CHECK_INT(job.started_ms, 2000);
@@ -70,7 +70,7 @@ static void dependencies_unblock(void)
 {
     const char *both[] = { "a", "b" };
     char first[DB_ID_SIZE];
-    char(*ids)[DB_ID_SIZE];
+    struct db_need *needs;
     struct db_new_job c = { .id = "c", .kind = "mrc", .spec = "{}", .step = -1, .after = both, .after_count = 2 };
 
     fixture_open();
@@ -87,9 +87,11 @@ static void dependencies_unblock(void)
     CHECK_STRING(state_of("d"), "queued"); /* a had succeeded before d came */
     CHECK_INT(add_job("e", "mrc", 0, "nobody", NULL, -1), -ENOENT);
     CHECK_STRING(state_of("e"), "missing"); /* nothing half inserted */
-    CHECK_INT(db_job_after(fixture, "c", &ids), 2);
-    CHECK_STRING(ids[0], "a");
-    free(ids);
+    CHECK_INT(db_job_after(fixture, "c", &needs), 2);
+    CHECK_STRING(needs[0].id, "a");
+    CHECK_INT(needs[0].on, ON_SUCCESS);
+    CHECK_INT(needs[0].state, SUCCEEDED);
+    free(needs);
     fixture_close();
 }
 
@@ -170,7 +172,7 @@ static void parent_follows(void)
     for (int i = 0; i < 5; i++) {
         db_job_auto job = { 0 };
         step[1] = (char)('0' + i);
-        CHECK_INT(db_job_claim(fixture, "cpu", 2000, &job), 1);
+        CHECK_INT(db_job_claim(fixture, ON("cpu"), 2000, &job), 1);
         CHECK_STRING(job.id, step); /* in order, and never the parent */
         CHECK_STRING(state_of("p"), "running");
         CHECK_INT(db_job_move(fixture, step, SUCCEEDED, NULL, NULL, 3000 + i), 0);
@@ -195,7 +197,7 @@ static void parent_interrupted(void)
 
     fixture_open();
     add_rift("", 0);
-    db_job_claim(fixture, "cpu", 2000, &job);
+    db_job_claim(fixture, ON("cpu"), 2000, &job);
     CHECK_INT(db_job_move(fixture, "s0", STATE_QUEUED, NULL, NULL, 2500), 0);
     CHECK_STRING(state_of("p"), "queued");
     fixture_close();
@@ -208,10 +210,10 @@ static void parent_fails_and_retries(void)
 
     fixture_open();
     add_rift("", 0);
-    db_job_claim(fixture, "cpu", 2000, &job);
+    db_job_claim(fixture, ON("cpu"), 2000, &job);
     db_job_move(fixture, "s0", SUCCEEDED, NULL, NULL, 2100);
     db_job_done(&job);
-    db_job_claim(fixture, "cpu", 2200, &job);
+    db_job_claim(fixture, ON("cpu"), 2200, &job);
     CHECK_STRING(job.id, "s1");
     db_job_move(fixture, "s1", STATE_FAILED, NULL, "{\"code\":\"nan\",\"message\":\"m\"}", 2300);
     CHECK_STRING(state_of("s4"), "cancelled");
@@ -235,7 +237,7 @@ static void parent_cancelled(void)
 
     fixture_open();
     add_rift("", 0);
-    db_job_claim(fixture, "cpu", 2000, &job);
+    db_job_claim(fixture, ON("cpu"), 2000, &job);
     CHECK_INT(db_job_cancel(fixture, "p", 2100), 0);
     CHECK_STRING(state_of("s0"), "running");
     CHECK_STRING(state_of("s1"), "cancelled");
@@ -261,7 +263,7 @@ static void step_retried_alone(void)
 
     fixture_open();
     add_rift("", 0);
-    db_job_claim(fixture, "cpu", 2000, &job);
+    db_job_claim(fixture, ON("cpu"), 2000, &job);
     CHECK_INT(db_job_cancel(fixture, "p", 2100), 0);
     CHECK_INT(db_job_move(fixture, "s0", STATE_CANCELLED, NULL, NULL, 2200), 0);
     CHECK_STRING(state_of("p"), "cancelled");
@@ -291,15 +293,15 @@ static void claim_order(void)
     add_job("high2", "train", 9, NULL, NULL, -1);
     add_job("waits", "train", 99, "low", NULL, -1);
     for (int i = 0; i < 5; i++)
-        CHECK_INT(db_job_position(fixture, order[i]), i);
-    CHECK_INT(db_job_position(fixture, "waits"), -ENOENT);
+        CHECK_INT(db_job_position(fixture, order[i], 2000), i);
+    CHECK_INT(db_job_position(fixture, "waits", 2000), -ENOENT);
     for (int i = 0; i < 5; i++) {
         db_job_auto job = { 0 };
-        CHECK_INT(db_job_claim(fixture, "cpu", 2000, &job), 1);
+        CHECK_INT(db_job_claim(fixture, ON("cpu"), 2000, &job), 1);
         CHECK_STRING(job.id, order[i]);
     }
     db_job_auto none = { 0 };
-    CHECK_INT(db_job_claim(fixture, "cpu", 2000, &none), 0);
+    CHECK_INT(db_job_claim(fixture, ON("cpu"), 2000, &none), 0);
     struct db_job *running;
     CHECK_INT(db_job_running(fixture, &running), 5);
     db_jobs_free(running, 5);
@@ -319,7 +321,7 @@ static void *race(void *user)
     struct racer *racer = user;
     struct db_job job = { 0 };
 
-    while (db_job_claim(fixture, "cpu", 2000, &job) == 1) {
+    while (db_job_claim(fixture, ON("cpu"), 2000, &job) == 1) {
         racer->numbers[racer->count++] = job.number;
         db_job_done(&job);
     }
@@ -359,7 +361,7 @@ static void claims(const char *device, const char *expected)
     struct db_job job = { 0 };
 
     force("UPDATE job SET state = 'queued'");
-    while (db_job_claim(fixture, device, 2000, &job) == 1) {
+    while (db_job_claim(fixture, ON(device), 2000, &job) == 1) {
         strcat(got, job.id);
         strcat(got, " ");
         db_job_done(&job);

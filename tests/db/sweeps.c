@@ -30,7 +30,7 @@ static void run_next(const char *id, enum job_state end)
 {
     db_job_auto job = { 0 };
 
-    CHECK_INT(db_job_claim(fixture, "cpu", 2000, &job), 1);
+    CHECK_INT(db_job_claim(fixture, ON("cpu"), 2000, &job), 1);
     CHECK_STRING(job.id, id); /* never a parent */
     CHECK_INT(
         db_job_move(fixture, id, end, NULL, end == STATE_FAILED ? "{\"code\":\"x\",\"message\":\"y\"}" : NULL, 3000),
@@ -45,7 +45,7 @@ static void sweep_follows(void)
     fixture_open();
     add_sweep();
     CHECK_STRING(state_of("w"), "queued");
-    CHECK_INT(db_job_position(fixture, "w"), -ENOENT);
+    CHECK_INT(db_job_position(fixture, "w", 2000), -ENOENT);
     run_next("a0", SUCCEEDED);
     CHECK_STRING(state_of("w"), "running");
     CHECK_INT(db_job_running(fixture, &running), 0); /* parents run nowhere */
@@ -111,7 +111,7 @@ static void sweep_cancelled_and_deleted(void)
 
     fixture_open();
     add_sweep();
-    db_job_claim(fixture, "cpu", 2000, &job);
+    db_job_claim(fixture, ON("cpu"), 2000, &job);
     CHECK_INT(db_job_delete(fixture, "w"), -ESTALE);
     CHECK_INT(db_job_cancel(fixture, "w", 2100), 0);
     CHECK_STRING(state_of("b1"), "cancelled");
@@ -129,7 +129,8 @@ static void sweep_cancelled_and_deleted(void)
     CHECK_INT(db_job_cancel(fixture, "w", 2500), 0);
 
     CHECK_INT(add_job("other", "mrc", 0, NULL, NULL, -1), 0);
-    force("INSERT INTO dependency(job, needs) SELECT (SELECT number FROM job WHERE id = 'other'), number FROM job WHERE id = 'a1'");
+    force("INSERT INTO dependency(job, needs) SELECT (SELECT number FROM job WHERE id = 'other'), number FROM job "
+          "WHERE id = 'a1'");
     CHECK_INT(db_job_delete(fixture, "w"), -ESTALE); /* somebody waits for what lies two floors below */
     CHECK_INT(db_job_cancel(fixture, "other", 2600), 0);
     CHECK_INT(db_job_below(fixture, "w", &ids), 5);

@@ -62,7 +62,7 @@ static void fill(struct db *db)
     db_job_auto job = { 0 };
 
     must(insert(db, "run", "train", NULL, -1, NULL), "run");
-    must(db_job_claim(db, "cpu", 2000, &job), "claim");
+    must(db_job_claim(db, &(struct db_offer){ .device = "cpu" }, 2000, &job), "claim");
     must(db_ingest(db, "run", 0, 500, events, EVENT_COUNT), "ingest");
     must(insert(db, "end", "train", NULL, -1, "used"), "end");
     must(db_job_cancel(db, "end", 2000), "cancel");
@@ -98,7 +98,7 @@ static int f_list(struct db *db)
 }
 static int f_after(struct db *db)
 {
-    char(*ids)[DB_ID_SIZE];
+    struct db_need *ids;
     int count = db_job_after(db, "wait", &ids);
     if (count >= 0)
         free(ids);
@@ -114,12 +114,12 @@ static int f_steps(struct db *db)
 }
 static int f_position(struct db *db)
 {
-    return db_job_position(db, "wait");
+    return db_job_position(db, "wait", 3000);
 }
 static int f_claim(struct db *db)
 {
     db_job_auto job = { 0 };
-    return db_job_claim(db, "cpu", 3000, &job);
+    return db_job_claim(db, &(struct db_offer){ .device = "cpu" }, 3000, &job);
 }
 static int f_started(struct db *db)
 {

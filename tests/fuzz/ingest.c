@@ -30,7 +30,7 @@ static void job_add(struct db *db)
     char first[DB_ID_SIZE];
 
     PROMISE(db_job_insert(db, &job, 1, NULL, NULL, 1, first) == 0);
-    PROMISE(db_job_claim(db, "cpu", 2, &claimed) == 1);
+    PROMISE(db_job_claim(db, &(struct db_offer){ .device = "cpu" }, 2, &claimed) == 1);
 }
 
 static void job_drop(struct db *db)

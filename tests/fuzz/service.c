@@ -66,7 +66,7 @@ static void job_run(struct db *db, const char *id)
 {
     db_job_auto job = { 0 };
 
-    must(db_job_claim(db, "cpu", 2000, &job));
+    must(db_job_claim(db, &(struct db_offer){ .device = "cpu" }, 2000, &job));
     PROMISE(!strcmp(job.id, id));
     must(db_job_started(db, id, 1, 1, "boot"));
 }

@@ -191,11 +191,15 @@ static void given_values(void)
 {
     spec_auto spec = { 0 };
     const char *text =
-        "{\"kind\":\"evaluate\",\"label\":\"mine\",\"priority\":-7,\"device\":\"cuda:1\",\"precision\":\"bf16\",\"deterministic\":false,"
+        "{\"kind\":\"evaluate\",\"label\":\"mine\",\"priority\":-7,\"device\":\"cuda:1\",\"precision\":\"bf16\","
+        "\"deterministic\":false,"
         "\"seed\":12,\"batch_size\":"
         "1e2,"
-        "\"threads\":2,\"checkpoint_every_s\":0,\"protocol\":\"paper\",\"shuffle\":false,"
-        "\"model\":{\"arch\":\"wideresnet\",\"width\":8,\"depth\":16,\"widen_factor\":2,\"num_classes\":100,\"input\":[1,64,64],"
+        "\"threads\":2,\"checkpoint_every_s\":0,\"memory\":\"1.5GiB\",\"time_limit_s\":90,\"after\":[{\"job\":\"" UUID
+        "\",\"on\":\"any\"}],"
+        "\"protocol\":\"paper\",\"shuffle\":false,"
+        "\"model\":{\"arch\":\"wideresnet\",\"width\":8,\"depth\":16,\"widen_factor\":2,\"num_classes\":100,\"input\":["
+        "1,64,64],"
         "\"normalize\":{\"mean\":[0.25],\"std\":[0.5]},\"weights\":{\"job\":\"" UUID
         "\",\"artifact\":\"last.safetensors\"}},"
         "\"dataset\":{\"format\":\"tensors\",\"path\":\"x\",\"test_path\":\"y\",\"train_limit\":5,\"test_limit\":6,"
@@ -207,6 +211,12 @@ static void given_values(void)
         return;
     CHECK_STRING(spec.label, "mine");
     CHECK_INT(spec.priority, -7);
+    CHECK_INT(spec.memory_bytes, 3 << 29);
+    CHECK_INT(json_integer_value(json_object_get(spec.json, "memory")), 3 << 29);
+    CHECK_INT(spec.time_limit_s, 90);
+    CHECK_INT(spec.after_count, 1);
+    CHECK_STRING(spec.after[0].job, UUID);
+    CHECK_INT(spec.after[0].on, AFTER_ANY);
     CHECK_STRING(spec.device, "cuda:1");
     CHECK_INT(spec.precision, PRECISION_BF16);
     CHECK(!spec.deterministic);
@@ -300,9 +310,10 @@ static void attacks_have_defaults(void)
     static const char *const names[] = { "pgd-10", "autoattack", "apgd-t", "square", "apgd-t-2", "fab-t" };
     spec_auto spec = { 0 };
 
-    if (parse(EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"type\":\"autoattack\"},{\"type\":\"apgd-t\"},"
-                       "{\"type\":\"square\",\"queries\":100},{\"type\":\"apgd-t\",\"steps\":20,\"targets\":3,"
-                       "\"rho\":0.5,\"momentum\":0.6},{\"type\":\"fab-t\",\"alpha_max\":0.2,\"eta\":1.1,\"beta\":0.8}]}}",
+    if (parse(EVALUATE
+              ",\"evaluate\":{\"attacks\":[{},{\"type\":\"autoattack\"},{\"type\":\"apgd-t\"},"
+              "{\"type\":\"square\",\"queries\":100},{\"type\":\"apgd-t\",\"steps\":20,\"targets\":3,"
+              "\"rho\":0.5,\"momentum\":0.6},{\"type\":\"fab-t\",\"alpha_max\":0.2,\"eta\":1.1,\"beta\":0.8}]}}",
               &spec) < 0)
         return;
     const struct attack_spec *a = spec.evaluate.attacks;
@@ -424,8 +435,11 @@ static void *scarce(size_t size)
 /* The n-th allocation of JSON fails, for every n: an error and no leak, then the same spec as ever. */
 static void no_memory(void)
 {
-    static const char *const texts[] = { TRAIN "}", EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"steps\":20},{\"type\":\"square\"},{\"type\":\"apgd-t\"}]}}",
-                                         RIFT ",\"mrc\":{\"modules\":[\"a\",\"b\"]}}" };
+    static const char *const texts[] = {
+        TRAIN "}",
+        EVALUATE ",\"evaluate\":{\"attacks\":[{},{\"steps\":20},{\"type\":\"square\"},{\"type\":\"apgd-t\"}]}}",
+        RIFT ",\"mrc\":{\"modules\":[\"a\",\"b\"]}}"
+    };
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         json_t *json = json_loads(texts[i], 0, NULL);
@@ -532,10 +546,14 @@ static void settings_for_every_kind(void)
         ",\"seed\":1,\"dataset\":{\"format\":\"cifar10\",\"path\":\"p\"},\"augment\":\"none\",\"shuffle\":false,"
         "\"model\":{\"weights\":\"w.safetensors\"},\"train\":{\"method\":\"pgd-at\",\"epochs\":3},"
         "\"optimizer\":{\"lr\":0.1,\"schedule\":{\"type\":\"constant\"}},\"mrc\":{\"steps\":4},"
-        "\"finetune\":{\"modules\":[\"conv1\"]},\"interpolate\":{\"from\":\"a\",\"to\":\"b\"},\"evaluate\":{\"attacks\":[]}}";
+        "\"finetune\":{\"modules\":[\"conv1\"]},\"interpolate\":{\"from\":\"a\",\"to\":\"b\"},\"evaluate\":{"
+        "\"attacks\":[]}}";
     static const struct {
         const char *kind, *left_out;
-    } kinds[] = { { "train", "mrc" }, { "mrc", "train" }, { "finetune", "interpolate" }, { "interpolate", "optimizer" },
+    } kinds[] = { { "train", "mrc" },
+                  { "mrc", "train" },
+                  { "finetune", "interpolate" },
+                  { "interpolate", "optimizer" },
                   { "evaluate", "augment" } };
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
