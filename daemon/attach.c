@@ -8,7 +8,6 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
@@ -46,22 +45,6 @@ int attach_process(struct daemon *daemon, struct worker *worker, const struct db
     return r;
 }
 
-/* Nobody was there to see the worker's end: what it wrote last says until when it
- * ran, so that time in which the machine was off is nobody's. */
-static void attempt_end(struct daemon *daemon, struct worker *worker, const struct db_job *job)
-{
-    struct db_event last = { 0 };
-    struct fault why = { 0 };
-    bool fresh = false;
-    int64_t end_ms = job->attempt_ms, now_ms = clock_ms();
-
-    journal_ingest(daemon, worker->id, worker->dir, &worker->offset, &why); /* in vain: the verdict reads it again */
-    if (db_event_last(daemon->db, worker->id, &last, &fresh) >= 0 && fresh && last.time_ms > end_ms)
-        end_ms = last.time_ms < now_ms ? last.time_ms : now_ms;
-    free(last.fields);
-    db_job_attempt_end(daemon->db, worker->id, end_ms);
-}
-
 static int attach(struct daemon *daemon, const struct db_job *job)
 {
     struct worker *worker = worker_add(daemon, job, slot_find(daemon, job->device));
@@ -70,11 +53,8 @@ static int attach(struct daemon *daemon, const struct db_job *job)
         return -ENOMEM;
     worker->end.unstarted = !job->pid;
     if (!job->pid || strcmp(job->boot_id, daemon->boot_id) != 0 ||
-        attach_process(daemon, worker, job, (pid_t)job->pid, false) < 0) {
-        if (process_find(daemon->worker_path, worker->dir) <= 0)
-            attempt_end(daemon, worker, job);
+        attach_process(daemon, worker, job, (pid_t)job->pid, false) < 0)
         worker_settle(daemon, worker);
-    }
     return 0;
 }
 

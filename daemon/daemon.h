@@ -115,8 +115,8 @@ struct daemon {
     struct {
         _Atomic uint64_t starts, crashes;
         struct histogram waits, runs[3]; /* runs: succeeded, failed, cancelled */
-    } counts; /* metrics.c's */
-    int lock_fd; /* STATE/riftd.lock */
+    } counts;                            /* metrics.c's */
+    int lock_fd;                         /* STATE/riftd.lock */
     int epoll_fd;
     struct source signals, bell, watchdog;
     int tcp_fd, local_fd, health_fd; /* from systemd, 0: none */

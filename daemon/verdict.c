@@ -268,13 +268,32 @@ static int verdict_without_word(struct daemon *daemon, const struct cause *cause
     return crashed(daemon, cause);
 }
 
+/* Nobody saw the worker's end: what it wrote last says until when it ran, so that time
+ * in which riftd or the machine was off is nobody's. */
+static int attempt_end(struct daemon *daemon, const struct worker *worker)
+{
+    struct db_event last = { 0 };
+    bool fresh = false;
+    int64_t end_ms = 0, now_ms = clock_ms();
+
+    if (process_find(daemon->worker_path, worker->dir) > 0)
+        return 0; /* the attempt goes on */
+    int r = db_event_last(daemon->db, worker->id, &last, &fresh);
+    if (r >= 0 && fresh)
+        end_ms = last.time_ms < now_ms ? last.time_ms : now_ms;
+    free(last.fields);
+    return r < 0 && r != -ENOENT ? r : db_job_attempt_end(daemon->db, worker->id, end_ms);
+}
+
 static int verdict(struct daemon *daemon, struct worker *worker)
 {
     db_job_auto job = { 0 };
     struct cause cause = { worker, &job };
-    int r = db_job_get(daemon->db, worker->id, &job);
+    int r = worker->end.known ? 0 : attempt_end(daemon, worker);
 
     device_judge(daemon, worker);
+    if (r >= 0)
+        r = db_job_get(daemon->db, worker->id, &job);
     if (r >= 0)
         r = decided_by_journal(daemon, &cause);
     if (r != 0 || works_elsewhere(daemon, worker, &job))

@@ -191,7 +191,7 @@ int db_job_started(struct db *db, const char *id, int64_t pid, int64_t pid_start
  * the job's last `checkpoint` event or retry, this time included. */
 int db_job_crashed(struct db *db, const char *id);
 /* The attempt of a running job ended at that time, though nobody was there to see
- * it: what comes later doesn't count as running. */
+ * it: what comes later doesn't count as running. Before it began: it took no time. */
 int db_job_attempt_end(struct db *db, const char *id, int64_t end_ms);
 /* running -> queued after a failure of the machine (JSON text {"code","message"}),
  * not to be claimed before until_ms; else as db_job_move. */
