@@ -292,6 +292,14 @@ static int attempt(struct daemon *daemon, CURL *curl, const struct db_delivery *
 
 /* ---- the thread ---- */
 
+/* In the order in which it happened: two things of the same moment may be due the other way round. */
+static int by_number(const void *left, const void *right)
+{
+    const struct db_delivery *a = left, *b = right;
+
+    return (a->id > b->id) - (a->id < b->id);
+}
+
 /* All that is due. When the next will be, INT64_MAX: there is none. */
 static int64_t deliver_due(struct daemon *daemon, CURL *curl)
 {
@@ -302,6 +310,8 @@ static int64_t deliver_due(struct daemon *daemon, CURL *curl)
     do {
         count = db_delivery_due(daemon->db, clock_ms(), BATCH, &due);
         r = count;
+        if (count > 1)
+            qsort(due, (size_t)count, sizeof(*due), by_number);
         for (int i = 0; i < count && r >= 0 && !is_stopping(daemon->webhooks); i++)
             r = attempt(daemon, curl, &due[i]);
         if (count >= 0)
