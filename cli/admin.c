@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,9 @@ static int backup_fetch(struct cli *cli, const char *href, const char *path)
 
     if (asprintf(&part, "%s.part", path) < 0)
         return cli_error(CLI_FAILED, "out of memory");
-    copy.file = fopen(part, "we");
+    /* It holds the secrets of webhooks: for nobody else to read. */
+    int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    copy.file = fd < 0 ? NULL : fdopen(fd, "w");
     if (!copy.file) {
         cli_error(CLI_FAILED, "%s: %m", part);
         free(part);

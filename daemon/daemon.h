@@ -267,6 +267,12 @@ int spec_resolve(struct daemon *daemon, const struct db_job *job, const char *de
  * with words. Any thread. */
 int data_place_check(const struct daemon *daemon, const char *path, struct fault *why);
 
+/* ---- offline.c: commands that don't serve ---- */
+/* Say why on stderr; returns 1, the exit code. */
+int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The state directory belongs to another user than ours. */
+bool state_is_others(int dir);
+
 /* ---- restore.c ---- */
 int restore_main(int argc, char **argv); /* `riftd restore`; the exit code */
 

@@ -64,7 +64,7 @@ static void environment_free(const char *const *environment)
 
 /* ---- the start ---- */
 
-static int complain(const struct mistakes *mistakes)
+static int mistakes_tell(const struct mistakes *mistakes)
 {
     for (int i = 0; i < mistakes->count; i++)
         fprintf(stderr, "riftd: %s\n", mistakes->lines[i]);
@@ -103,16 +103,16 @@ static int command_do(const struct settings *settings, const struct invocation *
     case COMMAND_PRINT:
         if (settings_print(settings, invocation->json) < 0)
             return 1;
-        return mistakes->count ? complain(mistakes) : 0;
+        return mistakes->count ? mistakes_tell(mistakes) : 0;
     case COMMAND_CHECK:
-        exit_code = mistakes->count ? complain(mistakes), EXIT_CONFIG : check(settings, invocation->command);
+        exit_code = mistakes->count ? mistakes_tell(mistakes), EXIT_CONFIG : check(settings, invocation->command);
         if (!exit_code)
             printf("%s: no mistakes\n", settings->file ? settings->file : "no file");
         return exit_code;
     case COMMAND_RUN:
         break;
     }
-    return mistakes->count ? complain(mistakes) : check(settings, invocation->command);
+    return mistakes->count ? mistakes_tell(mistakes) : check(settings, invocation->command);
 }
 
 int settings_open(struct daemon *daemon, int argc, char **argv, int *ret_exit_code)

@@ -2,10 +2,11 @@
  *
  *     riftd restore FILE --state DIR
  *
- * Without riftd running. The copy is checked where it lies, copied beside the
- * database, synced, and renamed into its place; the present database, with its
- * WAL, is kept under another name first. So at each moment there is one whole
- * database or the other, and a wrong restore can be undone by hand.
+ * Without riftd running, as the user that riftd runs as. The copy is checked where
+ * it lies, copied beside the database and synced. The present database takes in
+ * what its write-ahead log holds and gets a second name; then one rename puts the
+ * copy in its place. So at each moment there is one whole database or the other,
+ * and a wrong restore can be undone by hand.
  *
  * Jobs that went on after the copy was made are not lost with it: their
  * directories are the truth. Of a job that the copy knows as running the journal
@@ -16,7 +17,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,19 +25,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-/* On stderr; the program ends with 1. */
-__attribute__((format(printf, 1, 2))) static int complain(const char *format, ...)
-{
-    va_list arguments;
-
-    fputs("riftd: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    return 1;
-}
 
 static int usage(void)
 {
@@ -64,20 +51,33 @@ static int file_copy(const char *path, int dir, const char *name)
     return r;
 }
 
-/* The present database and its WAL get other names. The WAL first: a database without it is
- * older, but whole; a WAL beside another database would be taken for that one's. */
+/* What the WAL holds goes into the database, and the WAL away: riftd ended perhaps without
+ * doing so. A file that is no database any more is kept as it is, WAL and all. */
+static void present_settle(const char *state)
+{
+    char path[PATH_MAX + 16], message[256];
+    struct db *db;
+
+    snprintf(path, sizeof(path), "%.*s/riftd.db", PATH_MAX - 1, state);
+    if (access(path, F_OK) == 0 && db_open(path, &db, message) >= 0)
+        db_close(db);
+}
+
+/* The present database gets a second name; its own is given away by one rename later. */
 static int present_keep(int dir, char ret_kept[64])
 {
-    static const char *const parts[] = { "-wal", "-shm", "" };
+    static const char *const logs[] = { "-wal", "-shm" };
     time_t now = time(NULL);
     char from[32], to[80];
     struct tm utc;
 
     gmtime_r(&now, &utc);
     strftime(ret_kept, 64, "riftd.db.before-restore-%Y%m%dT%H%M%SZ", &utc);
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        snprintf(from, sizeof(from), "riftd.db%s", parts[i]);
-        snprintf(to, sizeof(to), "%s%s", ret_kept, parts[i]);
+    if (linkat(dir, "riftd.db", dir, ret_kept, 0) < 0 && errno != ENOENT)
+        return -errno;
+    for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++) { /* of one that couldn't be settled */
+        snprintf(from, sizeof(from), "riftd.db%s", logs[i]);
+        snprintf(to, sizeof(to), "%s%s", ret_kept, logs[i]);
         if (renameat(dir, from, dir, to) < 0 && errno != ENOENT)
             return -errno;
     }
@@ -100,6 +100,8 @@ static int restore(const char *file, const char *state, int dir)
         return complain("%s/%s: %s", state, aside, message);
     }
     free(path);
+    if (r >= 0)
+        present_settle(state);
     if (r >= 0)
         r = present_keep(dir, kept);
     if (r >= 0 && (renameat(dir, aside, dir, "riftd.db") < 0 || fsync(dir) < 0))
@@ -126,6 +128,10 @@ int restore_main(int argc, char **argv)
     int dir = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return complain("%s: %s", state, strerror(errno));
+    if (state_is_others(dir)) {
+        close(dir);
+        return complain("%s belongs to another user: do this as that user (sudo -u riftd riftd restore ...)", state);
+    }
     int lock = openat(dir, "riftd.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     int code = lock < 0                             ? complain("%s/riftd.lock: %s", state, strerror(errno))
                : flock(lock, LOCK_EX | LOCK_NB) < 0 ? complain("riftd is running on %s: stop it first", state)

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,19 +56,6 @@ static bool wish_read(int argc, char **argv, struct wish *ret)
     return wish.state && *wish.state && optind + 1 == argc && !strcmp(argv[optind], "create");
 }
 
-/* On stderr; the program ends with 1. */
-__attribute__((format(printf, 1, 2))) static int complain(const char *format, ...)
-{
-    va_list arguments;
-
-    fputs("riftd: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    return 1;
-}
-
 static int make(const struct wish *wish, struct db *db)
 {
     char text[API_TOKEN_SIZE];
@@ -96,6 +82,13 @@ int token_main(int argc, char **argv)
         return complain("%.80s...: %s", wish.state, strerror(ENAMETOOLONG));
     if (mkdir(wish.state, 0700) < 0 && errno != EEXIST)
         return complain("%s: %s", wish.state, strerror(errno));
+    int dir = open(wish.state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool others = dir >= 0 && state_is_others(dir);
+    if (dir >= 0)
+        close(dir);
+    if (others)
+        return complain("%s belongs to another user: do this as that user (sudo -u riftd riftd token create ...)",
+                        wish.state);
     snprintf(path, sizeof(path), "%s/riftd.lock", wish.state);
     int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (lock < 0)

@@ -269,6 +269,7 @@ static int64_t retry_at(int attempts, int status)
     return clock_ms() + (pause_ms < RETRY_MOST_MS ? pause_ms : RETRY_MOST_MS);
 }
 
+/* 1 when it failed: then all that this webhook is still to be told waits as long. */
 static int attempt(struct daemon *daemon, CURL *curl, const struct db_delivery *delivery)
 {
     struct attempt how = { .webhooks = daemon->webhooks,
@@ -287,7 +288,7 @@ static int attempt(struct daemon *daemon, CURL *curl, const struct db_delivery *
         log_warning("webhook %s: delivery %lld: %s%s", webhook.id, (long long)delivery->id, words,
                     next_ms ? "" : "; given up");
     r = db_delivery_tried(daemon->db, delivery->id, status, words, clock_ms(), next_ms);
-    return r == -ENOENT ? 0 : r;
+    return r == -ENOENT ? 0 : r < 0 ? r : *words != 0;
 }
 
 /* ---- the thread ---- */
@@ -298,6 +299,22 @@ static int by_number(const void *left, const void *right)
     const struct db_delivery *a = left, *b = right;
 
     return (a->id > b->id) - (a->id < b->id);
+}
+
+/* What one webhook is to be told, in order, until it doesn't listen; others don't wait for it. */
+static int deliver_batch(struct daemon *daemon, CURL *curl, const struct db_delivery *due, int count)
+{
+    const char *deaf[BATCH];
+    int deaf_count = 0, r = 0;
+
+    for (int i = 0; i < count && r >= 0 && !is_stopping(daemon->webhooks); i++) {
+        bool skipped = false;
+        for (int k = 0; k < deaf_count; k++)
+            skipped |= strcmp(deaf[k], due[i].webhook) == 0;
+        if (!skipped && (r = attempt(daemon, curl, &due[i])) > 0)
+            deaf[deaf_count++] = due[i].webhook;
+    }
+    return r < 0 ? r : 0;
 }
 
 /* All that is due. When the next will be, INT64_MAX: there is none. */
@@ -312,8 +329,8 @@ static int64_t deliver_due(struct daemon *daemon, CURL *curl)
         r = count;
         if (count > 1)
             qsort(due, (size_t)count, sizeof(*due), by_number);
-        for (int i = 0; i < count && r >= 0 && !is_stopping(daemon->webhooks); i++)
-            r = attempt(daemon, curl, &due[i]);
+        if (count >= 0)
+            r = deliver_batch(daemon, curl, due, count);
         if (count >= 0)
             db_deliveries_free(due, count);
     } while (r >= 0 && count == BATCH && !is_stopping(daemon->webhooks));

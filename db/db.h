@@ -501,7 +501,8 @@ void db_deliveries_free(struct db_delivery *deliveries, int count);
 int db_delivery_due(struct db *db, int64_t now_ms, int limit, struct db_delivery **ret);
 /* When the next one is due; -ENOENT: none is waiting. */
 int db_delivery_next(struct db *db, int64_t *ret_ms);
-/* An attempt is over. next_ms 0: there will be no other. -ENOENT: it is gone. */
+/* An attempt is over. next_ms: when to try again, and not to tell this webhook anything else
+ * before; 0: there will be no other. -ENOENT: it is gone. */
 int db_delivery_tried(struct db *db, int64_t id, int status, const char *error, int64_t now_ms, int64_t next_ms);
 /* How many deliveries wait. */
 int db_delivery_waiting(struct db *db, int64_t *ret);

@@ -230,6 +230,11 @@ int db_delivery_tried(struct db *db, int64_t id, int status, const char *error, 
                   VALUES(V(id), V(status), V(error), V(now_ms), V(next_ms)));
     if (r == 0)
         r = refuse(-ENOENT, "the delivery is gone with its webhook");
+    if (r >= 0 && next_ms)
+        r = query_run(on,
+                      "UPDATE delivery SET next_ms = ?2 WHERE webhook = (SELECT webhook FROM delivery WHERE id = ?1)"
+                      " AND done_ms = 0 AND next_ms < ?2",
+                      VALUES(V(id), V(next_ms)));
     if (r >= 0 && !next_ms)
         r = history_cut(on, id);
     return writer_end(db, r < 0 ? r : 0);
