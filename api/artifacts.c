@@ -135,7 +135,7 @@ static int is_announced(int fd, int64_t size, int64_t mtime_ns, const struct db_
 
 /* Other bytes than those announced: of a job that goes on, their announcement
  * is still to come. */
-static int mismatch_answer(const struct request *request, struct answer *answer, const struct db_job *owner)
+int artifact_mismatch(const struct request *request, struct answer *answer, const struct db_job *owner)
 {
     if (job_state_ended(owner->state))
         return answer_problem(answer, request, PROBLEM_NO_FILE, "the file is not the one that the job announced");
@@ -166,7 +166,7 @@ int handle_job_artifact(const struct request *request, struct answer *answer)
     r = is_announced(fd, size, mtime_ns, &owner, &artifact);
     if (r <= 0) {
         close(fd);
-        return r < 0 ? r : mismatch_answer(request, answer, &owner);
+        return r < 0 ? r : artifact_mismatch(request, answer, &owner);
     }
     const char *slash = strrchr(artifact.name, '/');
     snprintf(etag, sizeof(etag), "\"%s\"", artifact.sha256);

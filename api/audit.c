@@ -1,7 +1,8 @@
 /* Who changed what, and who tried to?
  *
  * Every request that would change something leaves a row when it was let in, or
- * refused with 401 or 403; so does every wrong credential. Rows are queued and
+ * refused with 401 or 403; so does every wrong credential until its address is told
+ * to wait (429). Rows are queued and
  * written by one thread, all that came within BATCH_MS in one transaction, so
  * that no request waits for its row; a power cut may cost the rows of the last
  * moment. When the database can't be written the rows wait, up to ROOM; what

@@ -64,6 +64,8 @@ static int backup_make(struct db *db, const char *dir, const char *name, struct 
         r = db_backup(db, aside);
     if (r >= 0 && (renameat(top, aside_name, top, name) < 0 || fsync(top) < 0 || fstatat(top, name, ret, 0) < 0))
         r = -errno;
+    if (r < 0 && top >= 0)
+        unlinkat(top, aside_name, 0);
     free(aside);
     if (top >= 0)
         close(top);
@@ -77,7 +79,9 @@ int handle_backup_create(const struct request *request, struct answer *answer)
     struct stat st;
 
     name_make(config->now_ms(config->user), name);
+    slow_begin(request->traffic);
     int r = backup_make(config->db, config->backups_dir, name, &st);
+    slow_end(request->traffic);
     if (r == -ENOSPC || r == -EDQUOT)
         return answer_problem(answer, request, PROBLEM_NO_SPACE, "the disk is full");
     if (r >= 0)
@@ -89,8 +93,10 @@ int handle_backup_list(const struct request *request, struct answer *answer)
 {
     struct dirent **entries = NULL;
     int count = scandir(request->config->backups_dir, &entries, NULL, alphasort);
-    json_t *list = json_array();
 
+    if (count < 0)
+        return -errno;
+    json_t *list = json_array();
     for (int i = count - 1; i >= 0; i--) { /* newest first: names are times */
         char *path = NULL;
         struct stat st;

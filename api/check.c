@@ -26,6 +26,7 @@
 struct check {
     struct stream stream; /* first */
     const struct api_config *config;
+    struct traffic *traffic;
     /* What is looked at in this piece; the next when it returns 0. */
     int stage;
     int64_t before; /* of jobs and models: the cursor */
@@ -39,6 +40,15 @@ static void line(FILE *out, json_t *json)
     fprintf(out, "%s\n", text ? text : "{}");
     free(text);
     json_decref(json);
+}
+
+/* Is it still as it was read, and over? Else what was found says nothing. */
+static bool still_so(struct check *check, const struct db_job *job)
+{
+    db_job_auto now = { 0 };
+
+    return db_job_get(check->config->db, job->id, &now) >= 0 && now.attempts == job->attempts &&
+           now.state == job->state;
 }
 
 static void finding(struct check *check, FILE *out, const char *what, const char *id, const char *name,
@@ -93,15 +103,15 @@ static int job_check(struct check *check, FILE *out, const struct db_job *job)
     if (job->attempts) {
         if (asprintf(&path, "%s/%s", check->config->jobs_dir, job->id) < 0)
             path = NULL;
-        if (path && access(path, X_OK) < 0)
+        if (path && access(path, X_OK) < 0 && still_so(check, job))
             finding(check, out, "job", job->id, NULL, "its directory is missing");
         free(path);
     }
-    for (int i = 0; i < count && job_state_ended(job->state); i++) {
+    for (int i = 0; i < count && job_state_ended(job->state) && !check->stream.last; i++) {
         char place[DB_ID_SIZE + 600];
         snprintf(place, sizeof(place), "%s/" JOBDIR_ARTIFACTS "/%s", job->id, artifacts[i].name);
         const char *fault = file_fault(check, check->config->jobs_dir, place, artifacts[i].size, artifacts[i].sha256);
-        if (fault)
+        if (fault && still_so(check, job))
             finding(check, out, "job", job->id, artifacts[i].name, fault);
     }
     free(artifacts);
@@ -184,12 +194,14 @@ static int check_fill(struct stream *base, char **ret_text, size_t *ret_size)
     char *text = NULL;
     size_t size = 0;
 
-    if (check->stage == count)
+    if (check->stage == count || base->last)
         return -ENODATA;
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return -ENOMEM;
+    slow_begin(check->traffic);
     int r = stages[check->stage](check, out);
+    slow_end(check->traffic);
     check->stage += r == 0;
     if (r < 0) {
         line(out, json_pack("{s:s, s:s}", "what", "failed", "problem", strerror(-r)));
@@ -222,6 +234,7 @@ int handle_check(const struct request *request, struct answer *answer)
         return -ENOMEM;
     check->stream = (struct stream){ check_fill, check_free };
     check->config = request->config;
+    check->traffic = request->traffic;
     answer->status = 200;
     answer->type = "application/x-ndjson";
     answer->stream = &check->stream;

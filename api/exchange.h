@@ -50,7 +50,7 @@ struct peer {
 struct request {
     const struct api_config *config;
     struct traffic *traffic; /* counts; NULL where nobody counts */
-    struct gate *gate; /* NULL in tests of parts */
+    struct gate *gate;       /* NULL in tests of parts */
     struct peer peer;
     struct caller caller;
     bool let_in;    /* the caller may do what the route does */
@@ -193,6 +193,8 @@ int file_open_beneath(const char *dir, const char *path, int64_t *ret_size, int6
  * step's: `owner` is the job, and becomes that step. name NULL: the weights that
  * are the job's outcome. 0 or -ENOENT (artifacts.c). */
 int artifact_find(struct db *db, const char *name, struct db_job *owner, struct db_artifact *ret);
+/* Answer that the file isn't the one that `owner` announced: of a job that goes on, not yet. */
+int artifact_mismatch(const struct request *request, struct answer *answer, const struct db_job *owner);
 /* The hash of what a descriptor means, from its first byte on (artifacts.c). */
 int hash_read(int fd, char ret_hex[65]);
 
@@ -206,18 +208,23 @@ int request_digest_check(const struct request *request, const char *hex);
 /* ---- upload.c: a body that goes into a file ---- */
 
 struct upload;
-/* Start one in the models' directory. `limit` bytes at most. -ENOSPC and others of open(2). */
-int upload_open(const char *dir, int64_t limit, struct upload **ret);
+/* Start one in the models' directory: `limit` bytes at most, `length` are announced (0: unknown).
+ * -ENOSPC, at once when they would leave too little room; others of open(2). */
+int upload_open(const char *dir, int64_t limit, uint64_t length, struct upload **ret);
 /* -EFBIG: more than the limit. */
 int upload_write(struct upload *upload, const void *data, size_t size);
 /* All is there: its hash and size, and the first bytes. */
 void upload_end(const struct upload *upload, char ret_hex[65], int64_t *ret_size, uint8_t ret_head[9]);
-/* Put it in its place durably, as dir/name; what is there already is the same. */
+/* Its bytes are on the disk afterwards. */
+int upload_sync(struct upload *upload);
+/* Put it in its place durably, once synced, as dir/name; what is there already is the same. */
 int upload_keep(struct upload *upload, const char *name);
 /* Take away what wasn't kept. NULL is fine. */
 void upload_close(struct upload *upload);
-/* Take away what uploads before a crash have left. */
-void uploads_clean(const char *dir);
+/* Take away what a crash has left half done: files whose names begin so. */
+#define UPLOAD_PREFIX ".upload-"
+#define BACKUP_PREFIX ".riftd-"
+void leftovers_clean(const char *dir, const char *prefix);
 
 /* ---- routes.c ---- */
 
@@ -293,9 +300,17 @@ int route_index(const struct route *route); /* 0.. in the table */
 #define STATUS_CLASSES 6 /* status / 100 */
 struct traffic {
     _Atomic uint64_t answers[ROUTES_MAX + 1][STATUS_CLASSES]; /* the last row: no route */
-    struct histogram durations[ROUTES_MAX + 1];               /* until the answer was ready; bodies and streams not counted */
+    struct histogram durations[ROUTES_MAX + 1]; /* until the answer was ready; bodies and streams not counted */
     int64_t started_ms;
+    /* Handlers that may keep their thread for minutes, and since when (monotonic) there is one
+     * without a break: not what a watchdog shall end, for SLOW_MOST_MS. */
+    _Atomic int slow;
+    _Atomic int64_t slow_since_ms;
 };
+#define SLOW_MOST_MS 3600000
+void slow_begin(struct traffic *traffic);
+void slow_end(struct traffic *traffic);
+bool is_slow(struct traffic *traffic);
 void traffic_count(struct traffic *traffic, const struct route *route, int status, double seconds);
 
 /* ---- ids.c ---- */

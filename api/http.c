@@ -165,12 +165,12 @@ static enum MHD_Result answer_send(struct exchange *exchange)
 {
     traffic_count(exchange->request.traffic, exchange->request.route, exchange->answer.status,
                   (double)(monotonic_us() - exchange->began_us) / 1e6);
+    audit_see(&exchange->request, exchange->method, exchange->answer.status);
     struct MHD_Response *response = response_make(exchange);
 
     if (!response)
         return MHD_NO;
     response_decorate(response, exchange);
-    audit_see(&exchange->request, exchange->method, exchange->answer.status);
     enum MHD_Result r = MHD_queue_response(exchange->request.connection, (unsigned)exchange->answer.status, response);
     MHD_destroy_response(response);
     return r;
@@ -231,7 +231,29 @@ static enum MHD_Result query_see(void *user, enum MHD_ValueKind kind, const char
     return survey->wrong ? MHD_NO : MHD_YES;
 }
 
-/* The body of an upload that can't be kept: why. */
+/* A 500 says little to the client; what the database said goes to the daemon. */
+static void failure_tell(const struct request *request, int r)
+{
+    const struct api_config *config = request->config;
+    char message[512];
+
+    if (!config->failed)
+        return;
+    snprintf(message, sizeof(message), "%s failed: %s (%s)", request->route ? request->route->path : "a request",
+             strerror(-r), db_errmsg(config->db));
+    config->failed(config->user, request->request_id, message);
+}
+
+/* Make a 500 of what is nobody's fault but ours, a 507 of a full disk. */
+static int exchange_fail(struct exchange *exchange, int r)
+{
+    answer_done(&exchange->answer);
+    failure_tell(&exchange->request, r);
+    return answer_problem(&exchange->answer, &exchange->request,
+                          r == -ENOSPC || r == -EDQUOT ? PROBLEM_NO_SPACE : PROBLEM_INTERNAL, "%s", strerror(-r));
+}
+
+/* The body of an upload that can't be kept: why. What is our own fault comes back. */
 static int upload_refuse(struct exchange *exchange, int why)
 {
     struct answer *answer = &exchange->answer;
@@ -242,7 +264,7 @@ static int upload_refuse(struct exchange *exchange, int why)
                               (long long)request->config->upload_limit);
     if (why == -ENOSPC || why == -EDQUOT)
         return answer_problem(answer, request, PROBLEM_NO_SPACE, "the disk is full");
-    return answer_problem(answer, request, PROBLEM_INTERNAL, "the upload can't be stored: %s", strerror(-why));
+    return why;
 }
 
 /* Who is at the other end? */
@@ -301,7 +323,8 @@ static int exchange_begin(struct exchange *exchange, const char *method, const c
     if (survey.no_memory)
         return -ENOMEM;
     if (!survey.wrong && request_uploads(request))
-        r = upload_open(request->config->models_dir, request->config->upload_limit, &request->upload);
+        r = upload_open(request->config->models_dir, request->config->upload_limit, survey.framing.length,
+                        &request->upload);
     if (r < 0) {
         r = upload_refuse(exchange, r);
         return r < 0 ? r : 1;
@@ -322,7 +345,8 @@ static enum MHD_Result upload_take(struct exchange *exchange, const char *data, 
     if (r >= 0)
         return MHD_YES;
     exchange->answered = exchange->last = true;
-    return upload_refuse(exchange, r) < 0 ? MHD_NO : MHD_YES;
+    r = upload_refuse(exchange, r);
+    return r < 0 && exchange_fail(exchange, r) < 0 ? MHD_NO : MHD_YES;
 }
 
 /* Keep a piece of the body, or throw it away. MHD_NO hangs up. */
@@ -368,28 +392,6 @@ static int stream_admit(struct exchange *exchange)
     answer_header(&exchange->answer, "Retry-After", "5");
     return answer_problem(&exchange->answer, &exchange->request, PROBLEM_TOO_MANY_STREAMS, "%d event streams are open",
                           api->config.stream_limit);
-}
-
-/* A 500 says little to the client; what the database said goes to the daemon. */
-static void failure_tell(const struct request *request, int r)
-{
-    const struct api_config *config = request->config;
-    char message[512];
-
-    if (!config->failed)
-        return;
-    snprintf(message, sizeof(message), "%s failed: %s (%s)", request->route ? request->route->path : "a request",
-             strerror(-r), db_errmsg(config->db));
-    config->failed(config->user, request->request_id, message);
-}
-
-/* Make a 500 of what is nobody's fault but ours, a 507 of a full disk. */
-static int exchange_fail(struct exchange *exchange, int r)
-{
-    answer_done(&exchange->answer);
-    failure_tell(&exchange->request, r);
-    return answer_problem(&exchange->answer, &exchange->request,
-                          r == -ENOSPC || r == -EDQUOT ? PROBLEM_NO_SPACE : PROBLEM_INTERNAL, "%s", strerror(-r));
 }
 
 /* The request is complete: call its handler and send what it says. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 void traffic_count(struct traffic *traffic, const struct route *route, int status, double seconds)
@@ -22,6 +23,30 @@ void traffic_count(struct traffic *traffic, const struct route *route, int statu
         return;
     traffic->answers[row][class]++;
     histogram_add(&traffic->durations[row], &request_bounds, seconds);
+}
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void slow_begin(struct traffic *traffic)
+{
+    if (traffic->slow++ == 0)
+        traffic->slow_since_ms = monotonic_ms();
+}
+
+void slow_end(struct traffic *traffic)
+{
+    traffic->slow--;
+}
+
+bool is_slow(struct traffic *traffic)
+{
+    return traffic->slow && monotonic_ms() - traffic->slow_since_ms < SLOW_MOST_MS;
 }
 
 static void family(FILE *out, const char *name, const char *type, const char *help)

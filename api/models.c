@@ -132,8 +132,10 @@ static int model_store(const struct request *request, struct upload *upload, con
     char name[80];
 
     file_name(model->sha256, name);
+    int r = upload_sync(upload); /* outside of the lock: it may take long */
     pthread_mutex_lock(&store_lock);
-    int r = upload_keep(upload, name);
+    if (r >= 0)
+        r = upload_keep(upload, name);
     if (r >= 0)
         r = db_model_insert(request->config->db, model, ret);
     pthread_mutex_unlock(&store_lock);
@@ -228,16 +230,17 @@ static int artifact_register(const struct request *request, struct answer *answe
     int fd = file_open_beneath(request->config->jobs_dir, path, &size, &mtime_ns);
     if (fd == -ENOENT)
         return answer_problem(answer, request, PROBLEM_NO_FILE, "the file of artifact %s is gone", artifact->name);
-    int r = fd < 0 ? fd : upload_open(request->config->models_dir, size, &upload);
+    int r = fd < 0 ? fd : upload_open(request->config->models_dir, size, (uint64_t)size, &upload);
+    slow_begin(request->traffic);
     if (r >= 0)
         r = file_copy(fd, upload);
+    slow_end(request->traffic);
     if (fd >= 0)
         close(fd);
     if (r >= 0) {
         upload_end(upload, hex, &size, head);
-        r = strcmp(hex, artifact->sha256)
-                ? answer_problem(answer, request, PROBLEM_FILE_CHANGING, "the job is just replacing %s", artifact->name)
-                : upload_register(request, answer, upload, model);
+        r = strcmp(hex, artifact->sha256) ? artifact_mismatch(request, answer, job)
+                                          : upload_register(request, answer, upload, model);
     }
     upload_close(upload);
     return r;

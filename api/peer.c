@@ -124,13 +124,14 @@ int peer_find(struct request *request, int fd)
 
 /* ---- proxies ---- */
 
-/* The setting names addresses, and users of the unix socket as unix:NAME or unix:UID. */
-static bool is_proxy(const struct request *request, const char *address)
+/* The setting names addresses, and users of the unix socket as unix:NAME or unix:UID. `user`: this
+ * is the peer itself, who may be known by its user's name; an address that somebody forwarded isn't. */
+static bool is_proxy(const struct request *request, const char *address, bool user)
 {
     const struct api_config *config = request->config;
     char named[DB_OWNER_SIZE + 8] = "", name[DB_OWNER_SIZE], plain[64];
 
-    if (request->peer.local) {
+    if (user && request->peer.local) {
         user_name(request->peer.uid, name);
         snprintf(named, sizeof(named), "unix:%s", name);
     }
@@ -147,7 +148,7 @@ static bool is_proxy(const struct request *request, const char *address)
 void peer_forwarded(struct request *request, const char *forwarded_for, const char *forwarded_proto)
 {
     struct peer *peer = &request->peer;
-    bool believed = is_proxy(request, peer->address);
+    bool believed = is_proxy(request, peer->address, true);
     char client[64];
 
     peer->proxied = believed || forwarded_for || forwarded_proto || request_header(request, "Forwarded") ||
@@ -168,7 +169,7 @@ void peer_forwarded(struct request *request, const char *forwarded_for, const ch
         if (!address_write(forwarded_for + from, to > from ? to - from : 0, client))
             return;
         strcpy(peer->address, client);
-        if (!is_proxy(request, client))
+        if (!is_proxy(request, client, false))
             return;
         end = start ? start - 1 : 0;
     }

@@ -47,7 +47,8 @@ const struct problem_info problems[PROBLEM_COUNT] = {
     [PROBLEM_DIGEST] = { "digest-mismatch", 400, "The bytes are not those that were announced",
                          "The SHA-256 of what arrived differs from Content-Digest, Repr-Digest or ?sha256=." },
     [PROBLEM_PRECONDITION] = { "precondition-failed", 412, "It has changed since you looked",
-                               "If-Match names none of the versions that this job has now. Get it again, decide again." },
+                               "If-Match names none of the versions that this job has now. Get it again, decide "
+                               "again." },
     [PROBLEM_TOO_LARGE] = { "too-large", 413, "The body is too large", "The limit is in the detail." },
     [PROBLEM_MEDIA_TYPE] = { "unsupported-type", 415, "The body must be application/json",
                              "Send Content-Type: application/json. Weights are sent as application/octet-stream." },

@@ -13,9 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define ASIDE_PREFIX ".upload-"
+#define RESERVE_BYTES (64 << 20)
 
 struct upload {
     int dir, fd;
@@ -26,7 +27,15 @@ struct upload {
     char name[32];
 };
 
-int upload_open(const char *dir, int64_t limit, struct upload **ret)
+/* Room for that much and then some, for the database lies on the same file system. */
+static bool room_for(const char *dir, uint64_t length)
+{
+    struct statvfs fs;
+
+    return statvfs(dir, &fs) < 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= length + RESERVE_BYTES;
+}
+
+int upload_open(const char *dir, int64_t limit, uint64_t length, struct upload **ret)
 {
     struct upload *upload = calloc(1, sizeof(*upload));
     static _Atomic unsigned count;
@@ -34,6 +43,10 @@ int upload_open(const char *dir, int64_t limit, struct upload **ret)
 
     if (!upload)
         return -ENOMEM;
+    if (!room_for(dir, length)) {
+        free(upload);
+        return -ENOSPC;
+    }
     upload->limit = limit;
     upload->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (upload->dir < 0) {
@@ -41,7 +54,7 @@ int upload_open(const char *dir, int64_t limit, struct upload **ret)
         free(upload);
         return r;
     }
-    snprintf(upload->name, sizeof(upload->name), ASIDE_PREFIX "%d-%u", (int)getpid(), count++);
+    snprintf(upload->name, sizeof(upload->name), UPLOAD_PREFIX "%d-%u", (int)getpid(), count++);
     upload->fd = openat(upload->dir, upload->name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (upload->fd < 0) {
         r = -errno;
@@ -87,10 +100,14 @@ void upload_end(const struct upload *upload, char ret_hex[65], int64_t *ret_size
     memcpy(ret_head, upload->head, sizeof(upload->head));
 }
 
+int upload_sync(struct upload *upload)
+{
+    return fchmod(upload->fd, 0400) < 0 || fsync(upload->fd) < 0 ? -errno : 0;
+}
+
 int upload_keep(struct upload *upload, const char *name)
 {
-    if (fchmod(upload->fd, 0400) < 0 || fsync(upload->fd) < 0 ||
-        renameat(upload->dir, upload->name, upload->dir, name) < 0)
+    if (renameat(upload->dir, upload->name, upload->dir, name) < 0)
         return -errno;
     upload->kept = true;
     return fsync(upload->dir) < 0 ? -errno : 0;
@@ -107,13 +124,13 @@ void upload_close(struct upload *upload)
     free(upload);
 }
 
-void uploads_clean(const char *dir)
+void leftovers_clean(const char *dir, const char *prefix)
 {
     DIR *entries = opendir(dir);
     struct dirent *entry;
 
     while (entries && (entry = readdir(entries)))
-        if (!strncmp(entry->d_name, ASIDE_PREFIX, strlen(ASIDE_PREFIX)))
+        if (!strncmp(entry->d_name, prefix, strlen(prefix)))
             unlinkat(dirfd(entries), entry->d_name, 0);
     if (entries)
         closedir(entries);

@@ -231,6 +231,8 @@ int handle_webhook_test(const struct request *request, struct answer *answer)
         return r;
     snprintf(body, sizeof(body), "{\"type\":\"test\",\"time_ms\":%lld}", (long long)now_ms);
     r = db_delivery_insert(config->db, webhook.id, body, now_ms);
+    if (r == -ENOENT) /* deleted in this very moment */
+        return answer_problem(answer, request, PROBLEM_NO_WEBHOOK, "there is no such webhook");
     if (r < 0)
         return r;
     config->bell(config->user);

@@ -52,7 +52,7 @@ struct db {
     atomic_int arriving; /* threads that want the writer and don't have it yet */
     struct group *group; /* of the open transaction, NULL: none is open; under writer_lock */
     struct connection *writer;
-    int wal_pages; /* after the last commit, under writer_lock */
+    int wal_pages;         /* after the last commit, under writer_lock */
     struct db_stats stats; /* under writer_lock */
     pthread_mutex_t readers_lock;
     struct connection *readers; /* free ones */
@@ -340,8 +340,12 @@ static int writer_take(struct db *db, struct connection **ret)
         else
             free(group);
     }
-    if (r >= 0 && (r = query_run(on, "SAVEPOINT one", NO_VALUES)) < 0)
-        r = group_leave(db, r);
+    if (r >= 0 && (r = query_run(on, "SAVEPOINT one", NO_VALUES)) < 0) {
+        if (sqlite3_get_autocommit(on->sqlite)) /* it took all that was open with it */
+            group_end(db, r);
+        else
+            r = group_leave(db, r);
+    }
     if (r < 0) {
         pthread_mutex_unlock(&db->writer_lock);
         return r;

@@ -275,6 +275,11 @@ int job_delete(struct connection *on, const char *id)
         r = refuse(-ESTALE, "a job that has not ended needs job %s", id);
     if (r == 0)
         r = query_run(on, JOB_TREE "INSERT OR IGNORE INTO doomed(path) SELECT id FROM tree", VALUES(V(job.number)));
+    if (r >= 0 && *job.parent) /* what its parent has counted must not shrink: job_version.c */
+        r = query_run(on,
+                      "UPDATE job SET version = version + 1 + (SELECT version FROM job AS step WHERE step.number = ?1)"
+                      " WHERE id = ?2",
+                      VALUES(V(job.number), V(job.parent)));
     if (r >= 0)
         r = query_run(on, "DELETE FROM job WHERE number = ?1", VALUES(V(job.number)));
     return r < 0 ? r : 0;

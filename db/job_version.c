@@ -2,8 +2,8 @@
  *
  * Every row of job counts the changes of what is shown of it (a trigger, so that no
  * statement can forget to). What is shown of a parent has its steps in it, so a job's
- * version is the sum over itself and all below it: steps come and go only with their
- * parent, and each count only grows.
+ * version is the sum over itself and all below it. Each count only grows, and a step that
+ * is deleted alone leaves its count, and one more, to its parent.
  *
  * Who changes a job only if nobody else did in between says so first (db_job_expect):
  * an expectation is the thread's, so that every change there is heeds it. */

@@ -127,7 +127,8 @@ static const char *const steps[] = {
 
     /* 3: sweeps, which are parents too */
     ("DROP INDEX job_runnable;"
-     "CREATE INDEX job_runnable ON job(priority DESC, number) WHERE state = 'queued' AND kind NOT IN ('rift','sweep');"),
+     "CREATE INDEX job_runnable ON job(priority DESC, number) WHERE state = 'queued' AND kind NOT IN "
+     "('rift','sweep');"),
 
     /* 4: owners, what the scheduler weighs, tokens, models, webhooks, audit */
     "ALTER TABLE job ADD COLUMN owner TEXT NOT NULL DEFAULT '';"

@@ -130,7 +130,16 @@ class Models(server.Case):
         job = self.made(data=weights())
         with open(os.path.join(self.server.job_dir(job), "artifacts", "best.safetensors"), "wb") as file:
             file.write(weights())
-        self.expect(self.server.ask("POST", "/v1/models", {"name": "x", "job": job}), 503, "file-changing")
+        self.expect(self.server.ask("POST", "/v1/models", {"name": "x", "job": job}), 404, "no-such-file")
+        self.drain()
+        going = self.submit()["id"]
+        self.server.start(going)
+        self.server.event(going, "artifact", name="best.safetensors", size=9, sha256="0" * 64)
+        with open(os.path.join(self.server.job_dir(going), "artifacts", "best.safetensors"), "wb") as file:
+            file.write(weights())
+        answer = self.expect(self.server.ask("POST", "/v1/models", {"name": "x", "job": going}), 503, "file-changing")
+        self.assertEqual(answer.headers["Retry-After"], "1")
+        self.server.do("move", job=going, state="failed")
 
     def test_a_model_that_a_job_still_reads_stays(self):
         self.drain()
