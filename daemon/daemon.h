@@ -58,6 +58,7 @@ struct worker_end {
     bool unstarted;       /* there is no worker that we know of */
     bool put_off;         /* it couldn't be started, for a reason of the machine's that may pass */
     int deaths;           /* without a new checkpoint, 0: not counted yet */
+    bool judged;          /* the device was told how it went */
     struct fault start;   /* why the job can't be started at all, or code 0 */
     struct fault journal; /* why the rest of its journal can't be read, or code 0 */
 };
@@ -202,6 +203,7 @@ bool space_short(const struct daemon *daemon, int64_t *ret_free, int64_t *ret_fl
 void space_look(struct daemon *daemon);
 
 /* ---- janitor.c, retention.c: what isn't kept ---- */
+void janitor_open(struct daemon *daemon); /* before anybody can ring */
 int janitor_start(struct daemon *daemon, struct fault *why);
 /* Any thread: there is something to remove, or other rules. */
 void janitor_ring(struct daemon *daemon);

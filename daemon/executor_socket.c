@@ -37,7 +37,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { START_PATIENCE_S = 10, DEVICES_PATIENCE_S = 60, ANSWER_BYTES = 1 << 20, LINE_BYTES = PATH_MAX + 200 };
+enum { START_PATIENCE_S = 4, DEVICES_PATIENCE_S = 60, ANSWER_BYTES = 1 << 20, LINE_BYTES = PATH_MAX + 200 };
 
 static int launcher_connect(const char *path, int patience_s, int *ret, struct fault *why)
 {

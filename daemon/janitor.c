@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,11 +53,16 @@ bool janitor_may_go_on(struct daemon *daemon)
 
 /* ---- removing ---- */
 
+/* nftw has no place for it: the next riftd goes on with what is left. */
+static atomic_bool interrupted;
+
 static int entry_remove(const char *path, const struct stat *st, int type, struct FTW *place)
 {
     (void)st;
     (void)type;
     (void)place;
+    if (interrupted)
+        return 1;
     return remove(path) < 0 && errno != ENOENT ? -1 : 0;
 }
 
@@ -66,11 +72,11 @@ static void trash_empty(struct daemon *daemon)
     struct dirent *entry;
     char path[PATH_MAX + 300];
 
-    while (trash && (entry = readdir(trash))) {
+    while (trash && !interrupted && (entry = readdir(trash))) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         snprintf(path, sizeof(path), "%s/%s", daemon->trash_dir, entry->d_name);
-        if (nftw(path, entry_remove, DIRECTORIES_OPEN, FTW_DEPTH | FTW_PHYS) != 0)
+        if (nftw(path, entry_remove, DIRECTORIES_OPEN, FTW_DEPTH | FTW_PHYS) < 0)
             log_error("%s: cannot be removed: %s", path, strerror(errno));
     }
     if (trash)
@@ -121,7 +127,7 @@ static void *work(void *user)
     return NULL;
 }
 
-int janitor_start(struct daemon *daemon, struct fault *why)
+void janitor_open(struct daemon *daemon)
 {
     struct janitor *janitor = &daemon->janitor;
     pthread_condattr_t attributes;
@@ -131,6 +137,11 @@ int janitor_start(struct daemon *daemon, struct fault *why)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&janitor->bell, &attributes);
     pthread_condattr_destroy(&attributes);
+}
+
+int janitor_start(struct daemon *daemon, struct fault *why)
+{
+    struct janitor *janitor = &daemon->janitor;
     int e = pthread_create(&janitor->thread, NULL, work, daemon);
     if (e)
         return fault_set(why, -e, "no thread can be started: %s", strerror(e));
@@ -142,8 +153,6 @@ void janitor_ring(struct daemon *daemon)
 {
     struct janitor *janitor = &daemon->janitor;
 
-    if (!janitor->started)
-        return;
     pthread_mutex_lock(&janitor->lock);
     janitor->rung = true;
     pthread_cond_signal(&janitor->bell);
@@ -156,11 +165,10 @@ void janitor_stop(struct daemon *daemon)
 
     if (!janitor->started)
         return;
+    interrupted = true;
     pthread_mutex_lock(&janitor->lock);
     janitor->stopping = true;
     pthread_cond_signal(&janitor->bell);
     pthread_mutex_unlock(&janitor->lock);
     pthread_join(janitor->thread, NULL);
-    pthread_cond_destroy(&janitor->bell);
-    pthread_mutex_destroy(&janitor->lock);
 }

@@ -243,6 +243,7 @@ static int start(struct daemon *daemon, struct fault *why)
         datasets_set(daemon, datasets);
     if (r >= 0 && ((r = boot_id_read(daemon->boot_id)) < 0 || (r = loop_open(daemon)) < 0))
         fault_set(why, r, "cannot start: %s", strerror(-r));
+    janitor_open(daemon);
     if (r >= 0)
         r = http_open(daemon, why);
     if (r >= 0)

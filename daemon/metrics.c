@@ -52,7 +52,8 @@ void metrics_write(struct daemon *daemon, FILE *out)
     fputs("# HELP riftd_worker_starts_total Workers that were started.\n# TYPE riftd_worker_starts_total counter\n",
           out);
     fprintf(out, "riftd_worker_starts_total %" PRIu64 "\n", daemon->counts.starts);
-    fputs("# HELP riftd_worker_crashes_total Workers that ended without a last word.\n"
+    fputs("# HELP riftd_worker_crashes_total Ends of workers that were the machine's fault: crashes, lost devices, "
+          "full disks.\n"
           "# TYPE riftd_worker_crashes_total counter\n",
           out);
     fprintf(out, "riftd_worker_crashes_total %" PRIu64 "\n", daemon->counts.crashes);

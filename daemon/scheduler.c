@@ -25,7 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LOOK_AGAIN_MS = 1000 };
+enum { LOOK_AGAIN_MS = 1000, TRIES = 8 /* of starts in one look */ };
 
 int policy_apply(struct daemon *daemon, const struct settings *settings)
 {
@@ -134,15 +134,27 @@ static int slot_fill(struct daemon *daemon, struct slot *slot)
     return 1;
 }
 
+/* Starts take time, those that fail the most: after TRIES of them, or one that failed for the
+ * machine's reasons, the loop first looks at everything else. */
 static void slots_fill(struct daemon *daemon)
 {
+    int tries = TRIES;
+
     for (int i = 0; i < daemon->slot_count; i++) {
         struct slot *slot = &daemon->slots[i];
-        while (!slot->worker && !slot_rests_until(daemon, slot) && slot_fill(daemon, slot))
-            ;
-        if (!slot->worker && slot_rests_until(daemon, slot))
+        bool tried = false;
+        while (tries && !slot->worker && !slot_rests_until(daemon, slot) && slot_fill(daemon, slot)) {
+            tried = true;
+            tries--;
+        }
+        if (!slot->worker && slot_rests_until(daemon, slot)) {
+            slot->kept_for[0] = '\0'; /* who was to have it may run elsewhere */
             look_at(daemon, slot_rests_until(daemon, slot));
+            tries = tried ? 0 : tries;
+        }
     }
+    if (!tries)
+        look_at(daemon, monotonic_ms());
 }
 
 /* ---- taking slots away ---- */

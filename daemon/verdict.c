@@ -114,6 +114,18 @@ static int time_limit_fail(struct daemon *daemon, const struct cause *cause)
     return job_fail(daemon, cause->job->id, "time_limit", message);
 }
 
+/* What the end says about the device; once, however often this verdict must be tried. */
+static void device_judge(struct daemon *daemon, struct worker *worker, bool lost)
+{
+    if (!worker->slot || worker->end.judged)
+        return;
+    worker->end.judged = true;
+    if (lost)
+        device_lost(daemon, worker->slot->on, "a worker lost it");
+    else
+        device_works(daemon, worker->slot->on);
+}
+
 /* The machine failed, not the job: run it again later, later each time, unless it
  * happens too often without a new checkpoint. */
 static int machine_failed(struct daemon *daemon, const struct cause *cause, const char *code, const char *message)
@@ -144,6 +156,8 @@ static int job_finished(struct daemon *daemon, const struct cause *cause, const 
 {
     json_t *result = json_object_get(event, "result");
     char *text = json_dumps(result ? result : event, JSON_COMPACT);
+
+    device_judge(daemon, cause->worker, false);
     int r = text ? job_end(daemon, cause->job->id, STATE_SUCCEEDED, text, NULL) : -ENOMEM;
 
     free(text);
@@ -158,6 +172,8 @@ static int job_failed(struct daemon *daemon, const struct cause *cause, const js
     const char *code = json_string_value(json_object_get(event, "code"));
     const char *message = json_string_value(json_object_get(event, "message"));
 
+    if (code && strcmp(code, "device_lost") == 0)
+        device_judge(daemon, cause->worker, true);
     for (size_t i = 0; code && i < sizeof(machine_codes) / sizeof(machine_codes[0]); i++)
         if (strcmp(code, machine_codes[i]) == 0)
             return machine_failed(daemon, cause, code, message ? message : code);
@@ -167,6 +183,7 @@ static int job_failed(struct daemon *daemon, const struct cause *cause, const js
 static int job_interrupted(struct daemon *daemon, const struct cause *cause, const json_t *event)
 {
     (void)event;
+    device_judge(daemon, cause->worker, false);
     if (!cause->job->cancel_wanted && time_is_up(cause))
         return time_limit_fail(daemon, cause);
     return job_end(daemon, cause->job->id, STATE_QUEUED, NULL, NULL);
@@ -208,9 +225,11 @@ static int decided_by_journal(struct daemon *daemon, const struct cause *cause)
 static int crashed(struct daemon *daemon, const struct cause *cause)
 {
     const struct worker_end *end = &cause->worker->end;
-    char message[128] = "its worker died for an unknown reason";
+    char message[300] = "its worker died for an unknown reason";
 
-    if (end->known)
+    if (end->journal.code)
+        snprintf(message, sizeof(message), "its journal can't be read: %.250s", end->journal.message);
+    else if (end->known)
         snprintf(message, sizeof(message),
                  end->exited ? "its worker exited with %d and no last word; log.txt may say more"
                              : "its worker was killed by signal %d",
@@ -228,19 +247,6 @@ static bool works_elsewhere(struct daemon *daemon, struct worker *worker, const 
         return false;
     workers_review(daemon);
     return true;
-}
-
-/* What the end says about the device. */
-static void device_judge(struct daemon *daemon, const struct worker *worker)
-{
-    const struct worker_end *end = &worker->end;
-
-    if (!worker->slot || !end->known || !end->exited || end->deaths)
-        return;
-    if (end->status == WORKER_DEVICE_LOST)
-        device_lost(daemon, worker->slot->on, "a worker lost it");
-    else if (end->status == WORKER_FINISHED || end->status == WORKER_INTERRUPTED)
-        device_works(daemon, worker->slot->on);
 }
 
 /* The journal has no last word. */
@@ -261,9 +267,11 @@ static int verdict_without_word(struct daemon *daemon, const struct cause *cause
         return job_fail(daemon, id, "journal_damaged", end->journal.message);
     if (end->exited && end->status == WORKER_BAD_INPUT)
         return job_fail(daemon, id, "bad_input", "the worker refused its spec or data; log.txt says why");
+    if (end->exited && end->status == WORKER_DEVICE_LOST)
+        device_judge(daemon, cause->worker, true);
     if (time_is_up(cause))
         return time_limit_fail(daemon, cause);
-    if (cause->worker->stop && end->known && !end->exited) /* killed by us, since it didn't stop in time */
+    if (cause->worker->stop && cause->worker->kill_at_ms == INT64_MAX) /* killed by us, since it didn't stop in time */
         return job_end(daemon, id, STATE_QUEUED, NULL, NULL);
     return crashed(daemon, cause);
 }
@@ -291,7 +299,6 @@ static int verdict(struct daemon *daemon, struct worker *worker)
     struct cause cause = { worker, &job };
     int r = worker->end.known ? 0 : attempt_end(daemon, worker);
 
-    device_judge(daemon, worker);
     if (r >= 0)
         r = db_job_get(daemon->db, worker->id, &job);
     if (r >= 0)
@@ -337,7 +344,7 @@ void worker_ended(struct daemon *daemon, struct source *source)
     struct worker *worker = (struct worker *)source;
     siginfo_t info = { 0 };
 
-    /* ECHILD: found again after a restart, so its parent is another. */
+    /* ECHILD: found again after a restart, or started by the launcher: its parent is another. */
     if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED) == 0) {
         worker->end.known = true;
         worker->end.exited = info.si_code == CLD_EXITED;

@@ -408,8 +408,8 @@ int readers_take(struct db *db, struct connection **ret)
     }
     pthread_mutex_unlock(&db->readers_lock);
     if (!reader) {
-        int r = connection_open(db, SQLITE_OPEN_READONLY, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-512",
-                                &reader);
+        int r = connection_open(db, SQLITE_OPEN_READONLY,
+                                "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-512", &reader);
         if (r < 0)
             return r;
     }

@@ -84,17 +84,17 @@ static int owner_check(struct connection *on, const char *owner)
     policy_get(on->db, &policy);
     if (policy.queued_max)
         r = number_read(on,
-                          "SELECT COUNT(*) FROM job INDEXED BY job_waiting WHERE owner = ?1 AND parent IS NULL"
-                          " AND state IN ('blocked','queued')",
-                          VALUES(V(owner)), &waiting);
+                        "SELECT COUNT(*) FROM job INDEXED BY job_waiting WHERE owner = ?1 AND parent IS NULL"
+                        " AND state IN ('blocked','queued')",
+                        VALUES(V(owner)), &waiting);
     if (r >= 0 && policy.queued_max && waiting >= policy.queued_max)
         return refuse(-EAGAIN, "%lld jobs of yours wait already; %d may at a time", (long long)waiting,
                       policy.queued_max);
     if (r >= 0 && policy.artifacts_max)
         r = number_read(on,
-                          "SELECT COALESCE(SUM(artifact.size), 0) FROM job JOIN artifact ON artifact.job = job.number"
-                          " WHERE owner = ?1",
-                          VALUES(V(owner)), &bytes);
+                        "SELECT COALESCE(SUM(artifact.size), 0) FROM job JOIN artifact ON artifact.job = job.number"
+                        " WHERE owner = ?1",
+                        VALUES(V(owner)), &bytes);
     if (r >= 0 && policy.artifacts_max && bytes >= policy.artifacts_max)
         return refuse(-EDQUOT, "the artifacts of your jobs have %lld bytes; %lld is the limit: delete jobs first",
                       (long long)bytes, (long long)policy.artifacts_max);

@@ -69,7 +69,8 @@ static int parents_wake(struct connection *on, const char *parent)
 {
     struct job_key job;
     int r = query_run(on,
-                      "UPDATE job SET cancel_wanted = 0, started_ms = CASE WHEN ended_ms > 0 THEN 0 ELSE started_ms END"
+                      "UPDATE job SET cancel_wanted = 0, purged = 0,"
+                      " started_ms = CASE WHEN ended_ms > 0 THEN 0 ELSE started_ms END"
                       " WHERE id = ?1",
                       VALUES(V(parent)));
 

@@ -65,9 +65,9 @@ static int may_go(struct connection *on, const char *id, struct job_key *ret)
     if (r >= 0 && *ret->parent && (r = job_key_find(on, ret->parent, &parent)) >= 0 && !job_state_ended(parent.state))
         return refuse(-ESTALE, "job %s is a step of %s, which has not ended", id, ret->parent);
     if (r >= 0)
-        r = number_read(
-            on, JOB_TREE "SELECT COUNT(*) FROM tree JOIN job ON job.number = tree.number WHERE job.pinned = 1",
-            VALUES(V(ret->number)), &pinned);
+        r = number_read(on,
+                        JOB_TREE "SELECT COUNT(*) FROM tree JOIN job ON job.number = tree.number WHERE job.pinned = 1",
+                        VALUES(V(ret->number)), &pinned);
     if (r >= 0 && pinned)
         return refuse(-ESTALE, "job %s, or a step of it, is pinned", id);
     if (r >= 0)

@@ -145,8 +145,8 @@ static const char *const steps[] = {
     "ALTER TABLE job ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;"        /* what retention took: enum db_part */
     "ALTER TABLE job ADD COLUMN purged_ms INTEGER NOT NULL DEFAULT 0;"     /* and when, the last time */
     "ALTER TABLE job ADD COLUMN version INTEGER NOT NULL DEFAULT 1;"       /* of what people see of it */
-    "UPDATE job SET rank = created_ms - priority * 3600000, attempt_ms = CASE WHEN state = 'running' THEN started_ms "
-    "ELSE 0 END;"
+    "UPDATE job SET rank = created_ms - priority * 3600000, attempt_ms = CASE WHEN state = 'running'"
+    " AND kind NOT IN ('rift','sweep') THEN started_ms ELSE 0 END;"
     "CREATE TRIGGER job_version AFTER UPDATE OF state, label, priority, held, pinned, device, attempts, cancel_wanted,"
     " not_before_ms, purged_ms, result, error, progress ON job WHEN NEW.version = OLD.version"
     " BEGIN UPDATE job SET version = OLD.version + 1 WHERE number = NEW.number; END;"
