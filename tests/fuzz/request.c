@@ -155,7 +155,7 @@ static int admit(struct request *request, struct answer *answer, const struct in
     if (!r && !query_take(request, question))
         r = 1;
     if (!r && request_uploads(request)) {
-        r = upload_open(request->config->models_dir, 1 << 20, &request->upload);
+        r = upload_open(request->config->models_dir, 1 << 20, 0, &request->upload);
         if (!r && input->body)
             r = upload_write(request->upload, input->body, strlen(input->body));
     }
