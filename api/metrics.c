@@ -35,13 +35,14 @@ static int64_t monotonic_ms(void)
 
 void slow_begin(struct traffic *traffic)
 {
-    if (traffic->slow++ == 0)
+    if (traffic && traffic->slow++ == 0)
         traffic->slow_since_ms = monotonic_ms();
 }
 
 void slow_end(struct traffic *traffic)
 {
-    traffic->slow--;
+    if (traffic)
+        traffic->slow--;
 }
 
 bool is_slow(struct traffic *traffic)

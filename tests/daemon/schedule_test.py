@@ -21,6 +21,7 @@ class Scheduling(Case):
         return body
 
     def release(self, riftd, job, name="go"):
+        until("its directory is there", riftd.dir(job).exists)  # running is said before it is made
         (riftd.dir(job) / name).touch()
 
     def hup(self, riftd, text):
