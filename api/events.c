@@ -4,7 +4,8 @@
  * table: an event's id is its row, so Last-Event-ID picks up without a gap or a
  * double even across a restart of riftd. A job's stream ends with an `end`
  * event once the job has ended and everything was sent; a client that
- * reconnects after that gets 204, which tells EventSource to stop.
+ * reconnects after that gets 204, which tells EventSource to stop. Where there is a gap
+ * after all (db_event_gap), a `reset` event comes first.
  *
  * The same events come as a list (event_list.c) with ?wait=0 or Accept: application/json,
  * and one a line with Accept: application/x-ndjson. */
@@ -25,6 +26,7 @@ struct event_stream {
     struct db *db;
     char job[DB_ID_SIZE]; /* "": all jobs */
     int64_t after;
+    bool gap; /* between what the reader has and what there is to tell */
     bool greeted, over;
 };
 
@@ -48,6 +50,14 @@ static int events_write(FILE *out, const struct db_event *events, int count)
         free(text);
     }
     return 0;
+}
+
+/* A reset has an id: who comes back after it isn't told again. */
+static void greeting_write(FILE *out, const struct event_stream *stream)
+{
+    fputs("retry: 2000\n\n", out);
+    if (stream->gap)
+        fprintf(out, "id: %" PRId64 "\nevent: reset\ndata: {\"type\":\"reset\"}\n\n", stream->after);
 }
 
 /* Everything was sent and the job has ended (or is gone): say goodbye. */
@@ -82,7 +92,7 @@ static int event_fill(struct stream *base, char **ret_text, size_t *ret_size)
     FILE *out = open_memstream(&text, &size);
     int r = out ? 0 : -ENOMEM;
     if (!r && !stream->greeted)
-        fputs("retry: 2000\n\n", out);
+        greeting_write(out, stream);
     if (!r)
         r = events_write(out, events, count);
     if (!r && !count && ended) {
@@ -108,8 +118,12 @@ static void event_free(struct stream *base)
     free(base);
 }
 
-static int stream_answer(const struct request *request, struct answer *answer, int64_t after)
+/* A reader who is ahead of us goes on with the newest: it has to read everything anew. */
+static int stream_answer(const struct request *request, struct answer *answer, int64_t after, int gap)
 {
+    int r = gap == DB_GAP_AHEAD ? db_event_newest(request->config->db, &after) : 0;
+    if (r < 0)
+        return r;
     struct event_stream *stream = calloc(1, sizeof(*stream));
 
     if (!stream)
@@ -118,6 +132,7 @@ static int stream_answer(const struct request *request, struct answer *answer, i
     stream->db = request->config->db;
     strcpy(stream->job, request->id);
     stream->after = after;
+    stream->gap = gap > 0;
     answer->status = 200;
     answer->type = "text/event-stream";
     answer->stream = &stream->stream;
@@ -161,7 +176,10 @@ static int events_answer(const struct request *request, struct answer *answer, b
         bool waits = wait_s > 0 && !lines && !ended;
         return answer_event_list(request, answer, after, (int)limit, lines, waits ? (int)wait_s : 0);
     }
-    if (ended && reconnect) {
+    int gap = db_event_gap(request->config->db, *request->id ? request->id : NULL, after);
+    if (gap < 0)
+        return gap;
+    if (ended && reconnect && !gap) {
         struct db_event *events;
         int left = db_event_list(request->config->db, request->id, after, 1, &events);
         if (left < 0)
@@ -172,7 +190,7 @@ static int events_answer(const struct request *request, struct answer *answer, b
             return 0;
         }
     }
-    return stream_answer(request, answer, after);
+    return stream_answer(request, answer, after, gap);
 }
 
 int handle_job_events(const struct request *request, struct answer *answer)

@@ -361,6 +361,10 @@ int db_event_list(struct db *db, const char *job, int64_t after, int limit, stru
 /* Id of the newest event of all jobs, 0 when there is none: where a watcher starts
  * that has just read the jobs themselves. */
 int db_event_newest(struct db *db, int64_t *ret_id);
+/* Is what comes after that event not all that there was? 0: it is; DB_GAP_PURGED: some
+ * of it was taken away; DB_GAP_AHEAD: there has been no such event yet. */
+enum { DB_GAP_PURGED = 1, DB_GAP_AHEAD = 2 };
+int db_event_gap(struct db *db, const char *job, int64_t after);
 
 struct db_series {
     char name[64];

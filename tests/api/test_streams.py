@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Event streams: nothing missed, nothing twice, and none left behind."""
 import json
+import os
 import socket
+import sqlite3
 import threading
 import time
 import unittest
@@ -202,6 +204,55 @@ class Streams(server.Case):
         events = self.stream(f"/v1/jobs/{job}/events").rest()
         self.assertEqual([kind for _, kind, _ in events], ["state", "state", "message", "state", "end"])
         self.assertEqual(events[2][2]["text"], "a\nb\r\n\ndata: 2")
+
+
+class Gaps(server.Case):
+    """Where Last-Event-ID can't be kept a reader is told so, once."""
+    def setUp(self):
+        self.drain()
+        self.job = self.submit()["id"]
+        self.path = f"/v1/jobs/{self.job}/events"
+        self.server.start(self.job)
+        self.server.event(self.job, "metric", name="loss", step=1, value=1.0)
+
+    def take_away(self):
+        """What retention does to the events of an ended job."""
+        other = sqlite3.connect(os.path.join(self.server.dir, "riftd.db"), isolation_level=None)
+        other.execute("PRAGMA wal_autocheckpoint = 0")
+        number, = other.execute("SELECT number FROM job WHERE id = ?", (self.job,)).fetchone()
+        other.execute("DELETE FROM event WHERE job = ?", (number,))
+        fields = json.dumps({"time_ms": 1, "type": "purged", "what": "events"}, separators=(",", ":"))
+        other.execute("INSERT INTO event(job, family, seq, time_ms, type, fields) VALUES(?, ?, 0, 1, 'purged', ?)",
+                      (number, number, fields))
+        other.close()
+
+    def stream(self, path, last):
+        stream = Stream(self.server.port, path, Last_Event_ID=last)
+        self.addCleanup(stream.close)
+        return stream
+
+    def test_who_missed_what_retention_took_is_told_to_read_anew(self):
+        seen = self.server.get(self.path + "?wait=0").json["events"]
+        self.server.do("move", job=self.job, state="succeeded", result={})
+        self.take_away()
+        for path in (self.path, "/v1/events"):
+            self.assertEqual(self.stream(path, seen[0]["id"]).next(), (seen[0]["id"], "reset", {"type": "reset"}))
+        rest = self.stream(self.path, seen[0]["id"]).rest()
+        self.assertEqual([kind for _, kind, _ in rest], ["reset", "purged", "end"])
+        # Who has seen what retention left behind misses nothing, and who asks from the start knows nothing yet.
+        self.assertEqual(self.stream(self.path, rest[1][0]).status, 204)
+        self.assertEqual([kind for _, kind, _ in self.stream(self.path, 0).rest()], ["purged", "end"])
+
+    def test_who_is_ahead_of_a_database_that_was_put_back_is_told_once(self):
+        newest = self.server.get("/v1/events?wait=0&limit=1000").json["last"]
+        ahead = self.stream(self.path, newest + 1000)
+        self.assertEqual(ahead.next(), (newest, "reset", {"type": "reset"}))
+        self.server.do("move", job=self.job, state="succeeded", result={})
+        self.assertEqual([kind for _, kind, _ in ahead.rest()], ["state", "end"])
+        last = self.stream(self.path, newest + 1000).next()
+        self.assertEqual(last[1], "reset")
+        self.assertEqual(self.stream(self.path, last[0]).status, 204)
+        self.assertEqual(self.server.get(f"{self.path}?wait=0&after={newest + 1000}").json["events"], [])
 
 
 class Stopping(unittest.TestCase):

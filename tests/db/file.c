@@ -299,6 +299,7 @@ static const struct {
 } allowed[] = {
     { "SCAN", "CONSTANT ROW", "no table" },
     { "SCAN (subquery", "LIMIT ?", "the subquery has a limit" },
+    { "SCAN sqlite_sequence", "name = 'event'", "a row a table" },
     { "SCAN tree", "WITH RECURSIVE tree", "a job's own steps" },
     { "USE TEMP B-TREE", "FROM outcome WHERE job = ?1", "the modules, alphas or evaluations of one job" },
     { "USE TEMP B-TREE", "WITH RECURSIVE tree", "a job's own steps" },
