@@ -65,7 +65,7 @@ static bool same_bytes(const char *path, const char *other)
 /* The copy gets the first name that is free, or goes when it is there already. */
 static int part_name(const char *part, const char *name)
 {
-    char final[PATH_SIZE];
+    char final[PATH_SIZE + 8]; /* a name and its number */
     int r = -EEXIST;
 
     for (int i = 1; i < COPIES && r == -EEXIST; i++) {

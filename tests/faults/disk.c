@@ -142,11 +142,12 @@ static int disk_delete(sqlite3_vfs *vfs, const char *name, int sync)
     return rc != SQLITE_OK ? rc : real->xDelete(real, name, sync);
 }
 
-/* Somebody who waits for a lock counts how long; here no time passes. */
+/* Somebody who waits for a lock counts how long. While a lock may be held by nobody
+ * but the test no time passes; a real one is waited for. */
 static int disk_sleep(sqlite3_vfs *vfs, int us)
 {
     (void)vfs;
-    return us;
+    return fault_armed() ? us : real->xSleep(real, us);
 }
 
 void disk_faults_open(void)

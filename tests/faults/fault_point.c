@@ -31,6 +31,11 @@ bool fault_disarm(void)
     return atomic_load(&fired);
 }
 
+bool fault_armed(void)
+{
+    return atomic_load(&armed);
+}
+
 void fault_spare(void)
 {
     spared = true;

@@ -16,6 +16,7 @@ void fault_arm(long n);
 /* From the n-th call on all fail, until fault_disarm. */
 void fault_arm_lasting(long n);
 bool fault_disarm(void);
+bool fault_armed(void);
 void fault_spare(void);
 /* Asked at every call: shall this one fail? */
 bool fault_hits(void);
