@@ -132,18 +132,20 @@ class Campaign:
 
     def strike(self, target):
         """True when it hit: a worker must be there to be killed."""
-        down = target != "worker"
         with self.disk.frozen() as ice:
             if target == "both" and not self.daemon.workers():
                 return False
-            if down:
+            if target == "worker":
+                hit = self.kill_workers()
+            elif target == "daemon":
                 self.daemon.kill()
-            hit = self.kill_workers() if target != "daemon" else 0
+            else:
+                self.daemon.kill_all()
             if target == "cut":
                 how = self.rng.choice(LEFT)
                 self.changes_lost += ice.cut(self.rng, how)
                 self.left[how] += 1
-        if not down:
+        if target == "worker":
             return hit > 0
         blows = sum(self.hits.values())
         self.ledger.check(self.daemon.state, deep=target == "cut" or blows % DEEP_EVERY == 0)

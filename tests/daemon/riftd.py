@@ -104,6 +104,34 @@ class Riftd:
                 found.append(int(entry.name))
         return found
 
+    def kill_all(self):
+        """SIGKILL riftd and all that it started, also a worker that it was just starting. None is left."""
+        def processes():
+            found = []
+            for entry in pathlib.Path("/proc").iterdir():
+                try:
+                    words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+                except OSError:
+                    continue
+                if any(word == state or word.startswith(state + b"/") for word in words):
+                    found.append(int(entry.name))
+            return found
+
+        def struck():
+            pids = processes()
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return not pids
+
+        state = str(self.state).encode()
+        if self.process:
+            self.process.kill()
+            self._ended()
+        until("all processes dead", struck)
+
     # ---- HTTP ----
 
     def ask(self, method, path, body=None):

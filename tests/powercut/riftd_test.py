@@ -6,7 +6,6 @@ import os
 import pathlib
 import random
 import shutil
-import signal
 import tempfile
 import unittest
 
@@ -34,10 +33,7 @@ class FirstAnswers(unittest.TestCase):
 
     def cut(self, disk, riftd, how):
         with disk.frozen() as ice:
-            riftd.kill()
-            for pid in riftd.workers():
-                os.kill(pid, signal.SIGKILL)
-            until("the workers to be dead", lambda: not riftd.workers())
+            riftd.kill_all()
             ice.cut(random.Random(1), how)
         riftd.environment = disk.environment()
         riftd.start()
