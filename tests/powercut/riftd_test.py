@@ -2,10 +2,13 @@
 
 The campaign (tests/campaign) cuts at random while much goes on; here are the moments it seldom hits.
 """
+import http.client
+import json
 import os
 import pathlib
 import random
 import shutil
+import struct
 import tempfile
 import unittest
 
@@ -59,6 +62,25 @@ class FirstAnswers(unittest.TestCase):
     @staticmethod
     def events(riftd, job):
         return riftd.ask("GET", f"/v1/jobs/{job}/events?wait=0&limit=1000")[1]["events"]
+
+    def test_an_uploaded_model_is_there_to_the_last_byte(self):
+        header = json.dumps({"w": {"dtype": "F32", "shape": [5000], "data_offsets": [0, 20000]}}).encode()
+        weights = struct.pack("<Q", len(header)) + header + bytes(range(250)) * 80
+        for how in LEFT:
+            disk, riftd = self.fresh("strict")
+            status, model = self.send(riftd, "POST", "/v1/models?name=mine", weights)
+            self.assertEqual(status, 201, model)
+            self.cut(disk, riftd, how)
+            self.assertEqual(self.send(riftd, "GET", f"/v1/models/{json.loads(model)['id']}/weights"), (200, weights), how)
+
+    @staticmethod
+    def send(riftd, method, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", riftd.port, timeout=60)
+        connection.request(method, path, body, {"Content-Type": "application/octet-stream"} if body else {})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, text
 
     def test_a_cancelled_and_a_deleted_job_stay_so(self):
         disk, riftd = self.fresh("strict")

@@ -34,6 +34,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -281,6 +282,32 @@ ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset)
 {
     return writing(fd, parts, count, offset);
+}
+
+/* A little at a time, as it may. */
+ssize_t sendfile(int to, int from, off_t *offset, size_t size)
+{
+    char piece[16 << 10];
+    struct stat st;
+
+    if (!watched(to, &st))
+        return syscall(SYS_sendfile, to, from, offset, size);
+    if (offset)
+        die("sendfile from an offset isn't logged");
+    ssize_t got = read(from, piece, size < sizeof(piece) ? size : sizeof(piece));
+    return got > 0 ? write(to, piece, (size_t)got) : got;
+}
+ssize_t sendfile64(int to, int from, off64_t *offset, size_t size)
+{
+    return sendfile(to, from, offset, size);
+}
+ssize_t copy_file_range(int from, off64_t *offset, int to, off64_t *to_offset, size_t size, unsigned flags)
+{
+    struct stat st;
+
+    if (watched(to, &st))
+        die("copy_file_range isn't logged");
+    return syscall(SYS_copy_file_range, from, offset, to, to_offset, size, flags);
 }
 
 /* The size is what it changes. */

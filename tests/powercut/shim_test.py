@@ -97,6 +97,13 @@ class Cuts(unittest.TestCase):
         self.assertEqual(self.left(start + "fd = os.open('b', os.O_WRONLY); os.pwrite(fd, b'z', 12); os.fsync(fd)")["b"],
                          b"0123456789\0\0z")
 
+    def test_what_is_copied_by_sendfile_is_followed(self):
+        program = "put('a', b'0123456789' * 5000); sync_dir(); libc = ctypes.CDLL(None); " \
+                  "a, b = os.open('a', os.O_RDONLY), os.open('b', os.O_CREAT | os.O_WRONLY); sent = 1\n" \
+                  "while sent > 0: sent = libc.sendfile(b, a, None, ctypes.c_size_t(1 << 20))\n" \
+                  "assert sent == 0; os.fsync(b); sync_dir()"
+        self.assertEqual(self.left(program)["b"], b"0123456789" * 5000)
+
     def test_sync_file_range_is_no_sync(self):
         program = "put('a', b'one', sync=False); sync_dir(); fd = os.open('a', os.O_WRONLY); " \
                   "assert ctypes.CDLL(None).sync_file_range(fd, ctypes.c_long(0), ctypes.c_long(0), 7) == 0"
