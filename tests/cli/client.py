@@ -70,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append((self.command, self.path, dict(self.headers), body))
         self.server.answer(self, self.command, self.path, body)
 
-    do_GET = do_POST = do_DELETE = answer
+    do_GET = do_POST = do_PATCH = do_DELETE = answer
 
     def reply(self, status, document, content_type="application/json", headers=()):
         body = document if isinstance(document, bytes) else json.dumps(document).encode()

@@ -112,6 +112,24 @@ class Reading(Case):
         self.assertEqual([(method, path) for method, path, _, _ in server.seen if method != "GET"],
                          [("POST", f"/v1/jobs/{A}/cancel"), ("POST", f"/v1/jobs/{A}/retry"), ("DELETE", f"/v1/jobs/{A}")])
 
+    def test_hold_release_priority_label_and_pin_change_one_member_each(self):
+        with Server(lambda http, *_: http.reply(200, job(A))) as server:
+            for words in (["hold", A], ["release", A], ["priority", A, "-5"], ["label", A, "näme"], ["label", A],
+                          ["pin", A], ["pin", A, "--off"]):
+                self.run_ctl(0, *words, "--server", server.url)
+            self.run_ctl(2, "priority", A, "high", "--server", server.url)
+        self.assertEqual([(path, json.loads(body)) for method, path, _, body in server.seen if method == "PATCH"],
+                         [(f"/v1/jobs/{A}", change) for change in (
+                             {"held": True}, {"held": False}, {"priority": -5}, {"label": "näme"}, {"label": None},
+                             {"pinned": True}, {"pinned": False})])
+
+    def test_admin_drain_and_resume_ask_for_it(self):
+        with Server(lambda http, *_: http.reply(200, {"drained": True})) as server:
+            for words in (["admin", "drain"], ["admin", "resume"]):
+                self.run_ctl(0, *words, "--server", server.url)
+        self.assertEqual([(method, path) for method, path, _, _ in server.seen],
+                         [("POST", "/v1/admin/drain"), ("POST", "/v1/admin/resume")])
+
     def test_list_filters_pages_and_says_that_there_is_more(self):
         def answer(http, method, path, body):
             last = "cursor=" in path
