@@ -180,8 +180,6 @@ class Full(server.Case):
             "deleteWebhook": (f"/v1/webhooks/{hook}", None),
             "createBackup": ("/v1/admin/backups", None),
             "changeJob": (f"/v1/jobs/{self.submit()['id']}", {"priority": 3}),
-            "drain": ("/v1/admin/drain", None),
-            "resume": ("/v1/admin/resume", None),
             "deleteSession": ("/v1/session", None, {"Cookie": cookie, "Origin": f"http://127.0.0.1:{self.server.port}"}),
         }
 
@@ -190,11 +188,10 @@ class Full(server.Case):
 
     def test_every_change_is_refused_with_507_while_the_disk_is_full_and_succeeds_afterwards(self):
         changes = self.changes()
-        self.server.ask("POST", "/v1/admin/drain")  # so that there is something to take back
         self.server.may_fail = True
         asked = {operation["operationId"]: method for method, _, operation in operations("507")}
         del asked["deleteBackup"]  # it asks the file system alone
-        changes = {name: change for name, change in changes.items() if name in asked}
+        del asked["drain"], asked["resume"]  # they do nothing twice: below
         for fault, status, code in (("the disk is full", 507, "no-space"), ("a write fails", 500, "internal")):
             self.server.do("disk", fault=fault)
             for name, change in changes.items():
@@ -205,6 +202,27 @@ class Full(server.Case):
             with self.subTest(name):
                 self.assertLess(self.ask(asked[name], *change).status, 300)
         self.assertEqual(set(asked) - set(changes), set(), "changes that nobody tries with a full disk")
+
+    def test_riftd_is_neither_drained_nor_resumed_while_the_disk_is_full(self):
+        self.server.may_fail = True
+        for path, drained in (("/v1/admin/drain", True), ("/v1/admin/resume", False)):
+            self.server.do("disk", fault="the disk is full")
+            self.expect(self.server.ask("POST", path), 507, "no-space")
+            self.server.do("disk", fault=None)
+            self.assertEqual(self.expect(self.server.ask("POST", path), 200).json, {"drained": drained})
+
+
+class Limited(server.Case):
+    @classmethod
+    def make_server(cls):
+        return server.Daemon("--owner-queued-max", "1")
+
+    def test_an_owner_whose_jobs_fill_the_queue_hands_in_no_more(self):
+        self.expect(self.server.ask("POST", "/v1/admin/drain"), 200)
+        job = self.submit()["id"]
+        self.expect(self.server.ask("POST", "/v1/jobs", server.TRAIN), 429, "too-many-jobs")
+        self.expect(self.server.ask("POST", f"/v1/jobs/{job}/cancel"), 202)
+        self.submit()
 
 
 if __name__ == "__main__":

@@ -50,6 +50,12 @@ class Document(unittest.TestCase):
                 self.assertEqual(item[method]["responses"].get("507"), {"$ref": "#/components/responses/NoSpace"},
                                  f"{method} {path}")
 
+    def test_every_change_of_a_job_heeds_if_match_and_says_so(self):
+        for path, item in server.OPENAPI["paths"].items():
+            for method in set(item) - {"parameters", "get"} if path.startswith("/v1/jobs/{id}") else ():
+                self.assertIn({"$ref": "#/components/parameters/if_match"}, item[method].get("parameters", []), path)
+                self.assertIn("412", item[method]["responses"], path)
+
     def test_problem_codes_are_those_of_the_table(self):
         self.assertEqual(server.OPENAPI["components"]["schemas"]["ProblemCode"]["enum"],
                          [row["code"] for row in self.tables["problems"]])
