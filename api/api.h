@@ -66,7 +66,10 @@ struct api_config {
     int rate_limit, rate_burst;       /* requests a second of one caller, and at once; 0: no limit */
     int64_t audit_keep_ms;            /* 0: for ever */
     size_t body_limit; /* bytes of a JSON body: more is 413; 0: 1 MiB */
-    int stream_limit;  /* event streams at once: more is 503; 0: 48 */
+    int stream_limit;  /* event streams at once: more is 503; 0: 256 */
+    int header_ms;     /* from accept, or the answer before, to a complete header; 0: 15000 */
+    int body_ms;       /* a body may be slower than 1 KiB/s for so long; 0: 15000 */
+    int address_limit; /* connections from one address that isn't loopback; 0: 128 */
     int heartbeat_ms;  /* a comment on silent event streams; 0: 15000 */
     struct db *db;
 

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,56 @@ static int events_write(FILE *out, const struct db_event *events, int count)
     return 0;
 }
 
+/* The newest text of the stream of all jobs. Most of its readers are at the same
+ * place and are woken together: one reads and writes for all. */
+static struct {
+    pthread_mutex_t lock;
+    char *text; /* NULL: none */
+    size_t size;
+    struct db *db;
+    int64_t after, last; /* from where to where */
+    uint64_t news;       /* when it was made */
+    bool drained;
+} shared = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* 1 with a copy of the shared text, if it is what this stream needs. */
+static int shared_take(struct event_stream *stream, char **ret_text, size_t *ret_size)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&shared.lock);
+    if (shared.text && shared.db == stream->db && shared.after == stream->after && shared.news == stream->stream.news) {
+        char *text = malloc(shared.size);
+        r = text ? 1 : -ENOMEM;
+        if (text) {
+            *ret_text = memcpy(text, shared.text, shared.size);
+            *ret_size = shared.size;
+            stream->after = shared.last;
+            stream->stream.drained = shared.drained;
+        }
+    }
+    pthread_mutex_unlock(&shared.lock);
+    return r;
+}
+
+static void shared_put(const struct event_stream *stream, int64_t after, const char *text, size_t size)
+{
+    char *copy = malloc(size);
+
+    if (!copy)
+        return;
+    pthread_mutex_lock(&shared.lock);
+    free(shared.text);
+    shared.text = memcpy(copy, text, size);
+    shared.size = size;
+    shared.db = stream->db;
+    shared.after = after;
+    shared.last = stream->after;
+    shared.news = stream->stream.news;
+    shared.drained = stream->stream.drained;
+    pthread_mutex_unlock(&shared.lock);
+}
+
 /* A reset has an id: who comes back after it isn't told again. */
 static void greeting_write(FILE *out, const struct event_stream *stream)
 {
@@ -70,6 +121,8 @@ static void end_write(FILE *out, const char *state)
 static int event_fill(struct stream *base, char **ret_text, size_t *ret_size)
 {
     struct event_stream *stream = (struct event_stream *)base;
+    bool sharing = !*stream->job && stream->greeted;
+    int64_t after = stream->after;
     struct db_event *events;
     const char *state = NULL;
     bool ended = false;
@@ -78,6 +131,9 @@ static int event_fill(struct stream *base, char **ret_text, size_t *ret_size)
 
     if (stream->over)
         return -ENODATA;
+    int found = sharing ? shared_take(stream, ret_text, ret_size) : 0;
+    if (found)
+        return found;
     if (*stream->job) { /* before the events: its last ones are written with the move */
         db_job_auto job = { 0 };
         int r = db_job_get(stream->db, stream->job, &job);
@@ -101,6 +157,7 @@ static int event_fill(struct stream *base, char **ret_text, size_t *ret_size)
     }
     stream->greeted = true;
     stream->after = count ? events[count - 1].id : stream->after;
+    base->drained = count < BATCH && !ended;
     db_events_free(events, count);
     if (out && fclose(out))
         r = -ENOMEM;
@@ -108,6 +165,8 @@ static int event_fill(struct stream *base, char **ret_text, size_t *ret_size)
         free(text);
         return r;
     }
+    if (sharing)
+        shared_put(stream, after, text, size);
     *ret_text = text;
     *ret_size = size;
     return 1;

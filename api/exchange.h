@@ -87,6 +87,8 @@ struct stream {
     const char *heartbeat; /* what is sent when there is nothing for long; NULL: a comment */
     int wait_ms;           /* the last call of fill comes so long after the first; 0: it goes on */
     bool last;             /* fill: this is the last call */
+    uint64_t news;         /* fill: counts what was announced so far; a text made at one count serves others at it */
+    bool drained;          /* the last text was all there is until more is announced */
 };
 
 struct answer_file {

@@ -22,6 +22,7 @@
 #include <time.h>
 
 #define STOP_PATIENCE_MS 3000
+#define NEWS_GAP_MS      20 /* between two wakings: news in a storm is told together */
 
 struct feed {
     struct feeds *feeds;
@@ -92,13 +93,20 @@ static void parked_resume(struct feeds *feeds)
             feed->parked = false;
             connection_resume(feed->connection);
         }
+    feeds->told_late = false;
+    feeds->resumed_ms = monotonic_ms();
 }
 
 void feeds_news(struct feeds *feeds)
 {
     pthread_mutex_lock(&feeds->lock);
     feeds->news++;
-    parked_resume(feeds);
+    if (monotonic_ms() - feeds->resumed_ms >= NEWS_GAP_MS) {
+        parked_resume(feeds);
+    } else if (!feeds->told_late) { /* the heart will */
+        feeds->told_late = true;
+        pthread_cond_broadcast(&feeds->changed);
+    }
     pthread_mutex_unlock(&feeds->lock);
 }
 
@@ -133,7 +141,9 @@ static int feed_fill(struct feed *feed)
     uint64_t news = feeds->news;
     feed->stream->last = feeds->stopping || monotonic_ms() >= feed->until_ms;
     pthread_mutex_unlock(&feeds->lock);
-    int r = feed->stream->fill(feed->stream, &feed->text, &feed->size);
+    bool known = feed->stream->drained && feed->stream->news == news && !feed->stream->last;
+    feed->stream->news = news;
+    int r = known ? 0 : feed->stream->fill(feed->stream, &feed->text, &feed->size);
     if (r || feed->stream->last)
         return r ? r : -ENODATA;
     if (monotonic_ms() - feed->sent_ms >= feeds->heartbeat_ms) {
@@ -161,7 +171,7 @@ ssize_t feed_read(struct feed *feed, char *buffer, size_t max)
     return (ssize_t)n;
 }
 
-/* Wakes silent streams for their heartbeat or their last word. */
+/* Wakes silent streams for their heartbeat or their last word, and for news that came too soon after other news. */
 static void *heart_run(void *user)
 {
     struct feeds *feeds = user;
@@ -169,6 +179,10 @@ static void *heart_run(void *user)
     pthread_mutex_lock(&feeds->lock);
     while (!feeds->stopping) {
         int64_t now = monotonic_ms(), due = now + feeds->heartbeat_ms / 2 + 1;
+        if (feeds->told_late && now - feeds->resumed_ms >= NEWS_GAP_MS)
+            parked_resume(feeds);
+        if (feeds->told_late && feeds->resumed_ms + NEWS_GAP_MS < due)
+            due = feeds->resumed_ms + NEWS_GAP_MS;
         for (struct feed *feed = feeds->list; feed; feed = feed->next) {
             int64_t beat = feed->sent_ms + feeds->heartbeat_ms;
             int64_t at = !feed->parked ? due : beat < feed->until_ms ? beat : feed->until_ms;

@@ -15,7 +15,9 @@ struct feeds {
     struct feed *list;
     int count, limit;
     int heartbeat_ms;
-    uint64_t news; /* counts feeds_news calls */
+    uint64_t news;      /* counts feeds_news calls */
+    bool told_late;     /* there is news that parked feeds haven't been woken for */
+    int64_t resumed_ms; /* when they were woken last, monotonic */
     bool stopping;
     pthread_t heart;
     bool heart_runs;

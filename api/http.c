@@ -15,8 +15,12 @@
  * - An event stream with nothing to say must be suspended, or the library spins,
  *   and stopping it with a suspended connection aborts: see feed.c.
  * - At its connection limit it stops accepting instead of answering 503, so
- *   streams have a lower limit of their own. */
+ *   streams have a lower limit of their own, slow clients are thrown out (reaper.c),
+ *   and health has an address of its own.
+ * - A handler that waits for the disk runs elsewhere while the connection is
+ *   suspended (clerks.c); we are called again then, and send what was decided. */
 #include "api/caller.h"
+#include "api/collected.h"
 #include "api/gate.h"
 #include "api/listen.h"
 #include "api/tls.h"
@@ -28,29 +32,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <time.h>
 
-#define CONNECTION_LIMIT        256
+#define CONNECTION_LIMIT        2048
+#define FILES_KEPT              256 /* for the database, logs, artifacts that are sent */
 #define HEALTH_CONNECTION_LIMIT 16
 #define THREAD_COUNT            4
 #define IDLE_TIMEOUT_S          30
 #define CONNECTION_MEMORY_BYTES (32 * 1024)
-#define DRAIN_LIMIT_BYTES       (16 << 20)
 #define STREAM_BLOCK_BYTES      (16 * 1024)
-
-/* One request while it is being collected. */
-struct exchange {
-    struct listener *listener;
-    struct request request;
-    struct answer answer;
-    const char *method; /* the library's, there as long as the request */
-    bool answered;      /* decided; a body that still comes is thrown away */
-    bool last;          /* the connection can't be used any more after this */
-    bool has_body;
-    char *body;
-    size_t body_size, body_room, drained;
-    int64_t began_us; /* monotonic */
-};
 
 const char *request_header(const struct request *request, const char *name)
 {
@@ -231,42 +222,6 @@ static enum MHD_Result query_see(void *user, enum MHD_ValueKind kind, const char
     return survey->wrong ? MHD_NO : MHD_YES;
 }
 
-/* A 500 says little to the client; what the database said goes to the daemon. */
-static void failure_tell(const struct request *request, int r)
-{
-    const struct api_config *config = request->config;
-    char message[512];
-
-    if (!config->failed)
-        return;
-    snprintf(message, sizeof(message), "%s failed: %s (%s)", request->route ? request->route->path : "a request",
-             strerror(-r), db_errmsg(config->db));
-    config->failed(config->user, request->request_id, message);
-}
-
-/* Make a 500 of what is nobody's fault but ours, a 507 of a full disk. */
-static int exchange_fail(struct exchange *exchange, int r)
-{
-    answer_done(&exchange->answer);
-    failure_tell(&exchange->request, r);
-    return answer_problem(&exchange->answer, &exchange->request,
-                          r == -ENOSPC || r == -EDQUOT ? PROBLEM_NO_SPACE : PROBLEM_INTERNAL, "%s", strerror(-r));
-}
-
-/* The body of an upload that can't be kept: why. What is our own fault comes back. */
-static int upload_refuse(struct exchange *exchange, int why)
-{
-    struct answer *answer = &exchange->answer;
-    const struct request *request = &exchange->request;
-
-    if (why == -EFBIG)
-        return answer_problem(answer, request, PROBLEM_TOO_LARGE, "the limit of an upload is %lld bytes",
-                              (long long)request->config->upload_limit);
-    if (why == -ENOSPC || why == -EDQUOT)
-        return answer_problem(answer, request, PROBLEM_NO_SPACE, "the disk is full");
-    return why;
-}
-
 /* Who is at the other end? */
 static int peer_see(struct request *request, const struct framing *framing)
 {
@@ -283,11 +238,18 @@ static int peer_see(struct request *request, const struct framing *framing)
 /* What is answered where nothing else is, so that it is answered when everything else is full. */
 static const char *const health_paths[] = { "/healthz", "/readyz", "/metrics" };
 
-static int health_check(const struct request *request, struct answer *answer)
+static bool is_health(const struct route *route)
 {
     for (size_t i = 0; i < sizeof(health_paths) / sizeof(health_paths[0]); i++)
-        if (!strcmp(request->route->path, health_paths[i]))
-            return 0;
+        if (!strcmp(route->path, health_paths[i]))
+            return true;
+    return false;
+}
+
+static int health_check(const struct request *request, struct answer *answer)
+{
+    if (is_health(request->route))
+        return 0;
     int r = answer_problem(answer, request, PROBLEM_NO_ROUTE, "this address answers only questions about health");
     return r < 0 ? r : 1;
 }
@@ -337,85 +299,33 @@ static int exchange_begin(struct exchange *exchange, const char *method, const c
     return r < 0 ? r : 1;
 }
 
-/* Put a piece of the body into its file. */
-static enum MHD_Result upload_take(struct exchange *exchange, const char *data, size_t size)
+/* Does its handler wait for the disk? */
+static bool is_slow(const struct exchange *exchange)
 {
-    int r = upload_write(exchange->request.upload, data, size);
+    const struct request *request = &exchange->request;
 
-    if (r >= 0)
-        return MHD_YES;
-    exchange->answered = exchange->last = true;
-    r = upload_refuse(exchange, r);
-    return r < 0 && exchange_fail(exchange, r) < 0 ? MHD_NO : MHD_YES;
+    return !exchange->answered && (strcmp(request->method, "GET") || is_health(request->route));
 }
 
-/* Keep a piece of the body, or throw it away. MHD_NO hangs up. */
-static enum MHD_Result body_take(struct exchange *exchange, const char *data, size_t size)
-{
-    struct request *request = &exchange->request;
-    size_t limit = request->config->body_limit;
-
-    if (!exchange->answered && request->upload)
-        return upload_take(exchange, data, size);
-    if (!exchange->answered && exchange->body_size + size > limit) {
-        if (answer_problem(&exchange->answer, request, PROBLEM_TOO_LARGE, "the limit of a body is %zu bytes", limit) <
-            0)
-            return MHD_NO;
-        exchange->answered = exchange->last = true;
-    }
-    if (exchange->answered) {
-        exchange->drained += size;
-        return exchange->drained <= DRAIN_LIMIT_BYTES ? MHD_YES : MHD_NO;
-    }
-    if (exchange->body_size + size + 1 > exchange->body_room) {
-        size_t room = 2 * (exchange->body_size + size) + 1024;
-        char *grown = realloc(exchange->body, room);
-        if (!grown)
-            return MHD_NO;
-        exchange->body = grown;
-        exchange->body_room = room;
-    }
-    memcpy(exchange->body + exchange->body_size, data, size);
-    exchange->body_size += size;
-    exchange->body[exchange->body_size] = 0;
-    return MHD_YES;
-}
-
-/* A stream more than we hold is a 503; checked here, where they are counted. */
-static int stream_admit(struct exchange *exchange)
-{
-    struct api *api = exchange->listener->api;
-
-    if (!exchange->answer.stream || exchange->request.head || !feeds_full(&api->feeds))
-        return 0;
-    answer_done(&exchange->answer);
-    answer_header(&exchange->answer, "Retry-After", "5");
-    return answer_problem(&exchange->answer, &exchange->request, PROBLEM_TOO_MANY_STREAMS, "%d event streams are open",
-                          api->config.stream_limit);
-}
-
-/* The request is complete: call its handler and send what it says. */
+/* The request is complete: have it decided, here or by a clerk, and send the answer. */
 static enum MHD_Result exchange_finish(struct exchange *exchange)
 {
-    struct request *request = &exchange->request;
-    int r = 0;
+    struct clerks *clerks = &exchange->listener->api->clerks;
 
-    json_starved(); /* of earlier requests in this thread */
-    if (!exchange->answered) {
-        request->body = exchange->body ? exchange->body : "";
-        request->body_size = exchange->body_size;
-        if (!request->route->body && request->body_size && strcmp(request->body, "{}"))
-            r = answer_problem(&exchange->answer, request, PROBLEM_BAD_REQUEST, "this route takes no body");
-        else
-            r = route_handle(request, &exchange->answer);
-        if (r >= 0)
-            r = stream_admit(exchange);
-        if (json_starved()) /* whatever was answered lacks something */
-            r = -ENOMEM;
-    }
-    if (r < 0 && exchange_fail(exchange, r) < 0)
-        return MHD_NO;
-    return answer_send(exchange);
+    visitor_waits(exchange->visitor);
+    clerks_back(clerks, exchange);
+    if (is_slow(exchange) && !exchange->listener->health && clerks_give(clerks, exchange))
+        return MHD_YES; /* we are called again when it is decided */
+    if (!exchange->failed)
+        exchange->failed = exchange_decide(exchange);
+    return exchange->failed ? MHD_NO : answer_send(exchange);
+}
+
+static struct visitor *visitor_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
 }
 
 static enum MHD_Result request_see(void *user, struct MHD_Connection *connection, const char *url, const char *method,
@@ -428,9 +338,10 @@ static enum MHD_Result request_see(void *user, struct MHD_Connection *connection
     if (exchange) {
         if (!*data_size)
             return exchange_finish(exchange);
-        enum MHD_Result taken = body_take(exchange, data, *data_size);
+        visitor_sent(exchange->visitor, *data_size);
+        bool taken = body_take(exchange, data, *data_size);
         *data_size = 0;
-        return taken;
+        return taken ? MHD_YES : MHD_NO;
     }
     listener->turns++;
     exchange = *state = calloc(1, sizeof(*exchange));
@@ -440,6 +351,9 @@ static enum MHD_Result request_see(void *user, struct MHD_Connection *connection
     exchange->method = method;
     snprintf(exchange->request.path, sizeof(exchange->request.path), "%s", url);
     exchange->request.gate = &listener->api->gate;
+    exchange->feeds = &listener->api->feeds;
+    exchange->visitor = visitor_of(connection);
+    visitor_sends(exchange->visitor);
     exchange->request.config = &listener->api->config;
     exchange->request.connection = connection;
     exchange->request.traffic = &listener->api->traffic;
@@ -468,14 +382,9 @@ static void exchange_end(void *user, struct MHD_Connection *connection, void **s
     (void)code;
     if (!exchange)
         return;
-    for (int i = 0; i < exchange->request.query_count; i++) {
-        free(exchange->request.query[i].name);
-        free(exchange->request.query[i].value);
-    }
-    answer_done(&exchange->answer);
-    upload_close(exchange->request.upload);
-    free(exchange->body);
-    free(exchange);
+    clerks_back(&exchange->listener->api->clerks, exchange); /* whose client left meanwhile */
+    visitor_served(exchange->visitor);
+    exchange_done(exchange);
     *state = NULL;
 }
 
@@ -493,19 +402,41 @@ static void library_said(void *user, const char *format, va_list arguments)
 {
     struct listener *listener = user;
 
+    pthread_mutex_lock(&listener->said);
     if (listener->message)
         vsnprintf(listener->message, 256, format, arguments);
+    pthread_mutex_unlock(&listener->said);
 }
 
+/* A connection comes or goes. */
 static void connection_see(void *user, struct MHD_Connection *connection, void **state,
                            enum MHD_ConnectionNotificationCode code)
 {
     struct listener *listener = user;
 
-    (void)connection;
-    (void)state;
-    (void)code;
     listener->turns++;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        visitor_leave(*state);
+        return;
+    }
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    int fd = info ? info->connect_fd : -1;
+    info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    *state = fd < 0 ? NULL : visitor_enter(&listener->api->reaper, fd, info ? info->client_addr : NULL);
+}
+
+/* Not more than there are files for: at the limit of files the library would spin. */
+static unsigned connections_allowed(unsigned threads)
+{
+    struct rlimit files = { 0 };
+    rlim_t limit = CONNECTION_LIMIT;
+
+    getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur < limit + FILES_KEPT)
+        limit = files.rlim_cur > 2 * FILES_KEPT ? files.rlim_cur - FILES_KEPT : FILES_KEPT / 2;
+    if (threads == 1 && limit > CONNECTION_LIMIT / THREAD_COUNT)
+        limit = CONNECTION_LIMIT / THREAD_COUNT;
+    return (unsigned)limit;
 }
 
 int tls_start(const struct api_config *config, char message[256])
@@ -536,8 +467,9 @@ int listener_start(struct api *api, struct listener *listener, char message[256]
     }
     more[count] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
     listener->api = api;
+    pthread_mutex_init(&listener->said, NULL);
     listener->message = message;
-    listener->connection_limit = listener->health ? HEALTH_CONNECTION_LIMIT : CONNECTION_LIMIT;
+    listener->connection_limit = listener->health ? HEALTH_CONNECTION_LIMIT : connections_allowed(threads);
     snprintf(message, 256, "the HTTP library didn't start");
     listener->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, request_see, listener, MHD_OPTION_EXTERNAL_LOGGER, library_said,
@@ -547,7 +479,9 @@ int listener_start(struct api *api, struct listener *listener, char message[256]
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL, MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL,
         MHD_OPTION_NOTIFY_CONNECTION, connection_see, listener, MHD_OPTION_END);
+    pthread_mutex_lock(&listener->said);
     listener->message = NULL;
+    pthread_mutex_unlock(&listener->said);
     return listener->daemon ? 0 : -EIO;
 }
 

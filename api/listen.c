@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 256
+#define BACKLOG 1024
 
 union address {
     struct sockaddr any;

@@ -2,9 +2,9 @@
 #ifndef RIFT_API_LISTEN_H
 #define RIFT_API_LISTEN_H
 
-#include "api/exchange.h"
-#include "api/feed.h"
+#include "api/collected.h"
 #include "api/gate.h"
+#include "api/reaper.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -32,8 +32,9 @@ struct listener {
     unsigned connection_limit;
     atomic_uint turns; /* connections and requests that its threads saw */
     unsigned turns_told;
-    int knock_fd;  /* our own connection to it, or negative */
-    char *message; /* while starting: 256 bytes for the library's reason not to */
+    int knock_fd;         /* our own connection to it, or negative */
+    pthread_mutex_t said; /* guards message: its threads may speak while it starts */
+    char *message;        /* while starting: 256 bytes for the library's reason not to */
 };
 
 struct api {
@@ -42,6 +43,8 @@ struct api {
     struct feeds feeds;
     struct traffic traffic;
     struct gate gate;
+    struct clerks clerks;
+    struct reaper reaper;
 };
 
 /* ---- http.c: the library serves a listening socket ---- */

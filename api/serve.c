@@ -15,9 +15,13 @@
 
 #define BODY_LIMIT_BYTES   (1 << 20)
 #define UPLOAD_LIMIT_BYTES (8LL << 30)
-/* Below the connections of one pool thread (256 / 4), so that streams can't fill one up. */
-#define STREAM_LIMIT 48
-#define HEARTBEAT_MS 15000
+/* Below the connections of one pool thread (2048 / 4), so that streams can't fill one up. */
+#define STREAM_LIMIT     256
+#define HEARTBEAT_MS     15000
+#define HEADER_MS        15000
+#define BODY_MS          15000
+#define BODY_BYTES_PER_S 1024
+#define ADDRESS_LIMIT    128
 
 void api_news(struct api *api)
 {
@@ -97,6 +101,9 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
     api->config.upload_limit = config->upload_limit ? config->upload_limit : UPLOAD_LIMIT_BYTES;
     api->config.stream_limit = config->stream_limit ? config->stream_limit : STREAM_LIMIT;
     api->config.heartbeat_ms = config->heartbeat_ms ? config->heartbeat_ms : HEARTBEAT_MS;
+    api->config.header_ms = config->header_ms ? config->header_ms : HEADER_MS;
+    api->config.body_ms = config->body_ms ? config->body_ms : BODY_MS;
+    api->config.address_limit = config->address_limit ? config->address_limit : ADDRESS_LIMIT;
     api->tcp.fd = api->local.fd = api->health.fd = -1;
     api->tcp.knock_fd = api->local.knock_fd = api->health.knock_fd = -1;
     api->traffic.started_ms = config->now_ms(config->user);
@@ -110,6 +117,10 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
     int r = feeds_start(&api->feeds, api->config.stream_limit, api->config.heartbeat_ms);
     if (r < 0)
         snprintf(message, 256, "no thread for heartbeats: %s", strerror(-r));
+    if (r >= 0 && ((r = clerks_start(&api->clerks)) < 0 ||
+                   (r = reaper_start(&api->reaper, api->config.header_ms, api->config.body_ms, BODY_BYTES_PER_S,
+                                     api->config.address_limit)) < 0))
+        snprintf(message, 256, "too few threads: %s", strerror(-r));
     if (r >= 0)
         r = listeners_adopt(api, message);
     if (r >= 0)
@@ -196,11 +207,13 @@ void api_stop(struct api *api)
     if (!api)
         return;
     bool own_path = api->local.fd >= 0 && !api->local.given;
-    /* Streams first, because none may be suspended when the library stops; new ones are refused from here on. */
+    /* None may be suspended when the library stops: what clerks hold comes back, streams end, new ones are refused. */
+    clerks_stop(&api->clerks);
     feeds_stop(&api->feeds);
     listener_close(&api->tcp);
     listener_close(&api->local);
     listener_close(&api->health);
+    reaper_stop(&api->reaper);
     if (own_path)
         unlink(api->config.socket_path);
     feeds_done(&api->feeds);

@@ -9,10 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -74,6 +76,21 @@ static void on_condition(void *user, struct api_condition *ret)
 }
 
 /* ---- the start, in order ---- */
+
+enum { FILES_WANTED = 4096, ARENAS = 4 };
+
+/* Files for two thousand connections, where we may; and not a heap for each of
+ * the threads, which keep what they once used. */
+static void process_prepare(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < FILES_WANTED) {
+        files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    mallopt(M_ARENA_MAX, ARENAS);
+}
 
 static int state_open(struct daemon *daemon, struct fault *why)
 {
@@ -169,6 +186,7 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .tcp_fd = daemon->tcp_fd,
         .local_fd = daemon->local_fd,
         .health_fd = daemon->health_fd,
+        .address_limit = (int)settings->connections_per_address,
         .jobs_dir = daemon->jobs_dir,
         .models_dir = daemon->models_dir,
         .backups_dir = daemon->backups_dir,
@@ -229,6 +247,7 @@ static int announce(struct daemon *daemon, struct fault *why)
 static int start(struct daemon *daemon, struct fault *why)
 {
     json_t *datasets;
+    process_prepare();
     int r = sockets_take(daemon, why);
 
     if (r >= 0)

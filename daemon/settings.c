@@ -53,6 +53,8 @@ const struct setting settings_table[] = {
                  "front of it. May be given often." },
     { "proxy", AS_LIST(proxy), .argument = "ADDRESS|unix:USER", .check = proxy_check,
       .meaning = "A proxy whose X-Forwarded-For and X-Forwarded-Proto are believed. May be given often." },
+    { "connections-per-address", AS_INTEGER(connections_per_address), .fallback = "128", .min = 1, .max = 2048,
+      .argument = "N", .meaning = "How many connections one address may hold; loopback may hold any number." },
     { "health-listen", AS_STRING(health_listen), .argument = "ADDR:PORT", .check = listen_check,
       .meaning = "One more address that answers only /healthz, /readyz and /metrics, with connections of its own, so "
                  "that it answers when the others are full. Where listen needs no token, this doesn't either, whoever "

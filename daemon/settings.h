@@ -69,6 +69,7 @@ struct settings {
     const char *tls_cert, *tls_key;
     int64_t rate_limit, rate_burst;
     int64_t retain_audit_s;
+    int64_t connections_per_address;
     /* jobs */
     const char *slots;
     struct setting_list dataset;

@@ -155,6 +155,20 @@ static int arguments_read(int argc, char **argv, struct arguments *ret)
                : -EINVAL;
 }
 
+/* No answer was wrong or missing. */
+static bool all_well(const json_t *phases)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(phases, i, row)
+    {
+        if (number(row, "wrong") > 0 || number(row, "broken") > 0)
+            return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = { .settings = { 500, 200, 300, 5, 200, NULL } };
@@ -187,5 +201,7 @@ int main(int argc, char **argv)
            (double)usage.rss_kib / 1024, usage.threads, usage.files);
     json_auto_t *all = json_pack("{s:O, s:f, s:f}", "phases", phases, "rss_peak_MiB", (double)usage.rss_peak_kib / 1024,
                                  "rss_MiB", (double)usage.rss_kib / 1024);
-    return arguments.json && json_dump_file(all, arguments.json, JSON_INDENT(1)) < 0;
+    if (arguments.json && json_dump_file(all, arguments.json, JSON_INDENT(1)) < 0)
+        return 1;
+    return all_well(phases) ? 0 : 1;
 }

@@ -5,7 +5,7 @@
  * workers would do (one JSON command a line, one JSON answer a line), so that
  * every state of a job can be had at once and without training anything.
  *
- *     api_alone DIR WEB_DIR OPENAPI [BODY_LIMIT STREAM_LIMIT HEARTBEAT_MS]
+ *     api_alone DIR WEB_DIR OPENAPI [BODY_LIMIT STREAM_LIMIT HEARTBEAT_MS [HEADER_MS BODY_MS]]
  *     api_alone --tables      the route, field and problem tables as JSON
  *
  * First line out: {"port": N}. Ends when stdin does. */
@@ -54,10 +54,10 @@ static void on_failed(void *user, const char *request_id, const char *message)
     fprintf(stderr, "api_alone: request %s: %s\n", request_id, message);
 }
 
-static json_t *list_copy(struct alone *alone, const json_t *list)
+static json_t *list_copy(struct alone *alone, json_t *const *list)
 {
     pthread_mutex_lock(&alone->lock);
-    json_t *copy = json_deep_copy(list);
+    json_t *copy = json_deep_copy(*list);
     pthread_mutex_unlock(&alone->lock);
     return copy;
 }
@@ -66,14 +66,14 @@ static json_t *on_devices(void *user)
 {
     struct alone *alone = user;
 
-    return list_copy(alone, alone->devices);
+    return list_copy(alone, &alone->devices);
 }
 
 static json_t *on_datasets(void *user)
 {
     struct alone *alone = user;
 
-    return list_copy(alone, alone->datasets);
+    return list_copy(alone, &alone->datasets);
 }
 
 /* ---- commands ---- */
@@ -282,8 +282,9 @@ int main(int argc, char **argv)
 
     if (argc == 2 && !strcmp(argv[1], "--tables"))
         return tables_print();
-    if (argc != 4 && argc != 7) {
-        fprintf(stderr, "usage: api_alone DIR WEB_DIR OPENAPI [BODY_LIMIT STREAM_LIMIT HEARTBEAT_MS]\n");
+    if (argc != 4 && argc != 7 && argc != 9) {
+        fprintf(stderr, "usage: api_alone DIR WEB_DIR OPENAPI [BODY_LIMIT STREAM_LIMIT HEARTBEAT_MS"
+                        " [HEADER_MS BODY_MS]]\n");
         return 2;
     }
     snprintf(path, sizeof(path), "%s/riftd.db", argv[1]);
@@ -307,9 +308,11 @@ int main(int argc, char **argv)
         .web_dir = argv[2],
         .openapi_path = argv[3],
         .socket_path = socket_path,
-        .body_limit = argc == 7 ? strtoul(argv[4], NULL, 10) : 0,
-        .stream_limit = argc == 7 ? atoi(argv[5]) : 0,
-        .heartbeat_ms = argc == 7 ? atoi(argv[6]) : 0,
+        .body_limit = argc >= 7 ? strtoul(argv[4], NULL, 10) : 0,
+        .stream_limit = argc >= 7 ? atoi(argv[5]) : 0,
+        .heartbeat_ms = argc >= 7 ? atoi(argv[6]) : 0,
+        .header_ms = argc == 9 ? atoi(argv[7]) : 0,
+        .body_ms = argc == 9 ? atoi(argv[8]) : 0,
         .user = &alone,
         .bell = on_bell,
         .devices = on_devices,

@@ -221,7 +221,7 @@ class Server:
 class Alone(Server):
     """The API on a database of its own; `do` plays the daemon."""
 
-    def __init__(self, body_limit=65536, stream_limit=4, heartbeat_ms=200, files=ROOT):
+    def __init__(self, body_limit=65536, stream_limit=4, heartbeat_ms=200, files=ROOT, header_ms=60000, body_ms=60000):
         if not os.path.exists(API_ALONE):
             print(f"skipped: {API_ALONE} isn't built")
             sys.exit(SKIP)
@@ -229,7 +229,8 @@ class Alone(Server):
         self.offsets, self.seqs = {}, {}
         self.process = subprocess.Popen(
             [API_ALONE, self.dir, os.path.join(files, "web"), os.path.join(files, "openapi.yaml"), str(body_limit),
-             str(stream_limit), str(heartbeat_ms)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+             str(stream_limit), str(heartbeat_ms), str(header_ms), str(body_ms)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True)
         self.port = json.loads(self.process.stdout.readline())["port"]
 
     def stop(self):

@@ -255,6 +255,31 @@ class Gaps(server.Case):
         self.assertEqual(self.server.get(f"{self.path}?wait=0&after={newest + 1000}").json["events"], [])
 
 
+class Telling(server.Case):
+    @classmethod
+    def make_server(cls):
+        return server.Alone(heartbeat_ms=60000)
+
+    def test_a_watcher_hears_of_a_submit_at_once_though_nobody_starts_the_job(self):
+        stream = Stream(self.server.port, "/v1/events?after=now")
+        job = self.submit()["id"]
+        _, kind, data = stream.next()
+        self.assertEqual((kind, data["job"], data["state"]), ("state", job, "queued"))
+        self.server.ask("POST", f"/v1/jobs/{job}/cancel")
+        self.assertEqual(stream.next()[2]["state"], "cancelled")
+        stream.close()
+
+    def test_watchers_at_different_places_each_hear_everything_once(self):
+        streams = [Stream(self.server.port, "/v1/events?after=now") for _ in range(2)]
+        jobs = [self.submit()["id"] for _ in range(3)]
+        streams.append(Stream(self.server.port, f"/v1/events?after={streams[0].next()[0]}"))
+        jobs.append(self.submit()["id"])
+        heard = [[stream.next()[2]["job"] for _ in range(count)] for stream, count in zip(streams, (3, 4, 3))]
+        self.assertEqual(heard, [jobs[1:], jobs, jobs[1:]])
+        for stream in streams:
+            stream.close()
+
+
 class Stopping(unittest.TestCase):
     def test_stopping_ends_open_streams_and_crashes_nothing(self):
         for _ in range(5):
@@ -264,6 +289,21 @@ class Stopping(unittest.TestCase):
             self.assertEqual([stream.rest() for stream in streams], [[]] * 3)
             for stream in streams:
                 stream.close()
+
+    def test_stopping_in_the_midst_of_submits_crashes_nothing(self):
+        for _ in range(10):
+            alone = server.Alone()
+            body = json.dumps(server.TRAIN)
+            head = (f"POST /v1/jobs HTTP/1.1\r\nHost: localhost:{alone.port}\r\nContent-Type: application/json\r\n"
+                    f"Content-Length: {len(body)}\r\n\r\n")
+            socks = [socket.create_connection(("127.0.0.1", alone.port)) for _ in range(40)]
+            for number, sock in enumerate(socks):
+                sock.sendall((head + body).encode())
+                if number % 3 == 0:
+                    sock.close()
+            alone.stop()  # insists on exit code 0
+            for sock in socks:
+                sock.close()
 
 
 if __name__ == "__main__":

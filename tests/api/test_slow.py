@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Slow clients, and many: who takes too long is thrown out, who asks gets an answer."""
+import json
+import select
+import socket
+import time
+import unittest
+
+import server
+
+LIMIT_MS = 400
+TRICKLES = 300
+
+
+def hung_up(sock):
+    """Whether the other side has closed by now."""
+    try:
+        return bool(select.select([sock], [], [], 0)[0]) and not sock.recv(4096)
+    except ConnectionError:
+        return True
+
+
+def trickle_until_hung_up(port, hello):
+    """Send the hello and then a byte at a time; the seconds until the server had enough."""
+    with socket.create_connection(("127.0.0.1", port), timeout=server.DEADLINE_S) as sock:
+        start = time.monotonic()
+        sock.sendall(hello)
+        while not hung_up(sock):
+            if time.monotonic() - start > server.DEADLINE_S:
+                raise AssertionError("a slow client was kept")
+            try:
+                sock.sendall(b"x")
+            except ConnectionError:
+                break
+            time.sleep(0.05)
+        return time.monotonic() - start
+
+
+class Slow(server.Case):
+    @classmethod
+    def make_server(cls):
+        return server.Alone(header_ms=LIMIT_MS, body_ms=LIMIT_MS)
+
+    def hello(self, line="GET /v1/jobs HTTP/1.1"):
+        return f"{line}\r\nHost: localhost:{self.server.port}\r\n".encode()
+
+    def test_a_header_that_trickles_is_cut_off(self):
+        self.assertGreaterEqual(trickle_until_hung_up(self.server.port, self.hello() + b"X-Slow: "), LIMIT_MS / 1000)
+
+    def test_a_body_that_trickles_is_cut_off(self):
+        hello = self.hello("POST /v1/jobs HTTP/1.1")
+        hello += b"Content-Type: application/json\r\nContent-Length: 10000\r\n\r\n"
+        self.assertGreaterEqual(trickle_until_hung_up(self.server.port, hello), LIMIT_MS / 1000)
+
+    def test_a_body_that_is_slow_but_steady_gets_its_answer(self):
+        body = json.dumps({**server.TRAIN, "label": "x" * 90}).encode().ljust(4000)
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=server.DEADLINE_S) as sock:
+            sock.sendall(self.hello("POST /v1/jobs HTTP/1.1") + b"Content-Type: application/json\r\nConnection: close\r\n"
+                         + f"Content-Length: {len(body)}\r\n\r\n".encode())
+            for start in range(0, len(body), 200):
+                sock.sendall(body[start:start + 200])
+                time.sleep(0.05)
+            self.assertIn(b" 201 ", sock.makefile("rb").readline())
+
+    def test_who_has_an_answer_and_asks_nothing_more_is_let_go(self):
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=server.DEADLINE_S) as sock:
+            for _ in range(3):
+                sock.sendall(self.hello() + b"\r\n")
+                self.assertIn(b" 200 ", sock.recv(65536))
+            while sock.recv(65536):
+                pass
+
+    def test_an_event_stream_is_no_slow_client(self):
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=server.DEADLINE_S) as sock:
+            sock.sendall(self.hello("GET /v1/events?after=now HTTP/1.1") + b"\r\n")
+            stream, until = sock.makefile("rb"), time.monotonic() + 3 * LIMIT_MS / 1000
+            while time.monotonic() < until:
+                self.assertTrue(stream.readline())
+            job = self.submit()["id"]
+            while job.encode() not in stream.readline():
+                pass
+
+    def test_three_hundred_of_them_keep_nobody_out(self):
+        slow = [socket.create_connection(("127.0.0.1", self.server.port), timeout=server.DEADLINE_S)
+                for _ in range(TRICKLES)]
+        for sock in slow:
+            sock.sendall(self.hello() + b"X-Slow: ")
+        rounds = 0
+        while not all(map(hung_up, slow)):
+            self.assertEqual(self.server.get("/v1/jobs").status, 200)
+            rounds += 1
+        self.assertGreater(rounds, 0)
+        for sock in slow:
+            sock.close()
+
+
+if __name__ == "__main__":
+    unittest.main()
