@@ -300,7 +300,7 @@ static int exchange_begin(struct exchange *exchange, const char *method, const c
 }
 
 /* Does its handler wait for the disk? */
-static bool is_slow(const struct exchange *exchange)
+static bool waits_for_disk(const struct exchange *exchange)
 {
     const struct request *request = &exchange->request;
 
@@ -314,7 +314,7 @@ static enum MHD_Result exchange_finish(struct exchange *exchange)
 
     visitor_waits(exchange->visitor);
     clerks_back(clerks, exchange);
-    if (is_slow(exchange) && !exchange->listener->health && clerks_give(clerks, exchange))
+    if (waits_for_disk(exchange) && !exchange->listener->health && clerks_give(clerks, exchange))
         return MHD_YES; /* we are called again when it is decided */
     if (!exchange->failed)
         exchange->failed = exchange_decide(exchange);

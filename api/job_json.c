@@ -31,7 +31,7 @@ json_t *number_json(double value)
 
 json_t *text_json(const char *text)
 {
-    json_t *json = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    json_t *json = text ? json_read(text, strlen(text), JSON_DECODE_ANY, NULL) : NULL;
 
     return json ? json : json_null();
 }

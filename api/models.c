@@ -255,7 +255,7 @@ static int from_job(const struct request *request, struct answer *answer)
     db_job_auto job = { 0 };
     json_error_t where;
 
-    json_auto_t *body = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES, &where);
+    json_auto_t *body = json_read(request->body, request->body_size, JSON_REJECT_DUPLICATES, &where);
     if (!body)
         return answer_problem(answer, request, PROBLEM_BAD_JSON, "line %d, column %d: %s", where.line, where.column,
                               where.text);

@@ -205,7 +205,7 @@ static int spec_read(const struct request *request, struct answer *answer, struc
     spec_auto first = { 0 };
     int r;
 
-    json_auto_t *body = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
+    json_auto_t *body = json_read(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
     if (!body)
         return answer_problem(answer, request, PROBLEM_BAD_JSON, "line %d, column %d: %s", where.line, where.column,
                               where.text);

@@ -104,7 +104,7 @@ static int token_store(struct db *db, struct db_token *token, char ret_text[TOKE
 int body_object(const struct request *request, struct answer *answer, json_t **ret)
 {
     json_error_t error;
-    json_t *body = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES, &error);
+    json_t *body = json_read(request->body, request->body_size, JSON_REJECT_DUPLICATES, &error);
 
     if (json_is_object(body)) {
         *ret = body;

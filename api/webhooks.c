@@ -163,7 +163,7 @@ int handle_webhook_create(const struct request *request, struct answer *answer)
     struct db_webhook webhook = { 0 };
     json_error_t where;
 
-    json_auto_t *body = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
+    json_auto_t *body = json_read(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
     if (!body)
         return answer_problem(answer, request, PROBLEM_BAD_JSON, "line %d, column %d: %s", where.line, where.column,
                               where.text);

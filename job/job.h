@@ -41,6 +41,9 @@ bool text_valid(const char *text);
 void json_starved_watch(void);
 /* Did one fail in this thread since the last call? What was made since then may lack parts. */
 bool json_starved(void);
+/* json_loadb that bears it when memory runs out. For texts that strangers, workers or
+ * the database hand us. */
+json_t *json_read(const char *text, size_t size, size_t flags, json_error_t *error);
 
 /* ---- kinds ---------------------------------------------------------------- */
 

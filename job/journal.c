@@ -42,7 +42,7 @@ struct journal {
 /* The event that a line holds, new reference; NULL when it isn't one. */
 static json_t *event_parse(const char *line, size_t length)
 {
-    json_t *event = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
+    json_t *event = json_read(line, length, JSON_REJECT_DUPLICATES, NULL);
 
     if (json_is_object(event) && json_is_integer(json_object_get(event, "seq")) &&
         json_is_integer(json_object_get(event, "time_ms")) && json_is_string(json_object_get(event, "type")))

@@ -257,7 +257,7 @@ int spec_from_json(const json_t *json, struct job_spec *ret, struct spec_errors 
 int spec_parse(const char *text, size_t length, struct job_spec *ret, struct spec_errors *errors)
 {
     json_error_t error;
-    json_auto_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    json_auto_t *json = json_read(text, length, JSON_REJECT_DUPLICATES, &error);
 
     if (json)
         return spec_from_json(json, ret, errors);
