@@ -58,8 +58,10 @@ static int backup_make(struct db *db, const char *dir, const char *name, struct 
     int r = top < 0 ? -errno : 0;
 
     snprintf(aside_name, sizeof(aside_name), ".%s", name);
-    if (r >= 0 && asprintf(&aside, "%s/%s", dir, aside_name) < 0)
+    if (r >= 0 && asprintf(&aside, "%s/%s", dir, aside_name) < 0) {
+        aside = NULL; /* whatever it is now */
         r = -ENOMEM;
+    }
     if (r >= 0)
         r = db_backup(db, aside);
     if (r >= 0 && (renameat(top, aside_name, top, name) < 0 || fsync(top) < 0 || fstatat(top, name, ret, 0) < 0))
@@ -96,19 +98,19 @@ int handle_backup_list(const struct request *request, struct answer *answer)
 
     if (count < 0)
         return -errno;
-    json_t *list = json_array();
+    json_auto_t *list = json_array();
+    int dir = open(request->config->backups_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int i = count - 1; i >= 0; i--) { /* newest first: names are times */
-        char *path = NULL;
         struct stat st;
-        if (is_backup(entries[i]->d_name) &&
-            asprintf(&path, "%s/%s", request->config->backups_dir, entries[i]->d_name) >= 0 && lstat(path, &st) == 0 &&
+        if (is_backup(entries[i]->d_name) && fstatat(dir, entries[i]->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
             S_ISREG(st.st_mode))
             json_array_append_new(list, backup_json(entries[i]->d_name, &st));
-        free(path);
         free(entries[i]);
     }
     free(entries);
-    return answer_json(answer, 200, json_pack("{s:o}", "backups", list));
+    if (dir >= 0)
+        close(dir);
+    return answer_json(answer, 200, json_pack("{s:O}", "backups", list));
 }
 
 static int no_backup(const struct request *request, struct answer *answer)

@@ -56,8 +56,8 @@ static void members_check(const json_t *body, const char *known, json_t *errors)
     }
 }
 
-/* What the body says of the new token; errors[] says what is wrong. */
-static void wish_read(const json_t *body, int64_t now_ms, struct db_token *ret, json_t *errors)
+/* What the body says of the new token: 1; 0 when errors[] says what is wrong. */
+static int wish_read(const json_t *body, int64_t now_ms, struct db_token *ret, json_t *errors)
 {
     const char *name = string_member(body, "name", "/name", errors);
     const char *owner = string_member(body, "owner", "/owner", errors);
@@ -77,13 +77,16 @@ static void wish_read(const json_t *body, int64_t now_ms, struct db_token *ret, 
     if (expires && !json_is_null(expires) &&
         (!json_is_integer(expires) || json_integer_value(expires) < 1 || json_integer_value(expires) > EXPIRES_S_MAX))
         errors_add(errors, "/expires_in_s", "must be a whole number of seconds from 1 on, or null for never");
+    if (json_starved()) /* what is wrong may be missing from the list */
+        return -ENOMEM;
     if (json_array_size(errors))
-        return;
+        return 0;
     strcpy(ret->name, name);
     strcpy(ret->owner, owner);
     strcpy(ret->role, role);
     ret->created_ms = now_ms;
     ret->expires_ms = json_integer_value(expires) ? now_ms + 1000 * json_integer_value(expires) : 0;
+    return 1;
 }
 
 static json_t *token_json(const struct db_token *token)
@@ -125,8 +128,10 @@ int handle_token_create(const struct request *request, struct answer *answer)
 
     if (r <= 0)
         return r;
-    wish_read(body, config->now_ms(config->user), &token, errors);
-    if (json_array_size(errors))
+    r = wish_read(body, config->now_ms(config->user), &token, errors);
+    if (r < 0)
+        return r;
+    if (!r)
         return answer_errors(answer, request, PROBLEM_BAD_MEMBERS, json_incref(errors), "%s",
                              "the token can't be made; see errors");
     r = token_store(config->db, &token, text);

@@ -169,6 +169,8 @@ int handle_webhook_create(const struct request *request, struct answer *answer)
                               where.text);
     json_auto_t *errors = json_array();
     webhook_read(body, request, &webhook, errors);
+    if (json_starved()) /* what is wrong may be missing from the list */
+        return -ENOMEM;
     if (json_array_size(errors))
         return answer_errors(answer, request, PROBLEM_BAD_WEBHOOK, json_incref(errors), "the webhook is wrong");
     webhook.created_ms = config->now_ms(config->user);

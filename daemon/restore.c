@@ -93,8 +93,10 @@ static int restore(const char *file, const char *state, int dir)
     if (r < 0)
         return complain("%s: %s", file, message);
     r = file_copy(file, dir, aside);
-    if (r >= 0 && asprintf(&path, "%s/%s", state, aside) < 0)
+    if (r >= 0 && asprintf(&path, "%s/%s", state, aside) < 0) {
+        path = NULL; /* whatever it is now */
         r = -ENOMEM;
+    }
     if (r >= 0 && db_backup_check(path, message) < 0) { /* what was copied, not only what was there to copy */
         free(path);
         return complain("%s/%s: %s", state, aside, message);

@@ -5,6 +5,7 @@
  * negative errno that fits, leave nothing half done, and work the next time. */
 #include "tests/check.h"
 #include "tests/faults/fault_point.h"
+#include "tests/faults/functions.h"
 #include "tests/faults/requests.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -17,18 +18,6 @@
 
 static char path[512], wal[512], shm[512];
 
-/* ---- the state that each call starts from ---- */
-
-#define SHA "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-
-static void must(int r, const char *what)
-{
-    if (r >= 0)
-        return;
-    CHECK_FAIL("%s: %d", what, r);
-    exit(1);
-}
-
 static struct db *open_it(void)
 {
     char message[256] = "";
@@ -37,251 +26,6 @@ static struct db *open_it(void)
     must(db_open(path, &db, message), message);
     return db;
 }
-
-static int insert(struct db *db, const char *id, const char *kind, const char *parent, int step, const char *key)
-{
-    char first[DB_ID_SIZE];
-    struct db_new_job job = { .id = id, .kind = kind, .spec = "{}", .parent = parent, .step = step };
-
-    return db_job_insert(db, &job, 1, key, "hash", 1000, first);
-}
-
-static const char evaluation[] = "{\"name\":\"clean\"}", module[] = "{\"module\":\"conv1\"}";
-static const struct db_ingest_event events[] = {
-    { 1, 1, "metric", "{}", { ROW_METRIC, .name = "loss", .step = 1, .epoch = 1, .value = 2 } },
-    { 2, 2, "module", module, { ROW_MODULE, .name = "conv1", .step = 1, .fields = module } },
-    { 3, 3, "evaluation", evaluation, { ROW_EVALUATION, .name = "clean", .fields = evaluation } },
-    { 4, 4, "artifact", "{}", { ROW_ARTIFACT, .name = "a", .size = 1, .sha256 = SHA } },
-    { 5, 5, "progress", "{}", { ROW_PROGRESS, .fields = "{}" } },
-};
-enum { EVENT_COUNT = sizeof(events) / sizeof(events[0]) };
-
-/* "run" runs, "wait" is queued, "end" has failed, "p" is a rift job whose step is "p0". */
-static void fill(struct db *db)
-{
-    db_job_auto job = { 0 };
-
-    must(insert(db, "run", "train", NULL, -1, NULL), "run");
-    must(db_job_claim(db, &(struct db_offer){ .device = "cpu" }, 2000, &job), "claim");
-    must(db_ingest(db, "run", 0, 500, events, EVENT_COUNT), "ingest");
-    must(insert(db, "end", "train", NULL, -1, "used"), "end");
-    must(db_job_cancel(db, "end", 2000), "cancel");
-    must(insert(db, "p", "rift", NULL, -1, NULL), "p");
-    must(insert(db, "p0", "train", "p", 0, NULL), "p0");
-    must(insert(db, "wait", "train", NULL, -1, NULL), "wait");
-}
-
-/* ---- the functions ---- */
-
-static int f_insert(struct db *db)
-{
-    return insert(db, "new", "train", NULL, -1, "key");
-}
-static int f_repeated(struct db *db)
-{
-    char id[DB_ID_SIZE];
-    return db_job_repeated(db, "", "used", "hash", id);
-}
-static int f_get(struct db *db)
-{
-    db_job_auto job = { 0 };
-    return db_job_get(db, "run", &job);
-}
-static int f_list(struct db *db)
-{
-    struct db_job_filter filter = { .state = -1 };
-    struct db_job *jobs;
-    int count = db_job_list(db, &filter, &jobs);
-    if (count >= 0)
-        db_jobs_free(jobs, count);
-    return count;
-}
-static int f_after(struct db *db)
-{
-    struct db_need *ids;
-    int count = db_job_after(db, "wait", &ids);
-    if (count >= 0)
-        free(ids);
-    return count;
-}
-static int f_steps(struct db *db)
-{
-    struct db_job *jobs;
-    int count = db_job_steps(db, "p", &jobs);
-    if (count >= 0)
-        db_jobs_free(jobs, count);
-    return count;
-}
-static int f_position(struct db *db)
-{
-    return db_job_position(db, "wait", 3000);
-}
-static int f_claim(struct db *db)
-{
-    db_job_auto job = { 0 };
-    return db_job_claim(db, &(struct db_offer){ .device = "cpu" }, 3000, &job);
-}
-static int f_started(struct db *db)
-{
-    return db_job_started(db, "run", 1, 2, "boot");
-}
-static int f_crashed(struct db *db)
-{
-    return db_job_crashed(db, "run");
-}
-static int f_move(struct db *db)
-{
-    return db_job_move(db, "run", STATE_SUCCEEDED, "{}", NULL, 4000);
-}
-static int f_cancel(struct db *db)
-{
-    return db_job_cancel(db, "p", 4000);
-}
-static int f_retry(struct db *db)
-{
-    return db_job_retry(db, "end", 4000);
-}
-static int f_delete(struct db *db)
-{
-    return db_job_delete(db, "end");
-}
-static int f_below(struct db *db)
-{
-    char(*ids)[DB_ID_SIZE];
-    int count = db_job_below(db, "p", &ids);
-    if (count >= 0)
-        free(ids);
-    return count;
-}
-static int f_artifact_put(struct db *db)
-{
-    return db_artifact_put(db, "run", "b", 1, SHA, 4000);
-}
-static int f_set_result(struct db *db)
-{
-    return db_job_set_result(db, "run", "{}");
-}
-static int f_running(struct db *db)
-{
-    struct db_job *jobs;
-    int count = db_job_running(db, &jobs);
-    if (count >= 0)
-        db_jobs_free(jobs, count);
-    return count;
-}
-static int f_ingest(struct db *db)
-{
-    struct db_ingest_event more[] = {
-        { 6, 6, "metric", "{}", { ROW_METRIC, .name = "loss", .step = 2, .value = 1 } },
-        { 7, 7, "artifact", "{}", { ROW_ARTIFACT, .name = "c", .size = 1, .sha256 = SHA } }
-    };
-    return db_ingest(db, "run", 500, 700, more, 2);
-}
-static int f_rewind(struct db *db)
-{
-    return db_journal_rewind(db, "run");
-}
-static int f_event_last(struct db *db)
-{
-    struct db_event event = { 0 };
-    bool fresh;
-    int r = db_event_last(db, "run", &event, &fresh);
-    free(event.fields);
-    return r;
-}
-static int f_event_list(struct db *db)
-{
-    struct db_event *list;
-    int count = db_event_list(db, NULL, 0, 100, &list);
-    if (count >= 0)
-        db_events_free(list, count);
-    return count;
-}
-static int f_event_newest(struct db *db)
-{
-    int64_t id;
-    return db_event_newest(db, &id);
-}
-static int f_series(struct db *db)
-{
-    struct db_series *list;
-    int count = db_series_list(db, "run", &list);
-    if (count >= 0)
-        free(list);
-    return count;
-}
-static int f_points(struct db *db)
-{
-    struct db_point *list;
-    int count = db_point_list(db, "run", "loss", -1, 10, &list);
-    if (count >= 0)
-        free(list);
-    return count;
-}
-static int f_rows(struct db *db)
-{
-    char **texts;
-    int count = db_row_list(db, "run", ROW_MODULE, &texts);
-    if (count >= 0)
-        db_texts_free(texts, count);
-    return count;
-}
-static int f_artifacts(struct db *db)
-{
-    struct db_artifact *list;
-    int count = db_artifact_list(db, "run", &list);
-    if (count >= 0)
-        free(list);
-    return count;
-}
-static int f_artifact(struct db *db)
-{
-    struct db_artifact artifact;
-    return db_artifact_get(db, "run", "a", &artifact);
-}
-static int f_ping(struct db *db)
-{
-    return db_ping(db, 100000);
-}
-
-/* `again` is what a second success answers, when it isn't the same. */
-static const struct function {
-    const char *name;
-    int (*call)(struct db *db);
-    int result, again;
-    bool changes;
-} functions[] = {
-    { "db_job_insert", f_insert, 0, 1, true },
-    { "db_job_repeated", f_repeated, 1, 1, false },
-    { "db_job_get", f_get, 0, 0, false },
-    { "db_job_list", f_list, 5, 5, false },
-    { "db_job_after", f_after, 0, 0, false },
-    { "db_job_steps", f_steps, 1, 1, false },
-    { "db_job_position", f_position, 1, 1, false },
-    { "db_job_claim", f_claim, 1, 1, true },
-    { "db_job_started", f_started, 0, 0, true },
-    { "db_job_crashed", f_crashed, 1, 2, true },
-    { "db_job_move", f_move, 0, -ESTALE, true },
-    { "db_job_cancel", f_cancel, 0, -ESTALE, true },
-    { "db_job_retry", f_retry, 0, -ESTALE, true },
-    { "db_job_delete", f_delete, 0, -ENOENT, true },
-    { "db_job_below", f_below, 1, 1, false },
-    { "db_artifact_put", f_artifact_put, 0, 0, true },
-    { "db_job_set_result", f_set_result, 0, 0, true },
-    { "db_job_running", f_running, 1, 1, false },
-    { "db_ingest", f_ingest, 0, -ESTALE, true },
-    { "db_journal_rewind", f_rewind, 0, 0, true },
-    { "db_event_last", f_event_last, 0, 0, false },
-    { "db_event_list", f_event_list, 12, 12, false },
-    { "db_event_newest", f_event_newest, 0, 0, false },
-    { "db_series_list", f_series, 1, 1, false },
-    { "db_point_list", f_points, 1, 1, false },
-    { "db_row_list", f_rows, 1, 1, false },
-    { "db_artifact_list", f_artifacts, 1, 1, false },
-    { "db_artifact_get", f_artifact, 0, 0, false },
-    { "db_ping", f_ping, 0, 0, true },
-};
-enum { FUNCTION_COUNT = sizeof(functions) / sizeof(functions[0]) };
 
 /* What each failure of the disk may become. */
 static bool fits(const struct disk_fault *fault, int r)
@@ -358,14 +102,14 @@ static void function_fails(const struct function *function, const struct disk_fa
 
 static void every_function(void)
 {
-    for (int i = 0; i < FUNCTION_COUNT; i++)
+    for (int i = 0; i < function_count; i++)
         for (int k = 0; k < disk_fault_count; k++)
             function_fails(&functions[i], &disk_faults[k], false);
 }
 
 static void every_function_cold(void)
 {
-    for (int i = 0; i < FUNCTION_COUNT; i++)
+    for (int i = 0; i < function_count; i++)
         for (int k = 0; k < disk_fault_count; k++)
             function_fails(&functions[i], &disk_faults[k], true);
 }

@@ -17,6 +17,7 @@ struct request_case {
     int status;    /* when nothing fails */
     int again;     /* the same once more, when it was done already; 0: the same status */
     bool changing; /* it stores something */
+    bool varying;  /* the answer is another each time */
 };
 
 /* Let faults happen at the n-th place of every request, n = 1, 2, ..., until it

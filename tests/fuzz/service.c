@@ -5,9 +5,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define WEIGHTS "\2\0\0\0\0\0\0\0{}" /* the smallest safetensors file */
+
 static char *pristine;
 static size_t pristine_size;
-static char jobs_dir[512], models_dir[512], web_dir[512], openapi[512];
+static char jobs_dir[512], models_dir[512], backups_dir[512], web_dir[512], openapi[512];
 
 /* Time stands still: an input says the same each time. */
 static int64_t now_ms(void *user)
@@ -76,17 +78,18 @@ static void events_add(struct db *db, const char *id)
 {
     static const char metric[] = "{\"seq\":1,\"type\":\"metric\"}", module[] = "{\"module\":\"conv1\",\"mrc\":0.5}",
                       alpha[] = "{\"alpha\":0.5,\"clean_accuracy\":0.5}", evaluation[] = "{\"name\":\"clean\"}";
-    static const char sha[] = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    char sha[65];
     struct db_ingest_event events[] = {
         { 1, 2001, "metric", metric, { ROW_METRIC, .name = "loss", .step = 1, .epoch = 0.5, .value = 2.5 } },
         { 2, 2002, "metric", metric, { ROW_METRIC, .name = "loss", .step = 2, .epoch = 1, .value = 1.5 } },
         { 3, 2003, "module", module, { ROW_MODULE, .name = "conv1", .step = 1, .fields = module } },
         { 4, 2004, "alpha", alpha, { ROW_ALPHA, .alpha = 0.5, .fields = alpha } },
         { 5, 2005, "evaluation", evaluation, { ROW_EVALUATION, .name = "clean", .fields = evaluation } },
-        { 6, 2006, "artifact", "{}", { ROW_ARTIFACT, .name = "best.safetensors", .size = 5, .sha256 = sha } },
+        { 6, 2006, "artifact", "{}", { ROW_ARTIFACT, .name = "best.safetensors", .size = sizeof(WEIGHTS) - 1, .sha256 = sha } },
         { 7, 2007, "progress", "{\"done\":1}", { ROW_PROGRESS, .fields = "{\"done\":1}" } },
     };
 
+    sha256_of(WEIGHTS, sizeof(WEIGHTS) - 1, sha);
     must(db_ingest(db, id, 0, 700, events, sizeof(events) / sizeof(events[0])));
 }
 
@@ -101,7 +104,7 @@ static void files_add(const char *id)
     scratch_path(name, path);
     mkdir(path, 0700);
     snprintf(name, sizeof(name), "jobs/%s/artifacts/best.safetensors", id);
-    scratch_file(name, "hello", 5, path);
+    scratch_file(name, WEIGHTS, sizeof(WEIGHTS) - 1, path);
     snprintf(name, sizeof(name), "jobs/%s/log.txt", id);
     scratch_file(name, "one\ntwo\nthree\n", 14, path);
 }
@@ -136,7 +139,9 @@ static void pristine_make(const char *path)
 
     scratch_path("jobs", jobs_dir);
     scratch_path("models", models_dir);
+    scratch_path("backups", backups_dir);
     scratch_path("web", web_dir);
+    mkdir(backups_dir, 0700);
     mkdir(jobs_dir, 0700);
     mkdir(models_dir, 0700);
     mkdir(web_dir, 0700);
@@ -168,6 +173,7 @@ void service_open(struct api_config *ret)
         .address = "127.0.0.1",
         .jobs_dir = jobs_dir,
         .models_dir = models_dir,
+        .backups_dir = backups_dir,
         .require_token = TOKEN_NEVER,
         .web_dir = web_dir,
         .openapi_path = openapi,
