@@ -10,18 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUEUE_MAX   10000
-#define QUEUE_PAGE  200
+#define QUEUE_MAX   1000
+#define QUEUE       200
 #define REASON_SIZE 400
 
-struct entry {
-    struct db_job job;
-    int64_t score; /* of queued jobs */
-};
-
 struct queue {
-    struct entry *list; /* all unended jobs but parents, in the end in order */
+    struct db_job *list; /* unended jobs but parents, in order */
     int count;
+    bool more; /* stand behind these */
     struct db_share *shares;
     int share_count;
     json_t *devices;
@@ -32,9 +28,7 @@ struct queue {
 
 static void queue_done(struct queue *queue)
 {
-    for (int i = 0; i < queue->count; i++)
-        db_job_done(&queue->list[i].job);
-    free(queue->list);
+    db_jobs_free(queue->list, queue->count);
     free(queue->shares);
     json_decref(queue->devices);
 }
@@ -49,63 +43,8 @@ static const struct db_share *share_of(const struct queue *queue, const char *ow
 
 /* ---- reading it ---- */
 
-/* Running first, then as the scheduler will take them, then held, then what waits for others. */
-static int queue_order(const void *left, const void *right)
+static int queue_read(const struct request *request, struct queue *queue, int limit)
 {
-    static const int ranks[STATE_COUNT] = { [STATE_RUNNING] = 0, [STATE_QUEUED] = 1, [STATE_BLOCKED] = 3 };
-    const struct entry *a = left, *b = right;
-    int rank_a = ranks[a->job.state] + (a->job.state == STATE_QUEUED && a->job.held);
-    int rank_b = ranks[b->job.state] + (b->job.state == STATE_QUEUED && b->job.held);
-
-    if (rank_a != rank_b)
-        return rank_a - rank_b;
-    if (a->score != b->score)
-        return a->score < b->score ? -1 : 1;
-    return a->job.number < b->job.number ? -1 : a->job.number > b->job.number;
-}
-
-/* Move a page of jobs into the queue, except parents, which never run themselves. */
-static int queue_take(struct queue *queue, struct db_job *page, int count)
-{
-    struct entry *grown = realloc(queue->list, (size_t)(queue->count + count + 1) * sizeof(*grown));
-
-    if (!grown)
-        return -ENOMEM;
-    queue->list = grown;
-    for (int i = 0; i < count; i++) {
-        if (job_kinds[job_kind_find(page[i].kind)].parent)
-            continue;
-        const struct db_share *share = share_of(queue, page[i].owner);
-        queue->list[queue->count++] =
-            (struct entry){ page[i],
-                            page[i].state == STATE_QUEUED ? page[i].rank + (share ? share->penalty_ms : 0) : 0 };
-        page[i] = (struct db_job){ 0 };
-    }
-    return 0;
-}
-
-static int jobs_take(struct db *db, struct queue *queue, enum job_state state)
-{
-    struct db_job_filter filter = { .state = (int)state, .limit = QUEUE_PAGE };
-    int count;
-
-    do {
-        struct db_job *page;
-        count = db_job_list(db, &filter, &page);
-        if (count < 0)
-            return count;
-        filter.before = count ? page[count - 1].number : 0;
-        int r = queue_take(queue, page, count);
-        db_jobs_free(page, count);
-        if (r < 0)
-            return r;
-    } while (count == QUEUE_PAGE && queue->count < QUEUE_MAX);
-    return 0;
-}
-
-static int queue_read(const struct request *request, struct queue *queue)
-{
-    static const enum job_state states[] = { STATE_RUNNING, STATE_QUEUED, STATE_BLOCKED };
     const struct api_config *config = request->config;
     char drained[8] = "";
     int r = db_state_get(config->db, STATE_DRAINED, drained, sizeof(drained));
@@ -118,11 +57,12 @@ static int queue_read(const struct request *request, struct queue *queue)
         return -ENOMEM;
     if (r >= 0)
         r = queue->share_count = db_share_list(config->db, queue->now_ms, &queue->shares);
-    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]) && r >= 0; i++)
-        r = jobs_take(config->db, queue, states[i]);
-    if (r >= 0 && queue->count)
-        qsort(queue->list, (size_t)queue->count, sizeof(queue->list[0]), queue_order);
-    return r;
+    if (r >= 0)
+        r = queue->count = db_queue_list(config->db, limit + 1, queue->now_ms, &queue->list);
+    queue->more = queue->count > limit; /* the one too many says so */
+    if (queue->more)
+        db_job_done(&queue->list[--queue->count]);
+    return r < 0 ? r : 0;
 }
 
 /* ---- reasons ---- */
@@ -324,7 +264,7 @@ static int rows_json(struct db *db, const struct queue *queue, json_t *list)
     int position = 0, r = 0;
 
     for (int i = 0; i < queue->count && r >= 0; i++) {
-        const struct db_job *job = &queue->list[i].job;
+        const struct db_job *job = &queue->list[i];
         struct db_need *needs = NULL;
         bool counts = job->state == STATE_QUEUED && !job->held;
         position += counts;
@@ -353,13 +293,16 @@ int handle_queue(const struct request *request, struct answer *answer)
 {
     struct queue queue = { 0 };
     json_auto_t *list = json_array();
+    int64_t limit;
 
-    int r = queue_read(request, &queue);
+    if (request_int(request, answer, "limit", 1, QUEUE_MAX, QUEUE, &limit) < 0)
+        return 0;
+    int r = queue_read(request, &queue, (int)limit);
     if (r >= 0)
         r = rows_json(request->config->db, &queue, list);
-    json_t *whole =
-        r < 0 ? NULL
-              : json_pack("{s:O, s:o, s:b}", "jobs", list, "owners", owners_json(&queue), "drained", queue.drained);
+    json_t *whole = r < 0 ? NULL
+                          : json_pack("{s:O, s:b, s:o, s:b}", "jobs", list, "more", queue.more, "owners",
+                                      owners_json(&queue), "drained", queue.drained);
     queue_done(&queue);
     return r < 0 ? r : answer_json(answer, 200, whole);
 }

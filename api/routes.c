@@ -60,7 +60,7 @@ static const struct route routes[] = {
       "What a webhook was told, newest first" },
     { "GET", "/v1/events", ROLE_READ, handle_all_events, BODY_NONE, "after,wait,limit",
       "All jobs' events, live or as a list" },
-    { "GET", "/v1/queue", ROLE_READ, handle_queue, BODY_NONE, "", "What runs and waits, in order, and why" },
+    { "GET", "/v1/queue", ROLE_READ, handle_queue, BODY_NONE, "limit", "What runs and waits, in order, and why" },
     { "POST", "/v1/admin/drain", ROLE_ADMIN, handle_drain, BODY_NONE, "", "Start no more jobs; running ones go on" },
     { "POST", "/v1/admin/resume", ROLE_ADMIN, handle_resume, BODY_NONE, "", "Start jobs again" },
     { "GET", "/v1/datasets", ROLE_READ, handle_datasets, BODY_NONE, "", "Registered data sets" },

@@ -180,22 +180,29 @@ static int shares_read(struct connection *on, const struct db_policy *policy, in
     return 0;
 }
 
-int db_share_list(struct db *db, int64_t now_ms, struct db_share **ret)
+int share_list(struct connection *on, int64_t now_ms, struct db_share **ret)
 {
-    struct connection *on;
     struct db_policy policy;
     struct shares shares = { 0 };
-    int r = readers_take(db, &on);
 
-    if (r < 0)
-        return r;
-    policy_get(db, &policy);
-    r = shares_read(on, &policy, now_ms, &shares);
-    readers_give(db, on);
+    policy_get(on->db, &policy);
+    int r = shares_read(on, &policy, now_ms, &shares);
     if (r < 0)
         return r;
     *ret = shares.list;
     return shares.count;
+}
+
+int db_share_list(struct db *db, int64_t now_ms, struct db_share **ret)
+{
+    struct connection *on;
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    r = share_list(on, now_ms, ret);
+    readers_give(db, on);
+    return r;
 }
 
 /* ---- the choice ---- */

@@ -277,6 +277,10 @@ struct db_share {
     int64_t penalty_ms; /* what its jobs' ranks are raised by: fair_share_ms * share */
 };
 int db_share_list(struct db *db, int64_t now_ms, struct db_share **ret); /* free() */
+/* The first `limit` unended jobs that a worker runs or will run: running ones, then queued
+ * ones as they would be claimed now, then held ones, then blocked ones. Specs are not
+ * loaded. Free with db_jobs_free. Costs what the limit costs, however many wait. */
+int db_queue_list(struct db *db, int limit, int64_t now_ms, struct db_job **ret);
 /* How many queued jobs stand before this one now; -ENOENT unless it is queued and not held. */
 int db_job_position(struct db *db, const char *id, int64_t now_ms);
 

@@ -203,6 +203,9 @@ int job_delete(struct connection *on, const char *id);
 int state_get(struct connection *on, const char *name, char *ret, size_t size);
 int state_put(struct connection *on, const char *name, const char *value);
 
+/* db_share_list on a connection. */
+int share_list(struct connection *on, int64_t now_ms, struct db_share **ret);
+
 /* ---- events (events.c) ---- */
 int event_store(struct connection *on, int64_t job, int64_t family, int64_t seq, int64_t time_ms, const char *type,
                 const char *fields);

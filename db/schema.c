@@ -277,6 +277,7 @@ static const char *const steps[] = {
     "  high_value REAL,"
     "  PRIMARY KEY(series, level, first)"
     ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX job_held ON job(number) WHERE held = 1;"
     "CREATE INDEX event_of_state ON event(job, id) WHERE type = 'state' AND seq = 0;", /* few among a journal's many */
 };
 

@@ -162,7 +162,7 @@ static void older_file(void)
     db_close(fixture);
     force("DELETE FROM rollup; UPDATE series SET rolled = -9223372036854775808, pending = count;"
           "PRAGMA user_version = 4; ALTER TABLE series DROP COLUMN rolled; ALTER TABLE series DROP COLUMN pending;"
-          "DROP TABLE rollup; DROP INDEX event_of_state");
+          "DROP TABLE rollup; DROP INDEX event_of_state; DROP INDEX job_held");
     CHECK_INT(db_open(fixture_path, &fixture, message), 0);
     CHECK_STRING(message, "");
     rollups_hold(POINTS / 8192);

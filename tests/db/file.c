@@ -426,6 +426,9 @@ static void exercise(void)
         db_jobs_free(jobs, n);
     }
     CHECK_INT(db_job_position(fixture, "s", 2000), 0);
+    n = db_queue_list(fixture, 10, 1, &jobs);
+    CHECK_INT(n, 2);
+    db_jobs_free(jobs, n);
     CHECK_INT(db_job_claim(fixture, ON("cpu"), 1, &job), 1);
     db_job_done(&job);
     CHECK_INT(db_job_started(fixture, "s", 1, 2, "b"), 0);
