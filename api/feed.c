@@ -184,8 +184,10 @@ static void *heart_run(void *user)
         if (feeds->told_late && feeds->resumed_ms + NEWS_GAP_MS < due)
             due = feeds->resumed_ms + NEWS_GAP_MS;
         for (struct feed *feed = feeds->list; feed; feed = feed->next) {
-            int64_t beat = feed->sent_ms + feeds->heartbeat_ms;
-            int64_t at = !feed->parked ? due : beat < feed->until_ms ? beat : feed->until_ms;
+            /* Who isn't parked is at work, and its time its own. */
+            int64_t at = !feed->parked ? due : feed->sent_ms + feeds->heartbeat_ms;
+            if (feed->parked && feed->until_ms < at)
+                at = feed->until_ms;
             if (at <= now) {
                 feed->parked = false;
                 connection_resume(feed->connection);

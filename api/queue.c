@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define QUEUE_MAX   1000
-#define QUEUE       200
+#define QUEUE       50
 #define REASON_SIZE 400
 
 struct queue {

@@ -77,7 +77,7 @@ static void on_condition(void *user, struct api_condition *ret)
 
 /* ---- the start, in order ---- */
 
-enum { FILES_WANTED = 4096, ARENAS = 4 };
+enum { FILES_WANTED = 4096, ARENAS = 2, BIG_BYTES = 128 << 10 };
 
 /* Files for two thousand connections, where we may; and not a heap for each of
  * the threads, which keep what they once used. */
@@ -90,6 +90,7 @@ static void process_prepare(void)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     mallopt(M_ARENA_MAX, ARENAS);
+    mallopt(M_MMAP_THRESHOLD, BIG_BYTES); /* said, it stays: long answers go back to the system */
 }
 
 static int state_open(struct daemon *daemon, struct fault *why)

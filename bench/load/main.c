@@ -60,8 +60,8 @@ static double number(const json_t *row, const char *key)
 
 static void head_print(void)
 {
-    printf("%-20s %-9s %8s %8s %9s %9s %9s %8s %6s %6s %5s\n", "phase", "how", "answers", "per s", "p50 ms", "p99 ms",
-           "max ms", "KiB each", "wrong", "broken", "load");
+    printf("%-20s %-9s %8s %8s %9s %9s %9s %8s %6s %6s %5s %5s\n", "phase", "how", "answers", "per s", "p50 ms",
+           "p99 ms", "max ms", "KiB each", "wrong", "broken", "load", "MiB");
 }
 
 void row_print(const json_t *row)
@@ -69,10 +69,10 @@ void row_print(const json_t *row)
     const char *name = json_string_value(json_object_get(row, "phase"));
 
     if (json_object_get(row, "p50_ms"))
-        printf("%-20s %-9s %8.0f %8.0f %9.2f %9.2f %9.2f %8.1f %6.0f %6.0f %5.1f\n", name,
+        printf("%-20s %-9s %8.0f %8.0f %9.2f %9.2f %9.2f %8.1f %6.0f %6.0f %5.1f %5.1f\n", name,
                json_string_value(json_object_get(row, "how")), number(row, "answers"), number(row, "per_s"),
                number(row, "p50_ms"), number(row, "p99_ms"), number(row, "max_ms"), number(row, "KiB"),
-               number(row, "wrong"), number(row, "broken"), number(row, "load"));
+               number(row, "wrong"), number(row, "broken"), number(row, "load"), number(row, "rss_MiB"));
     else
         printf("%-20s %.0f CPU ticks in %.0f s\n", name, number(row, "cpu_ticks"), number(row, "seconds"));
     if (json_object_get(row, "expected"))

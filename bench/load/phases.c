@@ -305,12 +305,16 @@ static const struct {
     { "idle", idle_run },
 };
 
-static int keep(json_t *list, const char *name, json_t *json)
+static int keep(const struct target *target, json_t *list, const char *name, json_t *json)
 {
+    struct usage usage;
+
     if (!json) {
         fprintf(stderr, "load_service: %s could not be measured\n", name);
         return -EIO;
     }
+    if (usage_read(target->pid, &usage) >= 0)
+        json_object_set_new(json, "rss_MiB", json_real((double)usage.rss_kib / 1024));
     row_print(json);
     return json_array_append_new(list, json);
 }
@@ -322,10 +326,10 @@ json_t *phases_run(const struct target *target, const struct settings *settings)
 
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]) && r >= 0; i++)
         if (wanted(settings, scenarios[i].name))
-            r = keep(list, scenarios[i].name, scenario_run(target, settings, &scenarios[i]));
+            r = keep(target, list, scenarios[i].name, scenario_run(target, settings, &scenarios[i]));
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && r >= 0; i++)
         if (wanted(settings, others[i].name))
-            r = keep(list, others[i].name, others[i].run(target, settings));
+            r = keep(target, list, others[i].name, others[i].run(target, settings));
     if (r < 0) {
         json_decref(list);
         return NULL;
