@@ -115,6 +115,8 @@ int handle_job_change(const struct request *request, struct answer *answer)
     json_object_foreach(body, name, value) if (r >= 0) r = member_take(name, value, &patch, errors);
     if (r < 0)
         return r;
+    if (json_starved()) /* what is wrong may be missing from the list */
+        return -ENOMEM;
     if (json_array_size(errors))
         return answer_errors(answer, request, PROBLEM_BAD_MEMBERS, json_incref(errors),
                              "the job can't be changed so; errors say why");

@@ -120,12 +120,15 @@ int handle_job_retry(const struct request *request, struct answer *answer)
 /* Out of the way at once; the daemon removes it when it has time. */
 static void jobdir_trash(const struct api_config *config, const char *id)
 {
-    char *from = NULL, *to = NULL;
+    char *from, *to;
 
-    if (asprintf(&from, "%s/%s", config->jobs_dir, id) >= 0 && asprintf(&to, "%s/%s", config->trash_dir, id) >= 0)
+    if (asprintf(&from, "%s/%s", config->jobs_dir, id) < 0)
+        return;
+    if (asprintf(&to, "%s/%s", config->trash_dir, id) >= 0) {
         rename(from, to); /* where that fails the daemon, which has its name too, tries again */
+        free(to);
+    }
     free(from);
-    free(to);
 }
 
 /* First the row, then the files: their names stand in the database until they are

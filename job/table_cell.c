@@ -63,7 +63,10 @@ void cell_put_value(struct cell *cell, const json_t *value)
     char *text =
         json_is_string(value) ? strdup(json_string_value(value)) : spec_text(value, JSON_COMPACT | JSON_ENCODE_ANY);
 
-    cell_put(cell, "%s", text ? text : "?");
+    if (text || !value)
+        cell_put(cell, "%s", text ? text : "?");
+    else
+        cell->broken = true;
     free(text);
 }
 

@@ -13,6 +13,7 @@
 
 #include "api/caller.h"
 #include "api/exchange.h"
+#include "api/gate.h"
 
 #include <errno.h>
 #include <string.h>
@@ -166,7 +167,8 @@ static int admit(struct request *request, struct answer *answer, const struct in
 void fuzz_one(const uint8_t *data, size_t size)
 {
     static struct api_config config;
-    struct request request = { .config = &config, .peer.address = "127.0.0.1" };
+    static struct gate gate;
+    struct request request = { .config = &config, .gate = &gate, .peer.address = "127.0.0.1" };
     struct answer answer = { 0 };
     struct input input = { 0 };
     char *text = malloc(size + 1);
@@ -174,15 +176,18 @@ void fuzz_one(const uint8_t *data, size_t size)
     PROMISE(text);
     memcpy(text, data, size);
     text[size] = 0;
-    if (!config.db)
+    if (!config.db) {
+        char message[256];
         service_open(&config);
+        PROMISE(gate_open(&gate, &config, message) >= 0);
+    }
     if (!memchr(text, 0, size) && input_parse(text, &input)) {
         request.connection = &input;
         int r = admit(&request, &answer, &input);
         if (!r) {
             request.body = input.body ? input.body : "";
             request.body_size = strlen(request.body);
-            r = request.route->handle(&request, &answer);
+            r = route_handle(&request, &answer);
             if (r < 0)
                 fprintf(stderr, "%s: %d: %s\n", request.route->path, r, db_errmsg(config.db));
             PROMISE(r >= 0);
@@ -190,8 +195,11 @@ void fuzz_one(const uint8_t *data, size_t size)
         } else if (answer.status) {
             answer_see(&answer);
         }
-        if (request.route && strcmp(request.route->method, "GET") && answer.status < 300 && answer.status)
-            service_close(&config); /* something was changed: back to the start */
+        if (request.route && strcmp(request.route->method, "GET") && answer.status < 300 &&
+            answer.status) { /* something was changed: back to the start */
+            gate_close(&gate);
+            service_close(&config);
+        }
     }
     for (int i = 0; i < request.query_count; i++) {
         free(request.query[i].name);
