@@ -75,6 +75,14 @@ static int f_get(struct db *db)
     db_job_auto job = { 0 };
     return db_job_get(db, "run", &job);
 }
+static int f_queue_list(struct db *db)
+{
+    struct db_job *jobs;
+    int count = db_queue_list(db, 10, 5000, &jobs);
+    if (count >= 0)
+        db_jobs_free(jobs, count);
+    return count;
+}
 int f_list(struct db *db)
 {
     struct db_job_filter filter = { .state = -1 };
@@ -505,6 +513,7 @@ const struct function functions[] = {
     { "db_job_pressing", f_pressing, 1, 1, false },
     { "db_next_start", f_next_start, 0, 0, false },
     { "db_share_list", f_share_list, 1, 1, false },
+    { "db_queue_list", f_queue_list, 3, 3, false },
     { "db_state_get", f_state_get, 0, 0, false },
     { "db_state_put", f_state_put, 0, 0, true },
     { "db_aged_list", f_aged_list, 1, 1, false },
