@@ -42,6 +42,18 @@ class Package(unittest.TestCase):
                      "usr/share/doc/riftd/changelog.gz", "usr/share/doc/riftd/README.md"):
             self.assertTrue((self.root / path).is_file(), path)
 
+    def test_the_licence_is_named_and_foreign_ones_come_along(self):
+        named = (self.root / "usr/share/doc/riftd/copyright").read_text()
+        self.assertTrue(named.startswith("Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"))
+        self.assertIn("/usr/share/common-licenses/Apache-2.0", named)
+        self.assertIn("Apache License\n                           Version 2.0", (ROOT / "LICENSE").read_text())
+        for word in re.findall(r"^License: (.*)$", named, re.M):
+            self.assertEqual(len(re.findall(rf"^License: {re.escape(word)}\n ", named, re.M)), 1, f"{word} has no text")
+        web = self.root / "usr/share/riftd/web"
+        if list(web.rglob("uPlot*.js")):
+            licences = [path.read_text() for path in web.rglob("*") if "licen" in path.name.lower()]
+            self.assertTrue(any("Leon Sorokin" in text for text in licences), "uPlot is without its licence")
+
     def test_every_file_of_the_dashboard_is_there(self):
         self.assertEqual(sorted(os.listdir(self.root / "usr/share/riftd/web")), sorted(os.listdir(ROOT / "web")))
 
