@@ -24,10 +24,9 @@ class Quickstart(unittest.TestCase):
         self.root = tempfile.mkdtemp(prefix="rift-quickstart-")
         self.addCleanup(shutil.rmtree, self.root)
         shutil.copy(os.path.join(ROOT, "quickstart"), self.root)
-        for name in ("web", "openapi.yaml"):
-            os.symlink(os.path.join(ROOT, name), os.path.join(self.root, name))
+        os.symlink(os.path.join(ROOT, "openapi.yaml"), os.path.join(self.root, "openapi.yaml"))
         os.mkdir(os.path.join(self.root, "build"))
-        for name in ("riftd", "riftctl", "rift-worker"):
+        for name in ("riftd", "riftctl", "rift-worker", "web"):
             os.symlink(program(name), os.path.join(self.root, "build", name))
         os.mkdir(os.path.join(self.root, "tools"))
         for name in ("setup", "tools/cmake"):

@@ -1,0 +1,10 @@
+# WEB/ is SOURCES, as they lie below SOURCE, and vendor/; nothing else stays in it.
+file(REMOVE_RECURSE "${WEB}")
+foreach(file IN LISTS SOURCES)
+  file(RELATIVE_PATH name "${SOURCE}" "${file}")
+  configure_file("${file}" "${WEB}/${name}" COPYONLY)
+endforeach()
+if(EXISTS "${VENDOR}")
+  file(COPY "${VENDOR}/" DESTINATION "${WEB}/vendor")
+endif()
+file(TOUCH "${WEB}.stamp")
