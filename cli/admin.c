@@ -51,7 +51,7 @@ static int backup_fetch(struct cli *cli, const char *href, const char *path)
     bool stored = fflush(copy.file) == 0 && fsync(fileno(copy.file)) == 0;
     stored &= fclose(copy.file) == 0;
     if (got < 0)
-        r = cli_error(CLI_UNREACHABLE, "admin backup: %s", *why.message ? why.message : strerror(-got));
+        r = server_away(cli, *why.message ? why.message : strerror(-got));
     else if (response.status / 100 != 2)
         r = server_problem(cli, &response, cli->command->name);
     else if (!stored || rename(part, path) < 0)
@@ -183,7 +183,7 @@ int command_admin_check(struct cli *cli)
         return r;
     int got = http_stream(cli->http, &request, CHECK_SILENCE_S, lines_take, &check, &response, &why);
     if (got < 0)
-        r = cli_error(CLI_UNREACHABLE, "admin check: %s", *why.message ? why.message : strerror(-got));
+        r = server_away(cli, *why.message ? why.message : strerror(-got));
     else if (response.status / 100 != 2)
         r = server_problem(cli, &response, cli->command->name);
     else

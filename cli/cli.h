@@ -26,6 +26,7 @@ struct cli_option {
     const char *name;     /* "limit" */
     const char *argument; /* "N", or NULL for a switch */
     const char *help;
+    const char *values; /* what it may be: "a|b|c", or the field ("/corrupt/set") whose values these are; or NULL */
 };
 
 #define CLI_OPTIONS_MOST   12
@@ -63,6 +64,8 @@ const char *cli_value(const struct cli *cli, const char *name, const char *fallb
 bool cli_given(const struct cli *cli, const char *name);
 /* "riftctl: ..." on stderr; returns code. */
 int cli_error(enum cli_exit code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What to do about it: an indented line on stderr, after the error. */
+void cli_advice(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Unless --json says it already: one line on stderr that the job has nothing to
  * show. No failure: CLI_OK. */
@@ -93,6 +96,8 @@ int url_add(char **url, const char *name, const char *value);
 /* Exit code for an answer that isn't 2xx; says what the problem document says,
  * and with --json prints it as well. */
 int server_problem(const struct cli *cli, const struct http_response *response, const char *what);
+/* No answer: says so, and what to do about it; CLI_UNREACHABLE. */
+int server_away(const struct cli *cli, const char *why);
 /* The job that ID, or a beginning of it, names; when that fits several, the only
  * one among them that is nobody's step. */
 int server_job(struct cli *cli, const char *id, json_t **ret);
@@ -113,6 +118,7 @@ void print_number(char ret[32], const json_t *number);    /* four significant di
 int print_width(const json_t *rows, const char *key, int least);
 void print_duration(char ret[32], double seconds); /* 1:02:03 */
 void print_bar(char *ret, int width, double part); /* "#####....." */
+void print_state(const char *state, int width);    /* of a job or device, in its colour */
 void print_jobs(const json_t *jobs);
 void print_job(const json_t *job);
 /* lowest: the module's name, or NULL; greedy: the rows that a search for sets found, or NULL. */
@@ -133,6 +139,11 @@ void print_table(const json_t *job, const json_t *evaluation);
 
 /* What an ended corrupt job has made, and where it lies. */
 void print_copies(struct cli *cli, const json_t *job);
+
+/* ---- dataset_fetch.c ---- */
+
+/* The names that `dataset fetch` knows, in order; NULL after the last. */
+const char *dataset_published(size_t i);
 
 /* ---- files.c ---- */
 
@@ -207,5 +218,6 @@ int command_token_create(struct cli *cli);
 int command_token_list(struct cli *cli);
 int command_token_revoke(struct cli *cli);
 int command_whoami(struct cli *cli);
+int command_completion(struct cli *cli);
 
 #endif

@@ -52,6 +52,11 @@ static const struct published *published_find(const char *name)
     return NULL;
 }
 
+const char *dataset_published(size_t i)
+{
+    return i < PUBLISHED ? published[i].name : NULL;
+}
+
 /* What to do with it now. */
 static void stanza_print(struct cli *cli, const struct published *set, const char *path)
 {

@@ -23,6 +23,7 @@ struct http {
     char *base;                   /* no slash at its end */
     char *socket;                 /* path of a unix socket, or NULL */
     char *cacert, *authorization; /* "Authorization: Bearer ...", or NULL */
+    int most_ms;                  /* for one answer; 0: as long as it goes on */
     char words[CURL_ERROR_SIZE];
 };
 
@@ -81,6 +82,11 @@ int http_open(const char *base_url, const struct http_access *access, struct htt
         http->base[end - 1] = '\0';
     *ret = http;
     return 0;
+}
+
+void http_hurry(struct http *http, int most_ms)
+{
+    http->most_ms = most_ms;
 }
 
 void http_close(struct http *http)
@@ -212,6 +218,7 @@ static void set_up(struct http *http, const struct http_request *request, const 
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "riftctl/" RIFT_VERSION);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)http->most_ms);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)(silence_s ? silence_s : ANSWER_TIMEOUT_S));
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);

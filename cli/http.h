@@ -17,6 +17,8 @@ int http_open(const char *base_url, const struct http_access *access, struct htt
 /* Can others on the network read along? */
 bool http_overheard(const struct http *http);
 void http_close(struct http *http);
+/* From now on no answer may take longer: who waits has other things to do. 0: no such limit. */
+void http_hurry(struct http *http, int most_ms);
 const char *http_base(const struct http *http);
 
 struct http_request {

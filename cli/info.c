@@ -1,5 +1,6 @@
 /* What has riftd got: data sets, devices, a queue, a version? */
 #include "cli/cli.h"
+#include "cli/style.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@ struct column {
     int width;
 };
 
-static void print_cell(const json_t *value, int width)
+static void print_cell(const json_t *value, enum style look, int width)
 {
     char number[32];
 
@@ -30,7 +31,8 @@ static void print_cell(const json_t *value, int width)
         strcpy(number, json_is_true(value) ? "yes" : "no");
     else
         snprintf(number, sizeof(number), "-");
-    printf("%-*s  ", width, json_is_string(value) ? json_string_value(value) : number);
+    style_print(stdout, look, json_is_string(value) ? json_string_value(value) : number, width);
+    fputs("  ", stdout);
 }
 
 /* An array of objects as a table of these columns. */
@@ -39,13 +41,17 @@ static void print_rows(const json_t *rows, const struct column columns[COLUMNS_M
     const json_t *row;
     size_t i;
 
-    for (int c = 0; c < COLUMNS_MOST && columns[c].key; c++)
-        printf("%-*s  ", columns[c].width, columns[c].key);
+    for (int c = 0; c < COLUMNS_MOST && columns[c].key; c++) {
+        style_print(stdout, STYLE_TITLE, columns[c].key, columns[c].width);
+        fputs("  ", stdout);
+    }
     putchar('\n');
     json_array_foreach(rows, i, row)
     {
         for (int c = 0; c < COLUMNS_MOST && columns[c].key; c++)
-            print_cell(json_object_get(row, columns[c].key), columns[c].width);
+            print_cell(json_object_get(row, columns[c].key),
+                       strcmp(columns[c].key, "state") ? STYLE_PLAIN : style_of_state(text_at(row, "state", "")),
+                       columns[c].width);
         putchar('\n');
     }
 }

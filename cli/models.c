@@ -38,8 +38,11 @@ static int model_find(struct cli *cli, const char *model, json_t **ret)
     if (r != CLI_OK)
         return r;
     const json_t *first = json_array_get(json_object_get(answer, "models"), 0);
-    if (!first)
-        return cli_error(CLI_NOT_FOUND, "%s: no model has this id or name", model);
+    if (!first) {
+        cli_error(CLI_NOT_FOUND, "%s: no model has this id or name", model);
+        cli_advice("`riftctl model ls` shows those there are.");
+        return CLI_NOT_FOUND;
+    }
     return server_get(cli, ret, "/v1/models/%s", text_at(first, "id", ""));
 }
 

@@ -3,6 +3,7 @@
  * Accuracies are fractions in data and percent here; MRC keeps four
  * significant digits. What is missing prints as "-", never as 0. */
 #include "cli/cli.h"
+#include "cli/style.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -77,15 +78,24 @@ void print_bar(char *ret, int width, double part)
     ret[width] = '\0';
 }
 
+void print_state(const char *state, int width)
+{
+    style_print(stdout, style_of_state(state), state, width);
+}
+
 void print_jobs(const json_t *jobs)
 {
     const json_t *job;
     size_t i;
 
-    printf("%-36s  %-11s  %-9s  %-19s  %s\n", "ID", "KIND", "STATE", "CREATED (UTC)", "LABEL");
+    printf("%s%-36s  %-11s  %-9s  %-19s  %s%s\n", style_on(STYLE_TITLE), "ID", "KIND", "STATE", "CREATED (UTC)",
+           "LABEL", style_off());
     json_array_foreach(jobs, i, job)
-        printf("%-36s  %-11s  %-9s  %-19.19s  %s\n", text_at(job, "id", "-"), text_at(job, "kind", "-"),
-               text_at(job, "state", "-"), text_at(job, "created_at", "-"), text_at(job, "label", ""));
+    {
+        printf("%-36s  %-11s  ", text_at(job, "id", "-"), text_at(job, "kind", "-"));
+        print_state(text_at(job, "state", "-"), 9);
+        printf("  %-19.19s  %s\n", text_at(job, "created_at", "-"), text_at(job, "label", ""));
+    }
 }
 
 static void print_steps(const json_t *steps)
@@ -93,8 +103,12 @@ static void print_steps(const json_t *steps)
     const json_t *step;
     size_t i;
 
-    json_array_foreach(steps, i, step) printf("%-10s %-11s  %-9s  %s\n", i ? "" : "steps", text_at(step, "kind", "-"),
-                                              text_at(step, "state", "-"), text_at(step, "id", "-"));
+    json_array_foreach(steps, i, step)
+    {
+        printf("%-14s %-11s  ", i ? "" : "steps", text_at(step, "kind", "-"));
+        print_state(text_at(step, "state", "-"), 9);
+        printf("  %s\n", text_at(step, "id", "-"));
+    }
 }
 
 void print_job(const json_t *job)
@@ -105,8 +119,11 @@ void print_job(const json_t *job)
     const json_t *error = json_object_get(job, "error"), *result = json_object_get(job, "result");
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-        if (text_at(job, texts[i], NULL))
-            printf("%-14s %s\n", texts[i], text_at(job, texts[i], NULL));
+        if (text_at(job, texts[i], NULL)) {
+            bool state = strcmp(texts[i], "state") == 0;
+            printf("%-14s %s%s%s\n", texts[i], state ? style_on(style_of_state(text_at(job, "state", ""))) : "",
+                   text_at(job, texts[i], NULL), state ? style_off() : "");
+        }
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         if (json_is_integer(json_object_get(job, numbers[i])))
             printf("%-14s %" JSON_INTEGER_FORMAT "\n", numbers[i],
@@ -175,8 +192,8 @@ static void print_module(const json_t *module, int width, double most, const cha
         snprintf(parameters, sizeof(parameters), "%" JSON_INTEGER_FORMAT, json_integer_value(count));
     print_bar(bar, BAR_WIDTH, most > 0 ? json_number_value(mrc) / most : 0);
     bar[strspn(bar, "#")] = '\0';
-    printf("%-*s %10s  %10s  %10s  %s%s%s\n", width, text_at(module, "module", "-"), value, drop, parameters, bar,
-           *mark && *bar ? " " : "", mark);
+    printf("%-*s %10s  %10s  %10s  %s%s%s%s%s\n", width, text_at(module, "module", "-"), value, drop, parameters, bar,
+           *mark && *bar ? " " : "", *mark ? style_on(STYLE_GOOD) : "", mark, *mark ? style_off() : "");
 }
 
 void print_modules(const json_t *modules, const char *lowest, const json_t *greedy)
@@ -220,7 +237,8 @@ void print_interpolation(const json_t *points, const json_t *chosen)
         print_percent(robust, json_object_get(point, "robust_accuracy"));
         print_number(clean_loss, json_object_get(point, "clean_loss"));
         print_number(robust_loss, json_object_get(point, "robust_loss"));
-        printf("%6.3g  %10s  %10s  %11s  %11s%s\n", json_number_value(alpha), clean, robust, clean_loss, robust_loss,
-               is_chosen ? "  <- chosen" : "");
+        printf("%6.3g  %10s  %10s  %11s  %11s%s%s%s\n", json_number_value(alpha), clean, robust, clean_loss,
+               robust_loss, is_chosen ? style_on(STYLE_GOOD) : "", is_chosen ? "  <- chosen" : "",
+               is_chosen ? style_off() : "");
     }
 }

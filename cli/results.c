@@ -119,8 +119,8 @@ static int metrics_print(struct cli *cli, const char *name, const char *format)
     if (r >= 0 && fflush(stdout))
         r = -EPIPE;
     if (r < 0)
-        return cli_error(r == -EPIPE ? CLI_FAILED : CLI_UNREACHABLE, "metrics: %s",
-                         why.message[0] ? why.message : strerror(-r));
+        return r == -EPIPE ? cli_error(CLI_FAILED, "metrics: %s", strerror(-r))
+                           : server_away(cli, why.message[0] ? why.message : strerror(-r));
     return response.status / 100 == 2 ? CLI_OK : server_problem(cli, &response, "metrics");
 }
 

@@ -2,7 +2,7 @@
  *
  * Every failure is said here, once, and becomes one of the exit codes: no
  * answer 4, 404 5, a refused spec (400, 413, 415, 422) 6, 401 and 403 7, anything else 1. */
-#include "cli/cli.h"
+#include "cli/commands.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -39,7 +39,7 @@ static int read_address(const char *state, char **ret, struct fault *why)
  * directory. */
 static int find_address(const struct cli *cli, char **ret, struct fault *why)
 {
-    const char *url = cli_value(cli, "server", NULL), *state = cli_value(cli, "global state", NULL);
+    const char *url = cli_value(cli, "server", NULL), *state = cli_value(cli, HIDDEN_STATE, NULL);
 
     if (!url && !state)
         url = getenv("RIFTD_URL");
@@ -59,8 +59,11 @@ int server_open(struct cli *cli)
     if (cli->http)
         return CLI_OK;
     int r = find_address(cli, &address, &why);
-    if (r < 0)
-        return cli_error(CLI_UNREACHABLE, "no riftd has left its address: %s", why.message);
+    if (r < 0) {
+        cli_error(CLI_UNREACHABLE, "no riftd has left its address: %s", why.message);
+        cli_advice("Is it running, with this state directory? $RIFTD_URL or --server URL name another.");
+        return CLI_UNREACHABLE;
+    }
     r = access_open(cli, address, &cli->http, &why);
     free(address);
     return r < 0 ? cli_error(CLI_FAILED, "%s", why.message) : CLI_OK;
@@ -97,6 +100,17 @@ int server_try(struct http *http, const char *path, json_t **ret)
     return 0;
 }
 
+int server_away(const struct cli *cli, const char *why)
+{
+    cli_error(CLI_UNREACHABLE, "%s", why);
+    if (cli_given(cli, "server") || cli_given(cli, HIDDEN_STATE) || getenv("RIFTD_URL") || getenv("RIFTD_STATE"))
+        cli_advice("Is riftd running there? $RIFTD_URL, $RIFTD_STATE, --server and --state say where it is.");
+    else
+        cli_advice("Start it (`riftd --state DIR`, or `systemctl start riftd` where it is installed), or say where\n"
+                   "  it is: --server URL, --state DIR, $RIFTD_URL or $RIFTD_STATE.");
+    return CLI_UNREACHABLE;
+}
+
 static enum cli_exit exit_of_status(int status)
 {
     static const struct {
@@ -111,6 +125,18 @@ static enum cli_exit exit_of_status(int status)
         if (rows[i].status == status)
             return rows[i].code;
     return CLI_FAILED;
+}
+
+/* What one does about such an answer. */
+static void advise(int status, bool pointers)
+{
+    if (status == 401)
+        cli_advice("An administrator makes a token: `riftctl admin token create NAME`. Put it into\n"
+                   "  ~/.config/riftctl/token (mode 600), or into $RIFT_TOKEN.");
+    if (status == 403)
+        cli_advice("`riftctl whoami` says for whom riftd takes you, and what you may do.");
+    if (pointers)
+        cli_advice("`riftctl fields` explains every field; `submit --dry-run` checks without sending.");
 }
 
 int server_problem(const struct cli *cli, const struct http_response *response, const char *what)
@@ -128,6 +154,7 @@ int server_problem(const struct cli *cli, const struct http_response *response, 
         const char *pointer = text_at(error, "pointer", "");
         fprintf(stderr, "  %s: %s\n", *pointer ? pointer : "(whole document)", text_at(error, "message", "?"));
     }
+    advise(response->status, json_array_size(json_object_get(problem, "errors")) > 0);
     return exit_of_status(response->status);
 }
 
@@ -141,7 +168,7 @@ int server_send(struct cli *cli, const struct http_request *request, json_t **re
         return r;
     r = http_ask(cli->http, request, &response, &why);
     if (r < 0)
-        return cli_error(r == -ECONNREFUSED ? CLI_UNREACHABLE : CLI_FAILED, "%s", why.message);
+        return r == -ECONNREFUSED ? server_away(cli, why.message) : cli_error(CLI_FAILED, "%s", why.message);
     if (response.status / 100 != 2)
         return server_problem(cli, &response, cli->command->name);
     json_t *json = response.size ? json_loadb(response.body, response.size, JSON_DECODE_ANY, NULL) : NULL;
@@ -293,6 +320,13 @@ static int search_all(struct cli *cli, struct search *search)
     return CLI_OK;
 }
 
+static int advise_list(int code)
+{
+    if (code == CLI_NOT_FOUND)
+        cli_advice("`riftctl list` shows the jobs, `riftctl list --steps` their steps too.");
+    return code;
+}
+
 /* The whole id of the job that a beginning means. */
 static int search_id(struct cli *cli, const char *prefix, char ret[UUID_LENGTH + 1])
 {
@@ -303,7 +337,7 @@ static int search_id(struct cli *cli, const char *prefix, char ret[UUID_LENGTH +
     if (r != CLI_OK)
         return r;
     if (json_array_size(found) == 0)
-        return cli_error(CLI_NOT_FOUND, "no job's id begins with %s", prefix);
+        return advise_list(cli_error(CLI_NOT_FOUND, "no job's id begins with %s", prefix));
     const json_t *job = search_meant(&search);
     if (!job)
         return say_candidates(&search);
@@ -317,12 +351,12 @@ int server_job(struct cli *cli, const char *id, json_t **ret)
     size_t length = strlen(id);
 
     if (length == 0 || length > UUID_LENGTH || strspn(id, "0123456789abcdefABCDEF-") != length)
-        return cli_error(CLI_NOT_FOUND, "\"%s\" is not the beginning of a job's id", id);
+        return advise_list(cli_error(CLI_NOT_FOUND, "\"%s\" is not the beginning of a job's id", id));
     if (length < UUID_LENGTH) {
         int r = search_id(cli, id, whole);
         if (r != CLI_OK)
             return r;
         id = whole;
     }
-    return server_get(cli, ret, "/v1/jobs/%s", id);
+    return advise_list(server_get(cli, ret, "/v1/jobs/%s", id));
 }

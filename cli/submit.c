@@ -202,6 +202,7 @@ static int dry_run(const json_t *spec)
                 errors.list[i].message);
     if (errors.total > errors.count)
         fprintf(stderr, "  and %d more\n", errors.total - errors.count);
+    cli_advice("`riftctl fields` explains every field.");
     return CLI_REJECTED;
 }
 

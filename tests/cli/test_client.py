@@ -61,6 +61,26 @@ class Reading(Case):
                 _, err = self.run_ctl(code, "show", A, "--server", server.url)
                 self.assertIn(f"because of that ({status})", err)
 
+    def test_an_error_says_what_one_does_about_it(self):
+        errors = [{"pointer": "/train/epochs", "message": "too many"}]
+        for status, code, more, advice in ((401, 7, None, "riftctl admin token create"), (403, 7, None, "riftctl whoami"),
+                                           (404, 5, None, "riftctl list"), (422, 6, errors, "riftctl fields")):
+            with Server(lambda http, *_: http.problem(status, "no", more)) as server:
+                self.assertIn(f"`{advice}", self.run_ctl(code, "show", A, "--server", server.url)[1])
+
+        with Server(lambda http, *_: http.reply(200, {"jobs": [], "models": [], "next": None})) as server:
+            self.assertIn("`riftctl list`", self.run_ctl(5, "show", "0190", "--server", server.url)[1])
+            self.assertIn("`riftctl model ls`", self.run_ctl(5, "model", "show", "x", "--server", server.url)[1])
+
+    def test_states_have_colours_only_where_they_are_wanted(self):
+        with Server(lambda http, *_: http.reply(200, {"jobs": [job(A, state="failed")], "next": None})) as server:
+            at = ["list", "--server", server.url]
+            for words, env, coloured in (([], {}, False), (["--color", "always"], {}, True), (["--color=never"], {}, False),
+                                         (["--color=always"], {"NO_COLOR": "1"}, True)):
+                out, _ = self.run_ctl(0, *at, *words, env=env)
+                self.assertEqual("\033[31mfailed" in out, coloured, words)
+                self.assertEqual("\033" in out, coloured, words)
+
     def test_a_refused_spec_prints_every_pointer(self):
         errors = [{"pointer": "/train/epochs", "message": "too many"}, {"pointer": "", "message": "no"}]
         with Server(lambda http, *_: http.problem(422, "2 things are wrong", errors)) as server:

@@ -54,6 +54,22 @@ class Help(Case):
                 self.assertIn(word, self.run_ctl(2, *arguments)[1])
 
 
+    def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(self):
+        for arguments, meant in ((["sumbit"], '"submit"'), (["dataset", "fech"], '"dataset fetch"'), (["ls"], '"list"'),
+                                 (["logs"], '"log"'), (["list", "--lable", "x"], "--label"), (["--jsn"], "--json"),
+                                 (["show", "--spce"], "--spec")):
+            with self.subTest(arguments):
+                self.assertIn(f"did you mean {meant}?", self.run_ctl(2, *arguments)[1])
+        self.assertNotIn("did you mean", self.run_ctl(2, "zzzzzzzzzz")[1])
+
+    def test_a_wrong_number_of_arguments_says_where_help_is(self):
+        self.assertIn("riftctl priority --help", self.run_ctl(2, "priority", "0190")[1])
+
+    def test_when_there_is_colour_is_one_of_three_words(self):
+        self.assertIn("auto, always or never", self.run_ctl(2, "fields", "--color", "sometimes")[1])
+        self.assertIn("WHEN", self.run_ctl(2, "fields", "--color")[1])
+
+
 class Dataset(Case):
     def spec(self, *words):
         return json.loads(self.run_ctl(0, "dataset", "corrupt", *words, "--dry-run")[0])
@@ -191,6 +207,14 @@ class Unreachable(Case):
                           ["submit", *RIFT]):
             with self.subTest(arguments):
                 self.assertIn("127.0.0.1:1", self.run_ctl(4, *arguments, *NOBODY)[1])
+
+    def test_what_one_does_about_it_is_said(self):
+        _, err = self.run_ctl(4, "list", *NOBODY)
+        for word in ("$RIFTD_URL", "--server", "--state"):
+            self.assertIn(word, err)
+        with tempfile.TemporaryDirectory() as state:
+            self.assertIn("$RIFTD_URL", self.run_ctl(4, "list", "--state", state)[1])
+        self.assertIn("riftctl fields", self.run_ctl(6, "submit", "--dry-run", "--set", "kind=rift")[1])
 
     def test_version_knows_itself_without_a_server(self):
         out, _ = self.run_ctl(0, "version", *NOBODY)

@@ -38,6 +38,8 @@ class Package(unittest.TestCase):
                      "usr/lib/sysusers.d/riftd.conf", "usr/lib/tmpfiles.d/riftd.conf", "etc/riftd/riftd.conf",
                      "usr/share/riftd/openapi.yaml", "usr/share/riftd/web/index.html", "usr/share/doc/riftd/copyright",
                      *(f"usr/share/man/man{page[-1]}/{page}.gz" for page in PAGES),
+                     "usr/share/bash-completion/completions/riftctl", "usr/share/zsh/vendor-completions/_riftctl",
+                     "usr/share/fish/vendor_completions.d/riftctl.fish",
                      "usr/share/doc/riftd/examples/credentials.conf.example", "usr/share/doc/riftd/operations.md",
                      "usr/share/doc/riftd/changelog.gz", "usr/share/doc/riftd/README.md"):
             self.assertTrue((self.root / path).is_file(), path)
