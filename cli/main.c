@@ -42,7 +42,7 @@ const struct cli_command commands[] = {
       command_submit },
     { "list", "", 0, 0, "jobs, newest first", NULL,
       { { "state", "STATE", "blocked, queued, running, succeeded, failed or cancelled", "blocked|queued|running|succeeded|failed|cancelled" },
-        { "kind", "KIND", "train, mrc, finetune, interpolate, evaluate, rift, corrupt or sweep" },
+        { "kind", "KIND", "train, mrc, finetune, interpolate, evaluate, rift, corrupt, sweep or inspect" },
         { "label", "LABEL", "jobs of that label" },
         { "limit", "N", "at most N (default 20)" },
         { "all", NULL, "every page" },

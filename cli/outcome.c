@@ -119,6 +119,28 @@ static int show_copies(struct cli *cli, const json_t *job)
     return CLI_OK;
 }
 
+/* What there is, split by split; the pictures are files. */
+static int show_inspection(struct cli *cli, const json_t *job)
+{
+    const json_t *result = json_object_get(job, "result"), *split;
+    const json_t *attacked = json_object_get(result, "adversarial");
+    const char *name;
+
+    (void)cli;
+    printf("\n%-12s%10s\n", "split", "images");
+    json_object_foreach(json_object_get(result, "splits"), name, split)
+        printf("%-12s%10" JSON_INTEGER_FORMAT "\n", name, json_integer_value(json_object_get(split, "images")));
+    printf("%" JSON_INTEGER_FORMAT " classes\n", json_integer_value(json_object_get(result, "classes")));
+    if (attacked)
+        printf("%s: right before %" JSON_INTEGER_FORMAT ", after %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+               " images\n",
+               text_at(attacked, "attack", ""), json_integer_value(json_object_get(attacked, "right_before")),
+               json_integer_value(json_object_get(attacked, "right_after")),
+               json_integer_value(json_object_get(attacked, "rows")));
+    printf("the pictures: riftctl fetch %.8s\n", text_at(job, "id", ""));
+    return CLI_OK;
+}
+
 /* Asked for anew: it also says what became of runs that are missing. */
 static int show_sweep(struct cli *cli, const json_t *job)
 {
@@ -138,6 +160,7 @@ static int (*const shows[JOB_KIND_COUNT])(struct cli *cli, const json_t *job) = 
     [JOB_FINETUNE] = show_training,   [JOB_INTERPOLATE] = show_interpolation,
     [JOB_EVALUATE] = show_evaluation, [JOB_RIFT] = show_rift,
     [JOB_CORRUPT] = show_copies,      [JOB_SWEEP] = show_sweep,
+    [JOB_INSPECT] = show_inspection,
 };
 
 enum cli_exit outcome_exit(const json_t *job)

@@ -2,7 +2,7 @@
  *
  *   {"job": ID [, "artifact": NAME]}  -> "../ID/artifacts/NAME"
  *   /finetune/mrc_job {"job": ID}     -> "../ID", the job's directory
- *   /evaluate/corruptions/job ID      -> path "../ID/artifacts", where its copies lie
+ *   /evaluate/corruptions/job ID      -> path "../ID/artifacts", where its copies lie; /inspect/corruptions/job too
  *   dataset {"name": NAME}            -> format and path of the registered set
  *   device "auto", "cuda"             -> the slot's
  *

@@ -21,8 +21,10 @@
 #define RIFT        (1u << JOB_RIFT | 1u << JOB_SWEEP) /* a sweep has the fields of its rift jobs */
 #define CORRUPT     (1u << JOB_CORRUPT)
 #define SWEEP       (1u << JOB_SWEEP)
+#define INSPECT     (1u << JOB_INSPECT)
 #define ALL         ((1u << JOB_KIND_COUNT) - 1)
-#define NETWORK     (ALL & ~CORRUPT) /* kinds that have a model */
+#define NETWORK     (ALL & ~CORRUPT)     /* kinds that have a model, or may have one */
+#define WALKING     (NETWORK & ~INSPECT) /* kinds that go over all examples with it, for long */
 
 #define INT_TOP    2147483647
 #define EPOCHS_TOP 100000
@@ -48,8 +50,10 @@
       "Factor of one step." }
 
 const struct spec_field spec_fields[] = {
-    { "/kind", FIELD_ENUM, ALL, NULL, 0, 0, "train|mrc|finetune|interpolate|evaluate|rift|corrupt|sweep", false, "",
-      "What to do. rift is the whole method; it expands into one job of each kind before it. sweep becomes rift jobs." },
+    { "/kind", FIELD_ENUM, ALL, NULL, 0, 0, "train|mrc|finetune|interpolate|evaluate|rift|corrupt|sweep|inspect",
+      false, "",
+      "What to do. rift is the whole method; it expands into one job of each kind before it. sweep becomes rift jobs. "
+      "inspect shows what a data set holds." },
     { "/label", FIELD_STRING, ALL, "null", 1, LABEL_CHARACTERS_MAX, NULL, true, "characters",
       "A name for people, and for filtering lists." },
     { "/priority", FIELD_INT, ALL, "0", -100, 100, NULL, false, "",
@@ -78,7 +82,7 @@ const struct spec_field spec_fields[] = {
       "Images of one step; the last, smaller batch is kept." },
     { "/threads", FIELD_INT, ALL, "0", 0, 1024, NULL, false, "threads",
       "CPU threads of the worker; 0, or more than it has processors for: as many as it may use." },
-    { "/checkpoint_every_s", FIELD_REAL, NETWORK, "60", 0, 86400, NULL, false, "seconds",
+    { "/checkpoint_every_s", FIELD_REAL, WALKING, "60", 0, 86400, NULL, false, "seconds",
       "Time between two checkpoints inside an epoch; 0: only at the end of epochs, modules, alphas and attacks." },
     { "/protocol", FIELD_ENUM, ALL, "\"validation\"", 0, 0, "validation|paper", false, "",
       "What chooses epoch, module and alpha. validation: a held-out part of the training data. paper: nothing is held "
@@ -105,6 +109,9 @@ const struct spec_field spec_fields[] = {
       "Weights to start from. null: initialise from the seed." },
     { "/model/weights", FIELD_WEIGHTS, MRC | FINETUNE | EVALUATE, NULL, 1, 4096, NULL, false, "",
       "Weights of the model." },
+    { "/model/weights", FIELD_WEIGHTS, INSPECT, "null", 1, 4096, NULL, true, "",
+      "Weights of the model whose adversarial examples are shown. null: none are, and the rest of model doesn't "
+      "matter." },
 
     { "/dataset/name", FIELD_STRING, ALL, "null", 1, 100, NULL, true, "characters",
       "A registered data set, instead of format and path." },
@@ -123,20 +130,21 @@ const struct spec_field spec_fields[] = {
       "How much is held out under the validation protocol; the same images for every seed, and whatever train_limit, "
       "which only makes both parts smaller." },
     { "/dataset/split", FIELD_ENUM, ALL, "null", 0, 0, "train|validation|test", true, "",
-      "What mrc, interpolate, evaluate and corrupt look at. null: what fits the kind and the protocol, as always in the "
-      "steps of rift; corrupt takes the test data." },
+      "What mrc, interpolate, evaluate, corrupt and inspect look at. null: what fits the kind and the protocol, as always "
+      "in the steps of rift; corrupt takes the test data; inspect counts all, shows samples of the training data and "
+      "corrupts and attacks the test data." },
 
     { "/augment", FIELD_ENUM, TRAIN | FINETUNE | RIFT, "\"standard\"", 0, 0, "none|standard", false, "",
       "standard: pad, crop at random and flip training images." },
     { "/augment_padding", FIELD_ENUM, TRAIN | FINETUNE | RIFT, "\"reflect\"", 0, 0, "reflect|zero", false, "",
       "What the padding of the random crop holds." },
-    { "/shuffle", FIELD_BOOL, NETWORK, "true", 0, 0, NULL, false, "", "Take images in a new order every epoch." },
+    { "/shuffle", FIELD_BOOL, WALKING, "true", 0, 0, NULL, false, "", "Take images in a new order every epoch." },
 
     { "/attack", FIELD_ATTACK, NETWORK, "{}", 0, 0, NULL, true, "",
       "How adversarial examples are made. null: examples are taken as they are." },
     { "/attack/type", FIELD_ENUM, NETWORK, "\"pgd\"", 0, 0, "pgd|apgd-ce|apgd-dlr|apgd-t|fab-t|square|autoattack", false,
       "", "The algorithm. autoattack is the standard one: apgd-ce, apgd-t, fab-t and square, each on what still stands. "
-      "Training and mrc craft with pgd." },
+      "Training, mrc and inspect craft with pgd." },
     { "/attack/epsilon", FIELD_PIXEL, NETWORK, "\"8/255\"", 0, 1, NULL, false, "pixel in [0,1]",
       "Radius of the ball (largest change of any pixel)." },
     { "/attack/step_size", FIELD_PIXEL, NETWORK, "\"2/255\"", 0, 1, NULL, false, "pixel in [0,1]",
@@ -293,6 +301,30 @@ const struct spec_field spec_fields[] = {
       "Files of a folder: jpeg of quality 85, as published, or png, which keeps every pixel." },
     { "/corrupt/contact_sheet", FIELD_INT, CORRUPT, "2", 0, 8, NULL, false, "images",
       "So many images in all corruptions and severities on one picture, contact-sheet.png. 0: none." },
+
+    { "/inspect/images", FIELD_INT, INSPECT, "10000", 1, INT_TOP, NULL, false, "images",
+      "Pixels are read, for samples, means and deviations, of at most so many images of the training and of the test data "
+      "each, evenly at random. Counted are all." },
+    { "/inspect/classes", FIELD_INT, INSPECT, "20", 1, 100, NULL, false, "classes",
+      "Samples of the first so many classes are shown." },
+    { "/inspect/per_class", FIELD_INT, INSPECT, "8", 0, 16, NULL, false, "images",
+      "So many samples of each class. 0: none." },
+    { "/inspect/corruptions", FIELD_OBJECT, INSPECT, "{}", 0, 0, NULL, true, "",
+      "Which corrupted variants are shown beside the images. null: none." },
+    { "/inspect/corruptions/path", FIELD_PATH, INSPECT, "null", 1, 4096, NULL, true, "characters",
+      "Where corrupted copies lie that are there already. null: they are made here, as corrupt would make them with this "
+      "seed." },
+    { "/inspect/corruptions/job", FIELD_JOB, INSPECT, "null", 0, 0, NULL, true, "",
+      "The corrupt job whose copies are shown, instead of path." },
+    { "/inspect/corruptions/set", FIELD_ENUM, INSPECT, "\"standard\"", 0, 0, "standard|code|all", false, "",
+      "Which corruptions, as corrupt.set." },
+    { "/inspect/corruptions/names", FIELD_STRING_LIST, INSPECT, "null", 1, 63, CORRUPTION_NAMES, true, "",
+      "These corruptions instead of a set." },
+    { "/inspect/corruptions/severities", FIELD_INT_LIST, INSPECT, "[1,2,3,4,5]", 1, SEVERITY_COUNT, NULL, false,
+      "severity", "How strong, ascending." },
+    { "/inspect/corruptions/images", FIELD_INT, INSPECT, "3", 1, 8, NULL, false, "images", "Of so many images." },
+    { "/inspect/adversarial", FIELD_INT, INSPECT, "12", 0, 64, NULL, false, "images",
+      "Where weights are given: so many images are attacked, and shown before and after with what was changed." },
 
     { "/modules_expected", FIELD_STRING_LIST, TRAIN | MRC | 1u << JOB_RIFT, "null", 1, 65, NULL, true, "",
       "Modules that the model must have, because later jobs name them; *TEXT*: a parameter with TEXT in its name. A job "

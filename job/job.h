@@ -56,6 +56,7 @@ enum job_kind {
     JOB_RIFT,
     JOB_CORRUPT,
     JOB_SWEEP,
+    JOB_INSPECT,
     JOB_KIND_COUNT,
 };
 
@@ -210,7 +211,7 @@ struct dataset_spec {
     int train_limit;          /* 0: all */
     int test_limit;           /* 0: all */
     double validation;        /* part of train held out under the validation protocol */
-    enum dataset_split split; /* what mrc, interpolate and evaluate look at */
+    enum dataset_split split; /* what mrc, interpolate, evaluate, corrupt and inspect look at */
 };
 
 struct model_spec {
@@ -334,6 +335,20 @@ struct job_spec {
         enum image_type image_type; /* of folders */
         int contact_sheet;          /* how many images it shows; 0: none */
     } corrupt;
+    struct {
+        int images;             /* most whose pixels are read, of the training and of the test data each */
+        int classes, per_class; /* of the samples that are shown; per_class 0: none */
+        struct {
+            const char *path; /* a directory of corrupted copies; NULL with job: they are made here */
+            const char *job;  /* the corrupt job that made them, over HTTP only */
+            enum corruption_set set;
+            struct name_list names; /* instead of the set; names owned by the spec */
+            int *severities;        /* ascending, owned by the spec; none: no corruptions are shown */
+            int severity_count;
+            int images;
+        } corruptions;
+        int adversarial; /* how many images are attacked where weights are given */
+    } inspect;
 };
 
 /* One thing wrong with a spec. */

@@ -22,6 +22,7 @@ const struct job_kind_info job_kinds[JOB_KIND_COUNT] = {
     [JOB_CORRUPT] = { "corrupt", "write corrupted copies of a data set", NULL },
     [JOB_SWEEP] = { "sweep", "rift jobs for several seeds, training methods and module choices, and their averaged table",
                     NULL, true },
+    [JOB_INSPECT] = { "inspect", "look at a data set: counts, sample images, corrupted and adversarial ones", NULL },
 };
 
 int job_kind_find(const char *name)

@@ -286,6 +286,7 @@ static int ref_wants(const char *pointer)
 {
     return strcmp(pointer, "/finetune/mrc_job") == 0           ? JOB_MRC
            : strcmp(pointer, "/evaluate/corruptions/job") == 0 ? JOB_CORRUPT
+           : strcmp(pointer, "/inspect/corruptions/job") == 0  ? JOB_CORRUPT
                                                                : -1;
 }
 

@@ -71,6 +71,8 @@ static const struct value_extra extras[] = {
     { "/evaluate/corruptions/severities", ascending_and_there,
       "an ascending list of at least one severity from 1 to 5" },
     { "/corrupt/severities", ascending_and_there, "an ascending list of at least one severity from 1 to 5" },
+    { "/inspect/corruptions/severities", ascending_and_there,
+      "an ascending list of at least one severity from 1 to 5" },
     { "/sweep/seeds", values_differ, "a list of at least one whole number from 0, none twice" },
     { "/finetune/mrc_job", directory_or_job, "the path of an mrc job's directory, {\"job\": ID} or null" },
     { "/attack/name", attack_name_free, "text of 1 to 60 characters without / and other than \"clean\" or null" },

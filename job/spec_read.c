@@ -125,6 +125,14 @@ static const struct {
     { "/corrupt/format", AS_ENUM, PLACE(corrupt.format), CORRUPT_NPY },
     { "/corrupt/image_type", AS_ENUM, PLACE(corrupt.image_type) },
     { "/corrupt/contact_sheet", AS_INT, PLACE(corrupt.contact_sheet) },
+    { "/inspect/images", AS_INT, PLACE(inspect.images) },
+    { "/inspect/classes", AS_INT, PLACE(inspect.classes) },
+    { "/inspect/per_class", AS_INT, PLACE(inspect.per_class) },
+    { "/inspect/corruptions/path", AS_TEXT, PLACE(inspect.corruptions.path) },
+    { "/inspect/corruptions/job", AS_TEXT, PLACE(inspect.corruptions.job) },
+    { "/inspect/corruptions/set", AS_ENUM, PLACE(inspect.corruptions.set) },
+    { "/inspect/corruptions/images", AS_INT, PLACE(inspect.corruptions.images) },
+    { "/inspect/adversarial", AS_INT, PLACE(inspect.adversarial) },
 };
 
 static struct weights_ref read_weights(const json_t *value)
@@ -362,6 +370,12 @@ int spec_read(json_t *spec, enum job_kind kind, struct job_spec *ret)
         r = read_names(spec_at(spec, "/corrupt/names"), &made.corrupt.names, &made.corrupt.name_count);
     if (r == 0)
         r = read_ints(spec_at(spec, "/corrupt/severities"), &made.corrupt.severities, &made.corrupt.severity_count);
+    if (r == 0)
+        r = read_names(spec_at(spec, "/inspect/corruptions/names"), &made.inspect.corruptions.names.names,
+                       &made.inspect.corruptions.names.count);
+    if (r == 0)
+        r = read_ints(spec_at(spec, "/inspect/corruptions/severities"), &made.inspect.corruptions.severities,
+                      &made.inspect.corruptions.severity_count);
     if (r < 0) {
         spec_done(&made);
         return r;
@@ -389,6 +403,8 @@ void spec_done(struct job_spec *spec)
     free(spec->evaluate.corruptions.severities);
     free(spec->corrupt.names);
     free(spec->corrupt.severities);
+    free(spec->inspect.corruptions.names.names);
+    free(spec->inspect.corruptions.severities);
     json_decref(spec->json);
     *spec = (struct job_spec){ 0 };
 }

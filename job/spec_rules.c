@@ -350,15 +350,16 @@ static void rules_method(const json_t *spec, struct spec_errors *errors)
     }
 }
 
-/* Training and mrc make examples by PGD; the other attacks only measure. */
+/* Training, mrc and inspect make examples by PGD; the other attacks only measure. */
 static void rule_attack_crafts(const json_t *spec, struct spec_errors *errors)
 {
     const char *type = json_string_value(spec_at(spec, "/attack/type"));
 
     if (type && strcmp(type, "pgd") != 0)
         spec_wrong(errors, "/attack/type",
-                   "must be pgd in a %s job, which makes examples with it, is \"%s\"; other attacks measure, under "
+                   "must be pgd in a%s %s job, which makes examples with it, is \"%s\"; other attacks measure, under "
                    "/evaluate/attacks",
+                   strchr("aeiou", *json_string_value(spec_at(spec, "/kind"))) ? "n" : "",
                    json_string_value(spec_at(spec, "/kind")), type);
 }
 
@@ -441,6 +442,27 @@ static void rule_corruptions(const json_t *spec, struct spec_errors *errors)
                    json_is_null(path) ? "none of them" : "both");
 }
 
+/* Copies that are there lie in one place, and are of the test images. */
+static void rule_inspect(const json_t *spec, struct spec_errors *errors)
+{
+    const json_t *path = spec_at(spec, "/inspect/corruptions/path"), *job = spec_at(spec, "/inspect/corruptions/job");
+    const char *split = json_string_value(spec_at(spec, "/dataset/split"));
+    bool there = path && job && (!json_is_null(path) || !json_is_null(job));
+
+    if (there && !json_is_null(path) && !json_is_null(job))
+        spec_wrong(errors, "/inspect/corruptions",
+                   "must have either the path of corrupted copies or the corrupt job that made them; has both");
+    if (there && split && strcmp(split, "test") != 0)
+        spec_wrong(errors, "/dataset/split",
+                   "must be test or null where /inspect/corruptions names copies, which are of the test images; is %s",
+                   split);
+    if (json_is_null(spec_at(spec, "/attack")) && !json_is_null(spec_at(spec, "/model/weights")) &&
+        json_integer_value(spec_at(spec, "/inspect/adversarial")) > 0)
+        spec_wrong(errors, "/attack",
+                   "must be an attack object where /inspect/adversarial shows images attacked with /model/weights, is "
+                   "null");
+}
+
 static const struct {
     unsigned kinds;
     void (*check)(const json_t *spec, struct spec_errors *errors);
@@ -448,12 +470,13 @@ static const struct {
     { ~0u, rule_dataset },
     { ~0u, rule_normalize },
     { ~0u, rule_attacks_fit },
-    { MASK(JOB_TRAIN) | MASK_RIFT | MASK(JOB_MRC), rule_attack_crafts },
+    { MASK(JOB_TRAIN) | MASK_RIFT | MASK(JOB_MRC) | MASK(JOB_INSPECT), rule_attack_crafts },
     { MASK(JOB_TRAIN) | MASK_RIFT, rules_method },
     { MASK(JOB_FINETUNE), rule_mrc_job },
     { MASK(JOB_EVALUATE), rule_line },
     { MASK(JOB_EVALUATE) | MASK_RIFT, rule_attack_names },
     { MASK(JOB_EVALUATE) | MASK_RIFT, rule_corruptions },
+    { MASK(JOB_INSPECT), rule_inspect },
     { MASK_RIFT, rule_given },
     { MASK_RIFT, rule_choice },
     { MASK(JOB_SWEEP), rule_sweep },

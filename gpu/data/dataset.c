@@ -189,6 +189,14 @@ static int file_set_open(const struct reader *reader, const struct data_request 
     return r;
 }
 
+/* The examples of one split, with or without pixels. */
+static int split_load(const struct reader *reader, const struct file_set *set, const int input[3],
+                      struct dataset_wants wants, const int32_t *id, int count, struct examples *ret, struct fault *why)
+{
+    return wants.labels_only ? examples_label(set, input, id, count, ret, why)
+                             : examples_load(reader, set, input, id, count, ret, why);
+}
+
 /* Training files: train and validation. */
 static int train_load(const struct reader *reader, const struct file_set *set, const struct dataset_spec *spec,
                       bool holds_out, const int input[3], struct dataset_wants wants, struct dataset *ret,
@@ -199,9 +207,9 @@ static int train_load(const struct reader *reader, const struct file_set *set, c
                       : choose(DRAW_TRAIN_LIMIT, set->count, spec->train_limit, &choice, why);
 
     if (r == 0 && wants.train)
-        r = examples_load(reader, set, input, choice.id, choice.count, &ret->train, why);
+        r = split_load(reader, set, input, wants, choice.id, choice.count, &ret->train, why);
     if (r == 0 && wants.validation && holds_out)
-        r = examples_load(reader, set, input, choice.held_out, choice.held_out_count, &ret->validation, why);
+        r = split_load(reader, set, input, wants, choice.held_out, choice.held_out_count, &ret->validation, why);
     choice_done(&choice);
     return r;
 }
@@ -221,13 +229,13 @@ int test_choose(int total, int limit, int32_t **ret_id, int *ret_count, struct f
 }
 
 static int test_load(const struct reader *reader, const struct file_set *set, const struct dataset_spec *spec,
-                     const int input[3], struct dataset *ret, struct fault *why)
+                     const int input[3], struct dataset_wants wants, struct dataset *ret, struct fault *why)
 {
     struct choice choice;
     int r = choose(DRAW_TEST_LIMIT, set->count, spec->test_limit, &choice, why);
 
     if (r == 0)
-        r = examples_load(reader, set, input, choice.id, choice.count, &ret->test, why);
+        r = split_load(reader, set, input, wants, choice.id, choice.count, &ret->test, why);
     choice_done(&choice);
     return r;
 }
@@ -261,7 +269,7 @@ int dataset_open(const struct dataset_spec *spec, enum protocol protocol, const 
             set.class_name = NULL;
         }
         if (r == 0)
-            r = test ? test_load(reader, &set, spec, input, &loaded, why)
+            r = test ? test_load(reader, &set, spec, input, wants, &loaded, why)
                      : train_load(reader, &set, spec, holds_out, input, wants, &loaded, why);
         file_set_close(reader, &set);
     }

@@ -44,6 +44,7 @@ struct dataset {
  * from the rest. input is [C,H,W] of the model; num_classes bounds the labels. */
 struct dataset_wants {
     bool train, validation, test;
+    bool labels_only; /* of all of them: no pixels are read, so that examples have neither u8 nor f32 */
 };
 int dataset_open(const struct dataset_spec *spec, enum protocol protocol, const int input[3], int num_classes,
                  struct dataset_wants wants, struct dataset *ret, struct fault *why);
@@ -58,6 +59,8 @@ void examples_done(struct examples *examples);
 
 /* Float pixels [n,C,H,W] in [0,1] of examples first..first+n-1. */
 void examples_read(const struct examples *examples, int first, int n, float *ret);
+/* Example `at` as bytes [C,H,W]; float pixels are rounded. */
+void examples_bytes(const struct examples *examples, int at, uint8_t *ret);
 
 /* The order in which an epoch visits `count` examples: a Fisher-Yates shuffle
  * by (seed, purpose, epoch), or 0..count-1. */

@@ -91,28 +91,51 @@ void examples_read(const struct examples *examples, int first, int n, float *ret
         ret[i] = (float)examples->u8[from + i] / 255.0f;
 }
 
-static int examples_allocate(const struct file_set *set, const int input[3], int count, struct examples *ret,
-                             struct fault *why)
+void examples_bytes(const struct examples *examples, int at, uint8_t *ret)
+{
+    size_t image = (size_t)examples->c * examples->h * examples->w;
+
+    assert(at >= 0 && at < examples->count);
+    if (examples->u8)
+        memcpy(ret, examples->u8 + (size_t)at * image, image);
+    for (size_t i = 0; examples->f32 && i < image; i++)
+        ret[i] = (uint8_t)(examples->f32[(size_t)at * image + i] * 255 + 0.5f);
+}
+
+static int pixels_allocate(const struct file_set *set, const int input[3], int count, struct examples *ret,
+                           struct fault *why)
 {
     uint64_t image = (uint64_t)input[0] * input[1] * input[2] * (set->real ? sizeof(float) : 1);
 
     if (image > DATA_LIMIT_BYTES / (uint64_t)count)
         return fault_set(why, -EFBIG, "%s: %d images of %llu bytes are more than can be loaded", set->name, count,
                          (unsigned long long)image);
-    *ret = (struct examples){ .count = count, .c = input[0], .h = input[1], .w = input[2] };
-    ret->label = malloc(count * sizeof(*ret->label));
-    ret->id = malloc(count * sizeof(*ret->id));
     void *pixels = malloc(count * image);
 
     if (set->real)
         ret->f32 = pixels;
     else
         ret->u8 = pixels;
-    if (pixels && ret->label && ret->id)
-        return 0;
-    examples_done(ret);
-    return fault_set(why, -ENOMEM, "%s: no memory for %llu bytes of images", set->name,
-                     (unsigned long long)(count * image));
+    return pixels ? 0
+                  : fault_set(why, -ENOMEM, "%s: no memory for %llu bytes of images", set->name,
+                              (unsigned long long)(count * image));
+}
+
+int examples_label(const struct file_set *set, const int input[3], const int32_t *id, int count, struct examples *ret,
+                   struct fault *why)
+{
+    *ret = (struct examples){ .count = count, .c = input[0], .h = input[1], .w = input[2] };
+    ret->label = malloc(count * sizeof(*ret->label));
+    ret->id = malloc(count * sizeof(*ret->id));
+    if (!ret->label || !ret->id) {
+        examples_done(ret);
+        return fault_set(why, -ENOMEM, "%s: no memory for %d labels", set->name, count);
+    }
+    for (int i = 0; i < count; i++) {
+        ret->id[i] = id[i];
+        ret->label[i] = (int32_t)set->label[id[i]];
+    }
+    return 0;
 }
 
 /* Formats whose pixels are in memory already. */
@@ -156,16 +179,13 @@ int examples_load(const struct reader *reader, const struct file_set *set, const
 
     if (r < 0)
         return r;
-    r = examples_allocate(set, input, count, &loaded, why);
+    r = examples_label(set, input, id, count, &loaded, why);
     if (r < 0)
         return r;
-    for (int i = 0; i < count; i++) {
-        loaded.id[i] = id[i];
-        loaded.label[i] = (int32_t)set->label[id[i]];
-    }
-    if (reader->load)
+    r = pixels_allocate(set, input, count, &loaded, why);
+    if (r == 0 && reader->load)
         r = reader->load(set, input, id, count, loaded.u8, why);
-    else
+    else if (r == 0)
         copy_chosen(set, input, &loaded);
     if (r < 0) {
         examples_done(&loaded);

@@ -57,7 +57,10 @@ int fit_check(const char *name, int64_t c, int64_t h, int64_t w, const int input
  * of the input: repeated over channels, zeros around. */
 void fit(const uint8_t *from, int c, int h, int w, size_t element, const int input[3], uint8_t *ret);
 
-/* The chosen examples of a file set, with checked labels, fitted to input. */
+/* The chosen examples of a file set, with checked labels; without pixels. */
+int examples_label(const struct file_set *set, const int input[3], const int32_t *id, int count, struct examples *ret,
+                   struct fault *why);
+/* The same with pixels, fitted to input. */
 int examples_load(const struct reader *reader, const struct file_set *set, const int input[3], const int32_t *id,
                   int count, struct examples *ret, struct fault *why);
 

@@ -28,6 +28,7 @@ static int (*const kinds[JOB_KIND_COUNT])(struct run *run, json_t **ret_result) 
     [JOB_FINETUNE] = finetune,          [JOB_INTERPOLATE] = interpolation,
     [JOB_EVALUATE] = evaluation,        [JOB_RIFT] = pipeline,
     [JOB_CORRUPT] = corruption,         [JOB_SWEEP] = sweep,
+    [JOB_INSPECT] = inspection,
 };
 
 /* failed.code, and what the process says to its parent. */
@@ -163,6 +164,14 @@ static int modules_check(struct run *run)
     return r < 0 ? r : 0;
 }
 
+/* A parent has no model of its own, its steps have; images are corrupted without one, and looked at without one unless
+ * they are to be attacked. */
+static bool model_wanted(const struct job_spec *spec)
+{
+    return !job_kinds[spec->kind].parent && spec->kind != JOB_CORRUPT &&
+           (spec->kind != JOB_INSPECT || inspection_attacks(spec));
+}
+
 /* Open what the kind needs and hand over to it. */
 static int job_do(struct run *run, json_t **ret_result)
 {
@@ -170,8 +179,7 @@ static int job_do(struct run *run, json_t **ret_result)
 
     if (r < 0)
         return run_blame(run, FAILURE_BAD_DATA, r);
-    /* A parent has no model of its own, its steps have; and images are corrupted without one. */
-    r = job_kinds[run->spec.kind].parent || run->spec.kind == JOB_CORRUPT ? 0 : run_open(run);
+    r = model_wanted(&run->spec) ? run_open(run) : 0;
     if (r == 0 && run->model)
         r = modules_check(run);
     return r < 0 ? r : kinds[run->spec.kind](run, ret_result);

@@ -35,11 +35,6 @@ struct evaluating {
     struct line line; /* from the baseline to evaluate.toward, when alphas are asked for */
 };
 
-static bool weights_given(const struct weights_ref *ref)
-{
-    return ref->path || ref->job || ref->model;
-}
-
 /* Measure, say it, return {"name", ...}. */
 static int row_measure(struct evaluating *e, const struct subject *subject, const char *name,
                        const struct attack_spec *attack, json_t **ret_row)

@@ -16,6 +16,9 @@ int evaluation(struct run *run, json_t **ret_result);
 int corruption(struct run *run, json_t **ret_result);
 int pipeline(struct run *run, json_t **ret_result);
 int sweep(struct run *run, json_t **ret_result);
+int inspection(struct run *run, json_t **ret_result);
+/* Does it need a model? */
+bool inspection_attacks(const struct job_spec *spec);
 
 /* The last words of a job's journal; NULL: it hasn't said it. (pipeline.c) */
 struct ending {

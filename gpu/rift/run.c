@@ -307,14 +307,23 @@ static int dataset_find(struct run *run, struct dataset_spec *ret, char **ret_pa
     return 0;
 }
 
-static int dataset_load(struct run *run, const int input[3], int classes, struct dataset_wants wants)
+static int at_most(int limit, int most)
+{
+    return most > 0 && (limit == 0 || limit > most) ? most : limit;
+}
+
+int run_dataset_apart(struct run *run, const int shape[3], int classes, struct dataset_wants wants, int most,
+                      struct dataset *ret)
 {
     struct dataset_spec spec;
     char *path = NULL, *test_path = NULL;
     int r = dataset_find(run, &spec, &path, &test_path);
 
-    if (r == 0)
-        r = dataset_open(&spec, run->spec.protocol, input, classes, wants, &run->dataset, &run->why);
+    if (r == 0) {
+        spec.train_limit = at_most(spec.train_limit, most);
+        spec.test_limit = at_most(spec.test_limit, most);
+        r = dataset_open(&spec, run->spec.protocol, shape, classes, wants, ret, &run->why);
+    }
     free(path);
     free(test_path);
     return run_blame(run, FAILURE_BAD_DATA, r);
@@ -322,7 +331,7 @@ static int dataset_load(struct run *run, const int input[3], int classes, struct
 
 int run_dataset(struct run *run, struct dataset_wants wants)
 {
-    return dataset_load(run, run->model->input, run->model->num_classes, wants);
+    return run_dataset_apart(run, run->model->input, run->model->num_classes, wants, 0, &run->dataset);
 }
 
 int run_dataset_shape(struct run *run, enum dataset_split split, int *ret_count, int ret_shape[3])
@@ -340,7 +349,7 @@ int run_dataset_shape(struct run *run, enum dataset_split split, int *ret_count,
 
 int run_dataset_as_is(struct run *run, enum dataset_split split, const int shape[3])
 {
-    return dataset_load(run, shape, INT_MAX, split_wants(split));
+    return run_dataset_apart(run, shape, INT_MAX, split_wants(split), 0, &run->dataset);
 }
 
 enum dataset_split run_judge(const struct run *run)

@@ -16,6 +16,7 @@
  *   fixed_examples.c D_adv        criticality.c   MRC          criticality_sets.c   of which modules
  *   interpolate.c    theta(alpha) evaluate.c, corruptions.c      pipeline.c   the whole method
  *   sweep.c          many of it   corrupt.c       corrupted copies of a data set
+ *   inspect.c        what a data set holds        inspect_sheets.c, inspect_attack.c   as pictures
  *
  * Functions return 0 or negative errno; words are in run->why, and what kind of
  * failure it is in run->failure. -EINTR: stopped, a checkpoint is written. */
@@ -142,6 +143,10 @@ char *run_path(const struct run *run, const char *path);
 /* theta from a reference of the spec; when it names nothing, PyTorch's
  * initialisation by the job's seed. `field` names it in messages. */
 int run_weights(struct run *run, const struct weights_ref *ref, const char *field);
+static inline bool weights_given(const struct weights_ref *ref)
+{
+    return ref->path || ref->job || ref->model;
+}
 /* The module of that name; `field` of the spec names it in messages. */
 int run_module(struct run *run, const char *field, const char *name);
 /* Is there a parameter with this text in its name? 0 or FAILURE_BAD_SPEC. */
@@ -151,6 +156,10 @@ int run_dataset(struct run *run, struct dataset_wants wants);
  * what they are like; and those images, unchanged. */
 int run_dataset_shape(struct run *run, enum dataset_split split, int *ret_count, int ret_shape[3]);
 int run_dataset_as_is(struct run *run, enum dataset_split split, const int shape[3]);
+/* Into another place than the run's own: images of that shape, with labels below `classes`, and no more than `most` of the
+ * training and of the test files each; 0: as many as the spec says. Release with dataset_done. */
+int run_dataset_apart(struct run *run, const int shape[3], int classes, struct dataset_wants wants, int most,
+                      struct dataset *ret);
 /* The examples that mrc, interpolate and evaluate look at; `fallback` when the
  * spec says nothing. The dataset must hold them. */
 enum dataset_split run_split(const struct run *run, enum dataset_split fallback);

@@ -11,7 +11,8 @@ import json
 import subprocess
 import sys
 
-KINDS = ("train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt", "sweep")
+KINDS = ("train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt", "sweep",
+         "inspect")
 SIMPLE = {"bool": "boolean", "int": "integer", "real": "number", "string": "string", "enum": "string"}
 LISTS = {"int-list": "integer", "real-list": "number", "string-list": "string"}
 REFS = {"weights": "WeightsRef", "modules": "ModuleChoice"}

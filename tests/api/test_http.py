@@ -105,9 +105,9 @@ class Jobs(server.Case):
 
     def test_a_path_that_depends_on_where_jobs_are_kept_is_refused_at_its_pointer(self):
         specs = {kind: {"kind": kind, "dataset": {**DATASET, "test_path": "/t"}} for kind in
-                 ("train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt", "sweep")}
+                 ("train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt", "sweep", "inspect")}
         weights = "/w.safetensors"
-        for kind in ("train", "mrc", "finetune", "evaluate", "rift", "sweep"):
+        for kind in ("train", "mrc", "finetune", "evaluate", "rift", "sweep", "inspect"):
             specs[kind]["model"] = {"weights": weights}
         specs["finetune"]["finetune"] = {"modules": "lowest", "mrc_job": "/mrc"}
         for kind in ("rift", "sweep"):
@@ -496,7 +496,8 @@ class Service(server.Case):
     def test_tables_and_versions_are_served(self):
         fields = self.server.get("/v1/fields").json
         self.assertEqual([one["name"] for one in fields["kinds"]],
-                         ["train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt", "sweep"])
+                         ["train", "mrc", "finetune", "interpolate", "evaluate", "rift", "corrupt", "sweep",
+                          "inspect"])
         self.assertIn("/mrc/epsilon", [one["pointer"] for one in fields["fields"]])
         self.assertEqual(self.server.get("/v1/version").json["name"], "riftd")
         self.assertEqual(self.server.get("/v1/devices").json, {"devices": [{"name": "cpu"}]})

@@ -120,6 +120,9 @@ def specs():
                                    "corruptions": {"path": "/c", "severities": [1, 5]}}}).encode()
     yield "corrupt", json.dumps({"kind": "corrupt", **data, "corrupt":
                                  {"names": ["fog"], "format": "folder", "image_type": "png"}}).encode()
+    yield "inspect", json.dumps({"kind": "inspect", **weights, **data, "inspect":
+                                 {"images": 100, "per_class": 2, "corruptions": {"names": ["fog"], "severities": [5]},
+                                  "adversarial": 3}}).encode()
     yield "sweep-small", json.dumps({"kind": "sweep", **data, "sweep":
                                      {"seeds": [0, 1], "methods": ["pgd-at"], "modules": ["lowest", {"top": 2}]}}).encode()
     yield "wrong", b'{"kind":"train","batch_sise":1,"seed":1e400,"model":{"width":"\xc3\xa9"}}'

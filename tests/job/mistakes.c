@@ -20,9 +20,9 @@ static const struct {
     { TRAIN ",\"checkpoint_every_s\":1e999}", "", "isn't JSON" },
     { TRAIN ",\"label\":\"\xFF\"}", "", "isn't JSON" },
     /* kind */
-    { "{}", "/kind", "is required: train, mrc, finetune, interpolate, evaluate, rift, corrupt or sweep" },
+    { "{}", "/kind", "is required: train, mrc, finetune, interpolate, evaluate, rift, corrupt, sweep or inspect" },
     { "{\"kind\":\"trian\"}", "/kind", "is \"trian\"; did you mean \"train\"?" },
-    { "{\"kind\":5}", "/kind", "must be train, mrc, finetune, interpolate, evaluate, rift, corrupt or sweep, is 5" },
+    { "{\"kind\":5}", "/kind", "must be train, mrc, finetune, interpolate, evaluate, rift, corrupt, sweep or inspect, is 5" },
     { "{\"kind\":null}", "/kind", "is null" },
     /* members that aren't fields */
     { TRAIN ",\"batchsize\":5}", "/batchsize", "isn't a known field; did you mean \"batch_size\"?" },
@@ -193,6 +193,14 @@ static const struct {
       "did you mean \"epsilon\"?" },
     { TRAIN ",\"attack\":{\"type\":\"square\"}}", "/attack/type", "must be pgd in a train job" },
     { MRC ",\"attack\":{\"type\":\"apgd-ce\"}}", "/attack/type", "must be pgd in a mrc job" },
+    { INSPECT ",\"attack\":{\"type\":\"square\"}}", "/attack/type", "must be pgd in an inspect job" },
+    { INSPECT ",\"attack\":null,\"model\":{\"weights\":\"w\"}}", "/attack", "must be an attack object where" },
+    { INSPECT ",\"inspect\":{\"corruptions\":{\"path\":\"c\",\"job\":\"" UUID "\"}}}", "/inspect/corruptions", "has both" },
+    { "{\"kind\":\"inspect\",\"dataset\":{\"format\":\"idx\",\"path\":\"d\",\"split\":\"train\"},"
+      "\"inspect\":{\"corruptions\":{\"path\":\"c\"}}}",
+      "/dataset/split", "must be test or null where" },
+    { INSPECT ",\"inspect\":{\"corruptions\":{\"severities\":[]}}}", "/inspect/corruptions/severities",
+      "an ascending list" },
     { "{\"kind\":\"evaluate\"," DATA ",\"model\":{\"num_classes\":3,\"weights\":\"w\"},\"evaluate\":{\"attacks\":[{},"
       "{\"type\":\"autoattack\"}]}}",
       "/evaluate/attacks/1/type", "\"autoattack\" looks at the 4 largest logits, and /model/num_classes is 3" },

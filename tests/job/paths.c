@@ -43,6 +43,9 @@ static const struct {
     { "{\"kind\":\"evaluate\",\"model\":{\"weights\":\"w\"},\"dataset\":{\"format\":\"tensors\",\"path\":\"/d\","
       "\"test_path\":\"t\"},\"evaluate\":{\"baseline\":\"b\",\"corruptions\":{\"path\":\"/c\"}}}",
       "/model/weights=w /dataset/path=/d /dataset/test_path=t /evaluate/baseline=b /evaluate/corruptions/path=/c " },
+    { "{\"kind\":\"inspect\",\"dataset\":{\"format\":\"idx\",\"path\":\"/d\"},\"model\":{\"weights\":\"w\"},"
+      "\"inspect\":{\"corruptions\":{\"path\":\"/c\"}}}",
+      "/model/weights=w /dataset/path=/d /inspect/corruptions/path=/c " },
     { "{\"kind\":\"interpolate\",\"dataset\":{\"format\":\"idx\",\"path\":\"/d\"},\"interpolate\":{\"from\":\"f\","
       "\"to\":{\"job\":\"" UUID "\"}}}",
       "/dataset/path=/d /interpolate/from=f " },

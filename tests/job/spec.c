@@ -382,7 +382,7 @@ static int turn_into_path(const struct spec_ref *ref, void *user)
 static int job_into_path(const struct spec_ref *ref, void *user)
 {
     (void)user;
-    CHECK_STRING(ref->pointer, "/evaluate/corruptions/job");
+    CHECK_HOLDS(ref->pointer, "/corruptions/job");
     CHECK_STRING(ref->job, UUID);
     CHECK_INT(ref->wants, JOB_CORRUPT);
     return spec_ref_put(ref, "../there");
@@ -418,6 +418,15 @@ static void references(void)
         CHECK_INT(there.evaluate.corruptions.severity_count, 1);
         CHECK_INT(there.evaluate.corruptions.severities[0], 2);
         CHECK_INT(spec_refs(there.json, job_into_path, NULL), 0);
+    }
+    spec_auto look = { 0 }, shown = { 0 };
+    if (parse(INSPECT ",\"inspect\":{\"corruptions\":{\"job\":\"" UUID "\"}}}", &look) == 0) {
+        CHECK_INT(spec_refs(look.json, job_into_path, NULL), 0);
+        CHECK_INT(spec_from_json(look.json, &shown, &errors), 0);
+        CHECK_STRING(shown.inspect.corruptions.path, "../there");
+        CHECK_INT(shown.inspect.corruptions.severity_count, SEVERITY_COUNT);
+        CHECK_INT(shown.inspect.per_class, 8);
+        CHECK(!shown.model.weights.path);
     }
     json_auto_t *empty = json_object();
     CHECK_INT(spec_refs(empty, turn_into_path, &refs), -EINVAL);

@@ -9,6 +9,7 @@
 #define FINETUNE    "{\"kind\":\"finetune\"," DATA "," WEIGHTS
 #define INTERPOLATE "{\"kind\":\"interpolate\"," DATA
 #define EVALUATE    "{\"kind\":\"evaluate\"," DATA "," WEIGHTS
+#define INSPECT     "{\"kind\":\"inspect\"," DATA
 #define RIFT        "{\"kind\":\"rift\"," DATA
 #define FROM_TO     "\"from\":\"a\",\"to\":\"b\""
 #define UUID        "0198c0de-0000-7000-8000-00000000abcd"
