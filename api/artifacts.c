@@ -144,6 +144,15 @@ int artifact_mismatch(const struct request *request, struct answer *answer, cons
                           "the job has put a new file in place and not announced it yet");
 }
 
+/* Pictures are shown on pages, and browsers that are told not to guess want their type; everything else is a file to
+ * keep. */
+static const char *type_of(const char *name)
+{
+    size_t length = strlen(name);
+
+    return length > 4 && strcmp(name + length - 4, ".png") == 0 ? "image/png" : "application/octet-stream";
+}
+
 int handle_job_artifact(const struct request *request, struct answer *answer)
 {
     struct db_artifact artifact;
@@ -173,5 +182,5 @@ int handle_job_artifact(const struct request *request, struct answer *answer)
     answer_digest(answer, artifact.sha256);
     answer_header(answer, "Content-Disposition", "attachment; filename=\"%s\"", slash ? slash + 1 : artifact.name);
     answer_header(answer, "Cache-Control", "private, no-cache");
-    return answer_file(answer, request, &(struct file_info){ fd, size, "application/octet-stream", etag });
+    return answer_file(answer, request, &(struct file_info){ fd, size, type_of(artifact.name), etag });
 }

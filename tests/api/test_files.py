@@ -57,6 +57,13 @@ class Files(server.Case):
                          (200, str(len(DATA)), answer.headers["ETag"]))
         self.assertEqual(self.server.get(f"/v1/jobs/{self.job}/artifacts/reports/table.csv").body, b"")
 
+    def test_a_picture_says_that_it_is_one_and_everything_else_is_bytes(self):
+        self.put(self.job, "samples.png", b"\x89PNG")
+        for name, content in (("samples.png", "image/png"), ("reports/table.csv", "application/octet-stream")):
+            answer = self.expect(self.server.get(f"/v1/jobs/{self.job}/artifacts/{name}"), 200)
+            self.assertEqual(answer.headers["Content-Type"], content)
+            self.assertEqual(answer.headers["X-Content-Type-Options"], "nosniff")
+
     def test_the_list_says_what_there_is(self):
         files = self.server.get(f"/v1/jobs/{self.job}/artifacts").json["artifacts"]
         best = next(one for one in files if one["name"] == "best.safetensors")

@@ -114,6 +114,7 @@ class Jobs(server.Case):
             specs[kind].update(train={"weights": weights}, finetune={}, evaluate={"corruptions": {"path": "/c"}})
         specs["interpolate"]["interpolate"] = {"from": weights, "to": weights}
         specs["evaluate"]["evaluate"] = {"baseline": weights, "corruptions": {"path": "/c"}}
+        specs["inspect"]["inspect"] = {"corruptions": {}}
         tried = set()
         for field in self.server.get("/v1/fields").json["fields"]:
             pointer = field["pointer"]
@@ -135,7 +136,7 @@ class Jobs(server.Case):
                         tried.add(pointer)
         self.assertEqual(tried, {"/dataset/path", "/dataset/test_path", "/model/weights", "/train/weights",
                                  "/finetune/mrc_job", "/interpolate/from", "/interpolate/to", "/evaluate/baseline",
-                                 "/evaluate/toward", "/evaluate/corruptions/path"})
+                                 "/evaluate/toward", "/evaluate/corruptions/path", "/inspect/corruptions/path"})
 
     def test_a_rift_job_becomes_five_jobs_that_wait_for_each_other(self):
         job = self.expect(self.server.ask("POST", "/v1/jobs", {**RIFT, "label": "all"}), 201).json
