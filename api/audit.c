@@ -122,7 +122,7 @@ static int64_t trim(struct audit *audit)
         db_audit_trim(options->db, options->now_ms(options->user) - options->keep_ms);
         pthread_mutex_lock(&audit->lock);
     }
-    return limits_now_ms() + TRIM_MS;
+    return monotonic_ms() + TRIM_MS;
 }
 
 static bool pending(const struct audit *audit)
@@ -143,7 +143,7 @@ static void *run(void *user)
             wait_ms(audit, BATCH_MS); /* another row doesn't end it: see audit_note */
         if (pending(audit) && !queue_write(audit) && !audit->stopping)
             wait_ms(audit, RETRY_MS);
-        if (limits_now_ms() >= trim_ms)
+        if (monotonic_ms() >= trim_ms)
             trim_ms = trim(audit);
     }
     if (pending(audit))

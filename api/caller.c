@@ -229,7 +229,7 @@ static int answer_wait(struct answer *answer, const struct request *request, int
 int answer_unknown(struct answer *answer, const struct request *request, bool wrong)
 {
     struct limits *failures = wrong && request->gate ? request->gate->failures : NULL;
-    int wait_s = limits_take(failures, request->peer.address, limits_now_ms());
+    int wait_s = limits_take(failures, request->peer.address, monotonic_ms());
 
     if (wait_s)
         return answer_wait(answer, request, wait_s);
@@ -257,7 +257,7 @@ static int wait_find(const struct request *request)
     struct limits *requests = request->gate ? request->gate->requests : NULL;
     const char *who = *request->caller.token ? request->caller.token : request->peer.address;
 
-    return limits_take(requests, who, limits_now_ms());
+    return limits_take(requests, who, monotonic_ms());
 }
 
 int caller_check(struct request *request, struct answer *answer)

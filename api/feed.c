@@ -15,6 +15,7 @@
  * The library doesn't notice a client that leaves while it is suspended; the
  * heartbeat's write fails then and the feed is closed. */
 #include "api/feed.h"
+#include "job/job.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -35,14 +36,6 @@ struct feed {
     bool parked;       /* suspended by us, not yet resumed */
     struct feed *next; /* in feeds->list */
 };
-
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 struct feed *feed_open(struct feeds *feeds, void *connection, struct stream *stream)
 {

@@ -14,7 +14,6 @@ void limits_close(struct limits *limits);
 /* One more request of `who`. 0: fine; else how many seconds to wait, and it
  * doesn't count. now_ms goes only forward. NULL limits let everything pass. */
 int limits_take(struct limits *limits, const char *who, int64_t now_ms);
-int64_t limits_now_ms(void);
 
 /* ---- audit.c: who changed what? ---- */
 

@@ -144,14 +144,6 @@ static struct MHD_Response *response_make(struct exchange *exchange)
     return response;
 }
 
-static int64_t monotonic_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 static enum MHD_Result answer_send(struct exchange *exchange)
 {
     traffic_count(exchange->request.traffic, exchange->request.route, exchange->answer.status,

@@ -7,6 +7,7 @@
  * Buckets live in a table of fixed size, a few places for each hash. Where all
  * are taken the one that is full soonest goes: it had least to remember. */
 #include "api/gate.h"
+#include "job/job.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -36,7 +37,7 @@ struct limits *limits_open(double rate, int burst)
     limits->interval_ms = 1000 / rate;
     limits->tolerance_ms = burst * limits->interval_ms;
     if (getrandom(&limits->seed, sizeof(limits->seed), GRND_NONBLOCK) < 0)
-        limits->seed = (uint64_t)limits_now_ms();
+        limits->seed = (uint64_t)monotonic_ms();
     pthread_mutex_init(&limits->lock, NULL);
     return limits;
 }
@@ -47,14 +48,6 @@ void limits_close(struct limits *limits)
         return;
     pthread_mutex_destroy(&limits->lock);
     free(limits);
-}
-
-int64_t limits_now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* FNV-1a, stirred at the end. */

@@ -25,14 +25,6 @@ void traffic_count(struct traffic *traffic, const struct route *route, int statu
     histogram_add(&traffic->durations[row], &request_bounds, seconds);
 }
 
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void slow_begin(struct traffic *traffic)
 {
     if (traffic && traffic->slow++ == 0)

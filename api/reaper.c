@@ -17,6 +17,7 @@
  * there a proxy speaks for everybody. The thread sleeps while nobody owes us
  * anything. */
 #include "api/reaper.h"
+#include "job/job.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -34,14 +35,6 @@ struct visitor {
     int64_t bytes;             /* of the body, so far */
     enum { OWES_HEADER, OWES_BODY, OWES_NOTHING } owes;
 };
-
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* When its time is over, unless something comes. */
 static int64_t deadline(const struct reaper *reaper, const struct visitor *visitor)

@@ -17,7 +17,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { SLOTS_MAX = 256, LENT_MAX = 128 };
+enum {
+    SLOTS_MAX = 256,
+    LENT_MAX = 128,
+    JOB_DELAY_MOST_MS = 3600 * 1000, /* the longest that a job or a delivery waits after a failure */
+    WEBHOOK_DELAY_MOST_MS = 6 * 3600 * 1000,
+};
 
 /* ---- the daemon ---- */
 
@@ -45,6 +50,7 @@ struct slot {
     struct worker *worker;     /* or NULL */
     _Atomic bool busy;         /* there is a worker; for other threads */
     char kept_for[DB_ID_SIZE]; /* the job for which another was stopped here, or "" */
+    int64_t kept_bytes;        /* of the device that it will take */
     int rest_ms;               /* after a start that failed; 0 after one that didn't */
     int64_t rest_until_ms;     /* monotonic; under devices_lock, as the next */
     char why[200];             /* it rests */
@@ -52,7 +58,8 @@ struct slot {
 
 /* How a worker came to its end, as far as we know. */
 struct worker_end {
-    bool known;  /* we were its parent and saw its end */
+    bool seen;   /* it ended a moment ago */
+    bool known;  /* seen, and we are its parent */
     bool exited; /* known, and by itself: status is the exit code; else a signal */
     int status;
     bool unstarted;       /* there is no worker that we know of */
@@ -78,7 +85,7 @@ struct worker {
     int64_t offset; /* of the journal, ingested so far */
     int priority;
     int64_t memory_bytes; /* of its device that count as taken */
-    int64_t began_ms;     /* monotonic: when this attempt was claimed */
+    int64_t began_ms;     /* monotonic: when this attempt was claimed, as if it had run all the time */
     int64_t limit_at_ms;  /* monotonic: when its time is up, 0: never */
     enum stop stop;
     int64_t kill_at_ms;   /* monotonic: when SIGTERM turns into SIGKILL, 0: not asked to stop */
@@ -130,6 +137,8 @@ struct daemon {
     struct slot slots[SLOTS_MAX];
     int slot_count;
     int64_t schedule_at_ms; /* monotonic: when the queue is looked at next, 0: now */
+    int64_t clock_ahead_ms; /* the clock against the monotonic one, 0: not looked at yet */
+    int64_t seen_at_ms;     /* monotonic: when running time was written down last */
     struct worker *workers;
     struct janitor janitor;
     json_t *device_infos; /* what `rift-worker devices` said, an array */
@@ -138,8 +147,7 @@ struct daemon {
 };
 
 /* ---- loop.c ---- */
-int64_t clock_ms(void);     /* since the epoch */
-int64_t monotonic_ms(void); /* the time that only goes forward, for intervals */
+int64_t clock_ms(void); /* since the epoch */
 int loop_open(struct daemon *daemon);
 void loop_close(struct daemon *daemon);
 int loop_add(struct daemon *daemon, struct source *source);
@@ -193,6 +201,8 @@ void settings_close(struct daemon *daemon);
 /* If it is time (schedule_at_ms), give runnable jobs to free slots, take slots away
  * for jobs of higher priority, and find out when to look again. */
 void schedule(struct daemon *daemon);
+/* Has somebody set the clock? Then what waits for a time waits as long as it was to. */
+void clock_look(struct daemon *daemon);
 /* What the settings say about the queue goes to the database. */
 int policy_apply(struct daemon *daemon, const struct settings *settings);
 
@@ -223,7 +233,7 @@ int worker_watch(struct daemon *daemon, struct worker *worker, pid_t pid, int pi
 void worker_remove(struct daemon *daemon, struct worker *worker);
 /* Somebody changed jobs: stop workers of those that are to be cancelled or held. */
 void workers_review(struct daemon *daemon);
-/* Stop those whose time is up, kill those whose grace is over. */
+/* Stop those whose time is up, kill those whose grace is over; now and then write down how long they ran. */
 void workers_watch_clock(struct daemon *daemon);
 void worker_stop(struct daemon *daemon, struct worker *worker, enum stop why);
 /* Path of a job's directory. */

@@ -31,14 +31,6 @@ int64_t clock_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void signals_ready(struct daemon *daemon, struct source *source)
 {
     struct signalfd_siginfo info;
@@ -138,6 +130,7 @@ int loop_run(struct daemon *daemon)
     int64_t ticked_ms = 0;
 
     while (!daemon->stopping) {
+        clock_look(daemon);
         schedule(daemon);
         int count = epoll_wait(daemon->epoll_fd, events, EVENTS, sleep_ms(daemon));
         if (count < 0 && errno != EINTR)

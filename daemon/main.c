@@ -128,6 +128,10 @@ static int database_open(struct daemon *daemon, struct fault *why)
     int r = db_open(path, &daemon->db, message);
     if (r < 0)
         return fault_set(why, r, "%s", message);
+    r = boot_id_read(daemon->boot_id);
+    if (r < 0)
+        return fault_set(why, r, "cannot start: %s", strerror(-r));
+    db_steady_set(daemon->db, daemon->boot_id, monotonic_ms);
     r = policy_apply(daemon, daemon->settings);
     return r < 0 ? fault_set(why, r, "%s", db_errmsg(daemon->db)) : 0;
 }
@@ -261,7 +265,7 @@ static int start(struct daemon *daemon, struct fault *why)
         r = slots_open(daemon, why);
     if (r >= 0 && (r = datasets_make(daemon->settings, &datasets, why)) >= 0)
         datasets_set(daemon, datasets);
-    if (r >= 0 && ((r = boot_id_read(daemon->boot_id)) < 0 || (r = loop_open(daemon)) < 0))
+    if (r >= 0 && (r = loop_open(daemon)) < 0)
         fault_set(why, r, "cannot start: %s", strerror(-r));
     janitor_open(daemon);
     if (r >= 0)

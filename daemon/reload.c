@@ -267,10 +267,7 @@ static void reload(struct daemon *daemon)
 
 void settings_reload(struct daemon *daemon)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)monotonic_us());
     reload(daemon);
     sd_notify(0, "READY=1");
 }

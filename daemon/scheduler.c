@@ -13,8 +13,9 @@
  *
  * With preempt-margin a job of much higher priority takes a slot where none is
  * free: the least important worker that has run long enough is asked to stop, and
- * its slot is kept for the job that wants it, so that the stopped one, which is back
- * in the queue at once and may be older, doesn't take it again. It can't take its
+ * its slot is kept for the job that wants it, and so is the memory, so that the stopped
+ * one, which is back in the queue at once and may be older, doesn't take it again, nor
+ * another that stands before it. It can't take its
  * slot back later either: its priority is lower by the margin, whatever its age.
  *
  * The loop asks when something has happened (bell, end of a worker) and at the
@@ -23,9 +24,14 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_AGAIN_MS = 1000, TRIES = 8 /* of starts in one look */ };
+enum {
+    LOOK_AGAIN_MS = 1000,
+    TRIES = 8, /* of starts in one look */
+    STEP_LEAST_MS = 500,
+};
 
 int policy_apply(struct daemon *daemon, const struct settings *settings)
 {
@@ -89,43 +95,69 @@ static void job_start(struct daemon *daemon, const struct db_job *job, struct sl
     worker_settle(daemon, worker);
 }
 
-/* Memory of a device that no worker has. */
-static int64_t memory_free(const struct daemon *daemon, const struct device *device)
+/* Memory of a device that no worker has, and that isn't kept for another job than `id`. */
+static int64_t memory_free(const struct daemon *daemon, const struct device *device, const char *id)
 {
     int64_t left = device_memory(daemon, device);
 
     for (const struct worker *worker = daemon->workers; worker; worker = worker->next)
         if (worker->slot && worker->slot->on == device)
             left -= worker->memory_bytes;
+    for (int i = 0; i < daemon->slot_count; i++) {
+        const struct slot *slot = &daemon->slots[i];
+        if (slot->on != device || !*slot->kept_for || (id && strcmp(slot->kept_for, id) == 0))
+            continue;
+        int64_t more = slot->kept_bytes - (slot->worker ? slot->worker->memory_bytes : 0); /* which it gives back */
+        left -= more > 0 ? more : 0;
+    }
     return left;
 }
 
-static struct db_offer offer_make(const struct daemon *daemon, const struct device *device)
+/* What the device has for that job, or for any (NULL). */
+static struct db_offer offer_make(const struct daemon *daemon, const struct device *device, const char *only)
 {
     return (struct db_offer){ .device = device->name,
                               .memory_bytes = device_memory(daemon, device),
-                              .free_bytes = memory_free(daemon, device),
-                              .share_bytes = device_share(daemon, device) };
+                              .free_bytes = memory_free(daemon, device, only),
+                              .share_bytes = device_share(daemon, device),
+                              .only = only };
+}
+
+static int claim(struct daemon *daemon, const struct slot *slot, const char *only, struct db_job *ret)
+{
+    struct db_offer offer = offer_make(daemon, slot->on, only);
+
+    return db_job_claim(daemon->db, &offer, clock_ms(), ret);
+}
+
+/* The job that this slot is kept for, or that waits for another of its device: 1, or 0. */
+static int kept_claim(struct daemon *daemon, struct slot *slot, struct db_job *ret)
+{
+    int r = *slot->kept_for ? claim(daemon, slot, slot->kept_for, ret) : 0;
+
+    if (r >= 0)
+        slot->kept_for[0] = '\0'; /* it runs elsewhere, was cancelled or put off: the slot is everybody's again */
+    for (int i = 0; i < daemon->slot_count && r == 0; i++) {
+        struct slot *other = &daemon->slots[i];
+        if (other->on == slot->on && *other->kept_for && (r = claim(daemon, slot, other->kept_for, ret)) > 0)
+            other->kept_for[0] = '\0';
+    }
+    return r;
 }
 
 /* 1 when a job was started, or tried. */
 static int slot_fill(struct daemon *daemon, struct slot *slot)
 {
-    struct db_offer offer = offer_make(daemon, slot->on);
     db_job_auto job = { 0 };
+    int r = kept_claim(daemon, slot, &job);
 
-    offer.only = *slot->kept_for ? slot->kept_for : NULL;
-    int r = db_job_claim(daemon->db, &offer, clock_ms(), &job);
-    if (r == 0 && offer.only) { /* it runs elsewhere, was cancelled or put off: the slot is everybody's again */
-        offer.only = NULL;
-        r = db_job_claim(daemon->db, &offer, clock_ms(), &job);
-    }
+    if (r == 0)
+        r = claim(daemon, slot, NULL, &job);
     if (r < 0) {
         int rest_ms = slot_rest(daemon, slot, db_errmsg(daemon->db));
         log_error("cannot claim a job: %s; trying again in %d ms", db_errmsg(daemon->db), rest_ms);
         return 0;
     }
-    slot->kept_for[0] = '\0';
     if (r == 0)
         return 0;
     api_news(daemon->api);
@@ -193,10 +225,10 @@ static bool kept_somewhere(const struct daemon *daemon, const char *id)
 static void preempt_on(struct daemon *daemon, const struct device *device)
 {
     struct worker *victim = victim_find(daemon, device);
-    struct db_offer offer = offer_make(daemon, device);
+    struct db_offer offer = offer_make(daemon, device, NULL);
     db_job_auto job = { 0 };
 
-    if (!victim)
+    if (!victim || *victim->slot->kept_for)
         return;
     offer.free_bytes += victim->memory_bytes;
     int margin = (int)daemon->settings->preempt_margin;
@@ -206,6 +238,7 @@ static void preempt_on(struct daemon *daemon, const struct device *device)
     log_job(LEVEL_INFO, job.id, "takes the slot of job %s on %s: priority %d against %d", victim->id, device->name,
             job.priority, victim->priority);
     strcpy(victim->slot->kept_for, job.id);
+    victim->slot->kept_bytes = job.memory_bytes ? job.memory_bytes : device_share(daemon, device);
     worker_stop(daemon, victim, STOP_PREEMPT);
 }
 
@@ -231,6 +264,27 @@ static bool open_for_work(struct daemon *daemon)
     if (daemon->no_space)
         look_at(daemon, monotonic_ms() + LOOK_AGAIN_MS);
     return !daemon->drained && !daemon->no_space;
+}
+
+/* Nobody is told when the clock is set, but the two clocks then differ by something else than
+ * before. Of what was done to it while no riftd ran only the worst is mended: nothing
+ * waits longer than the longest wait there is. */
+void clock_look(struct daemon *daemon)
+{
+    int64_t now_ms = clock_ms(), ahead_ms = now_ms - monotonic_ms();
+    int64_t step_ms = daemon->clock_ahead_ms ? ahead_ms - daemon->clock_ahead_ms : 0;
+
+    if (daemon->clock_ahead_ms && llabs(step_ms) < STEP_LEAST_MS)
+        return;
+    if (step_ms)
+        log_warning("the clock was set %s by %lld s", step_ms > 0 ? "forward" : "back", llabs(step_ms) / 1000);
+    if (db_waits_shift(daemon->db, step_ms, now_ms + JOB_DELAY_MOST_MS, now_ms + WEBHOOK_DELAY_MOST_MS) < 0) {
+        log_error("what waits for a time cannot be told of the clock: %s", db_errmsg(daemon->db));
+        return; /* the next turn tries again */
+    }
+    daemon->clock_ahead_ms = ahead_ms;
+    daemon->schedule_at_ms = 0;
+    webhooks_poke(daemon);
 }
 
 void schedule(struct daemon *daemon)

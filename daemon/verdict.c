@@ -33,7 +33,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { SETTLE_PAUSE_MS = 1000, DELAY_MOST_MS = 3600000 };
+enum { SETTLE_PAUSE_MS = 1000 };
 
 /* Move the job and tell everybody. result and error are JSON texts or NULL. */
 static int job_end(struct daemon *daemon, const char *id, enum job_state to, const char *result, const char *error)
@@ -98,10 +98,9 @@ struct cause {
 static bool time_is_up(const struct cause *cause)
 {
     const struct db_job *job = cause->job;
-    int64_t runs_ms = job->attempt_ms ? clock_ms() - job->attempt_ms : 0;
+    int64_t runs_ms = job->attempt_ms ? monotonic_ms() - cause->worker->began_ms : 0;
 
-    return cause->worker->stop == STOP_LIMIT ||
-           (job->time_limit_ms && job->ran_ms + (runs_ms > 0 ? runs_ms : 0) >= job->time_limit_ms);
+    return cause->worker->stop == STOP_LIMIT || (job->time_limit_ms && job->ran_ms + runs_ms >= job->time_limit_ms);
 }
 
 static int time_limit_fail(struct daemon *daemon, const struct cause *cause)
@@ -147,9 +146,9 @@ static int machine_failed(struct daemon *daemon, const struct cause *cause, cons
                  worker->end.deaths, message);
         return job_fail(daemon, worker->id, code, longer);
     }
-    for (int i = 1; i < worker->end.deaths && delay_ms < DELAY_MOST_MS; i++)
+    for (int i = 1; i < worker->end.deaths && delay_ms < JOB_DELAY_MOST_MS; i++)
         delay_ms *= 2;
-    return job_postpone(daemon, worker->id, delay_ms < DELAY_MOST_MS ? delay_ms : DELAY_MOST_MS, code, message);
+    return job_postpone(daemon, worker->id, delay_ms < JOB_DELAY_MOST_MS ? delay_ms : JOB_DELAY_MOST_MS, code, message);
 }
 
 static int job_finished(struct daemon *daemon, const struct cause *cause, const json_t *event)
@@ -277,30 +276,44 @@ static int verdict_without_word(struct daemon *daemon, const struct cause *cause
 }
 
 /* Nobody saw the worker's end: what it wrote last says until when it ran, so that time
- * in which riftd or the machine was off is nobody's. */
-static int attempt_end(struct daemon *daemon, const struct worker *worker)
+ * in which riftd or the machine was off is nobody's. It says so by a clock that may have
+ * been set meanwhile: it ran for as long as riftd saw it at least, and since it was
+ * claimed at most. */
+static int attempt_end(struct daemon *daemon, const struct worker *worker, struct db_job *job)
 {
+    bool this_boot = job->attempt_steady_ms && strcmp(job->boot_id, daemon->boot_id) == 0;
+    int64_t ran_ms = 0, most_ms = this_boot ? monotonic_ms() - job->attempt_steady_ms : job->attempt_ran_ms;
     struct db_event last = { 0 };
     bool fresh = false;
-    int64_t end_ms = 0, now_ms = clock_ms();
 
-    if (process_find(daemon->worker_path, worker->dir) > 0)
-        return 0; /* the attempt goes on */
+    if (!job->attempt_ms || process_find(daemon->worker_path, worker->dir) > 0)
+        return 0; /* it is accounted for, or goes on */
     int r = db_event_last(daemon->db, worker->id, &last, &fresh);
-    if (r >= 0 && fresh)
-        end_ms = last.time_ms < now_ms ? last.time_ms : now_ms;
     free(last.fields);
-    return r < 0 && r != -ENOENT ? r : db_job_attempt_end(daemon->db, worker->id, end_ms);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    if (r >= 0 && fresh)
+        ran_ms = last.time_ms - job->attempt_ms;
+    if (ran_ms < job->attempt_ran_ms)
+        ran_ms = job->attempt_ran_ms;
+    if (ran_ms > most_ms)
+        ran_ms = most_ms;
+    r = db_job_attempt_end(daemon->db, worker->id, ran_ms, clock_ms());
+    if (r < 0)
+        return r;
+    job->ran_ms += ran_ms;
+    job->attempt_ms = 0;
+    return 0;
 }
 
 static int verdict(struct daemon *daemon, struct worker *worker)
 {
     db_job_auto job = { 0 };
     struct cause cause = { worker, &job };
-    int r = worker->end.known ? 0 : attempt_end(daemon, worker);
+    int r = db_job_get(daemon->db, worker->id, &job);
 
-    if (r >= 0)
-        r = db_job_get(daemon->db, worker->id, &job);
+    if (r >= 0 && !worker->end.seen)
+        r = attempt_end(daemon, worker, &job);
     if (r >= 0)
         r = decided_by_journal(daemon, &cause);
     if (r != 0 || works_elsewhere(daemon, worker, &job))
@@ -344,6 +357,7 @@ void worker_ended(struct daemon *daemon, struct source *source)
     struct worker *worker = (struct worker *)source;
     siginfo_t info = { 0 };
 
+    worker->end.seen = true;
     /* ECHILD: found again after a restart, or started by the launcher: its parent is another. */
     if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED) == 0) {
         worker->end.known = true;

@@ -33,7 +33,6 @@ enum {
     BATCH = 16,
     ATTEMPTS = 12, /* over a good day */
     RETRY_FIRST_MS = 10000,
-    RETRY_MOST_MS = 6 * 3600 * 1000,
     TRY_AGAIN_MS = 5000, /* when the database is out of order */
     CONNECT_TIMEOUT_S = 10,
     ANSWER_TIMEOUT_S = 20,
@@ -264,9 +263,9 @@ static int64_t retry_at(int attempts, int status)
 
     if (attempts + 1 >= ATTEMPTS || status == STATUS_GONE)
         return 0;
-    for (int i = 0; i < attempts && pause_ms < RETRY_MOST_MS; i++)
+    for (int i = 0; i < attempts && pause_ms < WEBHOOK_DELAY_MOST_MS; i++)
         pause_ms *= 3;
-    return clock_ms() + (pause_ms < RETRY_MOST_MS ? pause_ms : RETRY_MOST_MS);
+    return clock_ms() + (pause_ms < WEBHOOK_DELAY_MOST_MS ? pause_ms : WEBHOOK_DELAY_MOST_MS);
 }
 
 /* 1 when it failed: then all that this webhook is still to be told waits as long. */

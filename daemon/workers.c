@@ -15,6 +15,8 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+enum { SEEN_EVERY_MS = 60000 };
+
 int job_dir(const struct daemon *daemon, const char *id, char ret[PATH_MAX])
 {
     int length = snprintf(ret, PATH_MAX, "%s/%s", daemon->jobs_dir, id);
@@ -23,11 +25,12 @@ int job_dir(const struct daemon *daemon, const char *id, char ret[PATH_MAX])
 }
 
 /* When the attempt began and when its time is up, on the clock that only goes forward. */
-static void clock_start(struct worker *worker, const struct db_job *job)
+static void clock_start(struct daemon *daemon, struct worker *worker, const struct db_job *job)
 {
-    int64_t now_ms = monotonic_ms(), runs_ms = job->attempt_ms ? clock_ms() - job->attempt_ms : 0;
-
-    worker->began_ms = now_ms - (runs_ms > 0 ? runs_ms : 0);
+    if (job->attempt_steady_ms && strcmp(job->boot_id, daemon->boot_id) == 0)
+        worker->began_ms = job->attempt_steady_ms;
+    else
+        worker->began_ms = monotonic_ms() - job->attempt_ran_ms;
     if (job->time_limit_ms)
         worker->limit_at_ms = worker->began_ms + job->time_limit_ms - job->ran_ms;
 }
@@ -45,7 +48,7 @@ struct worker *worker_add(struct daemon *daemon, const struct db_job *job, struc
     worker->offset = job->journal_offset;
     worker->slot = slot;
     worker->priority = job->priority;
-    clock_start(worker, job);
+    clock_start(daemon, worker, job);
     if (slot) {
         slot->worker = worker;
         slot->busy = true;
@@ -123,6 +126,11 @@ void workers_watch_clock(struct daemon *daemon)
 {
     int64_t now_ms = monotonic_ms();
 
+    if (daemon->workers && now_ms - daemon->seen_at_ms >= SEEN_EVERY_MS) {
+        daemon->seen_at_ms = now_ms;
+        if (db_attempts_seen(daemon->db) < 0)
+            log_error("running time cannot be written down: %s", db_errmsg(daemon->db));
+    }
     for (struct worker *worker = daemon->workers; worker; worker = worker->next) {
         if (!worker->stop && worker->limit_at_ms && now_ms >= worker->limit_at_ms)
             worker_stop(daemon, worker, STOP_LIMIT);

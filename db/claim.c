@@ -43,12 +43,12 @@ static double faded(const struct db_policy *policy, double used_ms, int64_t at_m
     return now_ms > at_ms ? used_ms * exp2(-(double)(now_ms - at_ms) / (double)policy->half_life_ms) : used_ms;
 }
 
-/* One device's time from..to as it counts at its end: the integral of 2^-(age / half-life). */
-static double used_until_now(const struct db_policy *policy, int64_t from_ms, int64_t to_ms)
+/* A device's time as it counts at its end: the integral of 2^-(age / half-life). */
+static double used_until_now(const struct db_policy *policy, int64_t ran_ms)
 {
     double half_life = (double)policy->half_life_ms;
 
-    return to_ms > from_ms ? half_life / M_LN2 * (1 - exp2(-(double)(to_ms - from_ms) / half_life)) : 0;
+    return half_life / M_LN2 * (1 - exp2(-(double)ran_ms / half_life));
 }
 
 /* What stands in the owner's account, as it counts now. */
@@ -65,18 +65,60 @@ static int usage_read(struct connection *on, const struct db_policy *policy, con
     return r < 0 ? r : 0;
 }
 
-int usage_add(struct connection *on, const struct db_policy *policy, const char *owner, int64_t from_ms, int64_t to_ms)
+int usage_add(struct connection *on, const struct db_policy *policy, const char *owner, int64_t ran_ms, int64_t now_ms)
 {
     double used = 0;
-    int r = usage_read(on, policy, owner, to_ms, &used);
+    int r = usage_read(on, policy, owner, now_ms, &used);
 
     if (r < 0)
         return r;
-    used += used_until_now(policy, from_ms, to_ms);
-    return query_run(on,
-                     "INSERT INTO usage(owner, slot_ms, at_ms) VALUES(?1, ?2, ?3)"
-                     " ON CONFLICT(owner) DO UPDATE SET slot_ms = ?2, at_ms = MAX(at_ms, ?3)",
-                     VALUES(V(owner), V(used), V(to_ms)));
+    used += used_until_now(policy, ran_ms);
+    return query_run(
+        on,
+        "INSERT INTO usage(owner, slot_ms, at_ms) VALUES(?1, ?2, ?3)"
+        " ON CONFLICT(owner) DO UPDATE SET slot_ms = ?2, at_ms = ?3", /* earlier than before: it was set back */
+        VALUES(V(owner), V(used), V(now_ms)));
+}
+
+/* ---- how long an attempt has run ---- */
+
+struct attempt attempt_read(const struct query *query, int column)
+{
+    struct attempt attempt = { query_int(query, column), query_int(query, column + 1), query_int(query, column + 2),
+                               "" };
+
+    query_copy(query, column + 3, attempt.boot_id, sizeof(attempt.boot_id));
+    return attempt;
+}
+
+int64_t attempt_ran(struct db *db, const struct attempt *attempt, int64_t now_ms)
+{
+    const char *boot;
+    int64_t steady_ms = steady_read(db, &boot), ran_ms = attempt->seen_ms;
+
+    if (!attempt->began_ms)
+        return 0;
+    if (!steady_ms || !attempt->steady_ms) /* there is no other clock, or wasn't */
+        ran_ms = now_ms - attempt->began_ms;
+    else if (strcmp(boot, attempt->boot_id) == 0)
+        ran_ms = steady_ms - attempt->steady_ms;
+    return ran_ms > 0 ? ran_ms : 0;
+}
+
+int db_attempts_seen(struct db *db)
+{
+    struct connection *on;
+    const char *boot;
+    int64_t steady_ms = steady_read(db, &boot);
+    int r = writer_begin(db, &on);
+
+    if (r < 0)
+        return r;
+    r = query_run(on,
+                  "UPDATE job SET attempt_ran_ms = ?1 - attempt_steady_ms WHERE state = 'running' AND " HAS_WORKER
+                  " AND attempt_ms > 0 AND attempt_steady_ms > 0 AND boot_id = ?2",
+                  VALUES(V(steady_ms), V(boot)));
+    return writer_end(db, r < 0 ? r : 0);
 }
 
 struct shares {
@@ -105,17 +147,17 @@ static int shares_running(struct connection *on, const struct db_policy *policy,
 {
     query_auto query = { 0 };
     char owner[DB_OWNER_SIZE];
-    int r =
-        query_start(on, &query, "SELECT owner, attempt_ms FROM job WHERE state = 'running' AND " HAS_WORKER, NO_VALUES);
+    int r = query_start(
+        on, &query, "SELECT owner, " ATTEMPT_COLUMNS " FROM job WHERE state = 'running' AND " HAS_WORKER, NO_VALUES);
 
     while (r >= 0 && (r = query_next(&query)) > 0) {
         struct db_share *share;
-        int64_t since_ms = query_int(&query, 1);
+        struct attempt attempt = attempt_read(&query, 1);
         query_copy(&query, 0, owner, sizeof(owner));
         r = share_find(shares, owner, &share);
         if (r >= 0) {
             share->running++;
-            share->used_ms += since_ms ? used_until_now(policy, since_ms, now_ms) : 0;
+            share->used_ms += used_until_now(policy, attempt_ran(on->db, &attempt, now_ms));
         }
     }
     return r;
@@ -290,22 +332,41 @@ static int choose(struct connection *on, const struct db_offer *offer, const cha
     return r;
 }
 
+/* Has the owner as many running jobs as may be? 1 or 0. */
+static int owner_full(struct connection *on, const char *owner)
+{
+    struct db_policy policy;
+    int64_t running = 0;
+
+    policy_get(on->db, &policy);
+    int r = policy.running_max
+                ? number_read(on, "SELECT COUNT(*) FROM job WHERE state = 'running' AND " HAS_WORKER " AND owner = ?1",
+                              VALUES(V(owner)), &running)
+                : 0;
+    return r < 0 ? r : policy.running_max && running >= policy.running_max;
+}
+
 /* The job that the slot is kept for, if it still can run there. */
 static int choose_only(struct connection *on, const struct db_offer *offer, int64_t now_ms, struct choice *ret)
 {
     struct wishes wishes;
     query_auto query = { 0 };
-    char wants[64];
+    char wants[64], owner[DB_OWNER_SIZE];
 
     wishes_fill(&wishes, offer->device);
     int r = query_start(on, &query,
-                        "SELECT number, memory, wants FROM job WHERE id = ?1 AND " RUNNABLE " AND not_before_ms <= ?2",
+                        "SELECT number, memory, wants, owner FROM job WHERE id = ?1 AND " RUNNABLE
+                        " AND not_before_ms <= ?2",
                         VALUES(V(offer->only), V(now_ms)));
     if (r >= 0)
         r = query_next(&query);
     if (r <= 0)
         return r;
     query_copy(&query, 2, wants, sizeof(wants));
+    query_copy(&query, 3, owner, sizeof(owner));
+    r = owner_full(on, owner);
+    if (r)
+        return r < 0 ? r : 0;
     for (int i = 0; i < wishes.count; i++)
         if (strcmp(wants, wishes.list[i]) == 0)
             *ret = (struct choice){ .number = query_int(&query, 0), .memory_bytes = query_int(&query, 1) };
@@ -336,18 +397,22 @@ static int claim(struct connection *on, const struct db_offer *offer, int64_t no
 {
     struct choice choice = { 0 };
     struct job_key key;
+    const char *boot;
+    int64_t steady_ms = steady_read(on->db, &boot);
     char sql[1200];
     int r =
         offer->only ? choose_only(on, offer, now_ms, &choice) : choose(on, offer, by_rank, INT_MIN, now_ms, &choice);
 
     if (r < 0 || !choice.number || !fits(offer, choice.memory_bytes))
         return r < 0 ? r : 0;
-    snprintf(sql, sizeof(sql),
-             "UPDATE job SET state = 'running', device = ?1,"
-             " started_ms = CASE WHEN started_ms = 0 THEN ?2 ELSE started_ms END, attempt_ms = ?2, not_before_ms = 0,"
-             " pid = 0, pid_start = 0, boot_id = '' WHERE number = ?3 RETURNING %s",
-             job_columns);
-    r = job_by_number(on, sql, VALUES(V(offer->device), V(now_ms), V(choice.number)), ret);
+    snprintf(
+        sql, sizeof(sql),
+        "UPDATE job SET state = 'running', device = ?1,"
+        " started_ms = CASE WHEN started_ms = 0 THEN ?2 ELSE started_ms END, attempt_ms = ?2, attempt_steady_ms = ?4,"
+        " attempt_ran_ms = 0, not_before_ms = 0, pid = 0, pid_start = 0, boot_id = ?5 WHERE number = ?3"
+        " RETURNING %s",
+        job_columns);
+    r = job_by_number(on, sql, VALUES(V(offer->device), V(now_ms), V(choice.number), V(steady_ms), V(boot)), ret);
     if (r >= 0)
         r = job_key_find(on, ret->id, &key);
     if (r >= 0)
@@ -413,6 +478,25 @@ int db_next_start(struct db *db, int64_t now_ms, int64_t *ret_ms)
     if (r >= 0)
         *ret_ms = next_ms;
     return r < 0 ? r : 0;
+}
+
+int db_waits_shift(struct db *db, int64_t step_ms, int64_t job_latest_ms, int64_t delivery_latest_ms)
+{
+    struct connection *on;
+    int r = writer_begin(db, &on);
+
+    if (r < 0)
+        return r;
+    r = query_run(on,
+                  "UPDATE job SET not_before_ms = MAX(MIN(not_before_ms + ?1, ?2), 1)"
+                  " WHERE state = 'queued' AND not_before_ms > 0 AND (?1 <> 0 OR not_before_ms > ?2)",
+                  VALUES(V(step_ms), V(job_latest_ms)));
+    if (r >= 0)
+        r = query_run(on,
+                      "UPDATE delivery SET next_ms = MAX(MIN(next_ms + ?1, ?2), 1)"
+                      " WHERE done_ms = 0 AND (?1 <> 0 OR next_ms > ?2)",
+                      VALUES(V(step_ms), V(delivery_latest_ms)));
+    return writer_end(db, r < 0 ? r : 0);
 }
 
 /* The jobs of each owner whose score is smaller. */

@@ -59,6 +59,8 @@ struct db {
     int readers_free;
     pthread_mutex_t policy_lock;
     struct db_policy policy;
+    char boot_id[DB_ID_SIZE];
+    int64_t (*steady_ms)(void); /* or NULL */
 };
 
 /* Until somebody says otherwise. */
@@ -261,21 +263,13 @@ static void group_end(struct db *db, int r)
     group_free(group);
 }
 
-static uint64_t monotonic_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 static int group_commit(struct db *db)
 {
     struct connection *on = db->writer;
-    uint64_t began_us = monotonic_us();
+    int64_t began_us = monotonic_us();
     int r = query_run(on, "COMMIT", NO_VALUES);
 
-    db->stats.commit_us += monotonic_us() - began_us;
+    db->stats.commit_us += (uint64_t)(monotonic_us() - began_us);
     db->stats.commits++;
     db->stats.transactions += (uint64_t)db->group->members;
     db->stats.failures += r < 0;
@@ -447,6 +441,18 @@ void policy_put(struct db *db, const struct db_policy *policy)
     pthread_mutex_lock(&db->policy_lock);
     db->policy = *policy;
     pthread_mutex_unlock(&db->policy_lock);
+}
+
+void db_steady_set(struct db *db, const char *boot_id, int64_t (*steady_ms)(void))
+{
+    snprintf(db->boot_id, sizeof(db->boot_id), "%s", boot_id);
+    db->steady_ms = steady_ms;
+}
+
+int64_t steady_read(const struct db *db, const char **ret_boot)
+{
+    *ret_boot = db->boot_id;
+    return db->steady_ms ? db->steady_ms() : 0;
 }
 
 int db_ping(struct db *db, int64_t now_ms)

@@ -34,6 +34,9 @@ int db_backup(struct db *db, const char *path);
 int db_backup_check(const char *path, char message[256]);
 /* What is wrong inside the file, one text a fault; db_texts_free. The count, 0: nothing. */
 int db_check(struct db *db, char ***ret_texts);
+/* How long attempts run is told by this clock, which nobody sets, and which counts from the
+ * boot of that id. Without it by the times that are passed in. Before there are threads. */
+void db_steady_set(struct db *db, const char *boot_id, int64_t (*steady_ms)(void));
 /* How the file does, since it was opened. */
 struct db_stats {
     uint64_t commits;      /* each an fsync */
@@ -103,6 +106,8 @@ struct db_job {
     int64_t time_limit_ms;                    /* of running, over all attempts; 0: none */
     int64_t ran_ms;                           /* in attempts that are over */
     int64_t attempt_ms;                       /* when the present attempt was claimed, 0 none */
+    int64_t attempt_steady_ms;                /* the same by the steady clock of boot_id, 0: not known */
+    int64_t attempt_ran_ms;                   /* of it, as far as was seen (db_attempts_seen) */
     int64_t not_before_ms;                    /* it waits until then after a failure of the machine */
     int64_t purged_ms;                        /* retention took some of its files, 0: it didn't */
     int purged;                               /* which: enum db_part */
@@ -190,9 +195,11 @@ int db_job_started(struct db *db, const char *id, int64_t pid, int64_t pid_start
 /* Its worker died without a last word. Returns how often that happened since
  * the job's last `checkpoint` event or retry, this time included. */
 int db_job_crashed(struct db *db, const char *id);
-/* The attempt of a running job ended at that time, though nobody was there to see
- * it: what comes later doesn't count as running. Before it began: it took no time. */
-int db_job_attempt_end(struct db *db, const char *id, int64_t end_ms);
+/* The attempt of a running job is over though nobody was there to see it, and took so
+ * long: what comes later doesn't count as running. */
+int db_job_attempt_end(struct db *db, const char *id, int64_t ran_ms, int64_t now_ms);
+/* All attempts go on: what they took so far will be known, whatever becomes of the machine. */
+int db_attempts_seen(struct db *db);
 /* running -> queued after a failure of the machine (JSON text {"code","message"}),
  * not to be claimed before until_ms; else as db_job_move. */
 int db_job_postpone(struct db *db, const char *id, int64_t until_ms, const char *failure, int64_t now_ms);
@@ -267,6 +274,9 @@ int db_job_claim(struct db *db, const struct db_offer *offer, int64_t now_ms, st
 int db_job_pressing(struct db *db, const struct db_offer *offer, int least, int64_t now_ms, struct db_job *ret);
 /* When the next job that waits out a failure may run, 0: there is none. */
 int db_next_start(struct db *db, int64_t now_ms, int64_t *ret_ms);
+/* The clock was set forward by step_ms: jobs after failures, and deliveries, wait as long
+ * as they were to, and until those times at most. */
+int db_waits_shift(struct db *db, int64_t step_ms, int64_t job_latest_ms, int64_t delivery_latest_ms);
 
 /* An owner who has jobs that wait or run. */
 struct db_share {

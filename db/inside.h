@@ -14,6 +14,7 @@
 #define RIFT_DB_INSIDE_H
 
 #include "db/db.h"
+#include "job/job.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -48,6 +49,8 @@ struct connection {
 /* What the scheduler weighs, as it was set last. */
 void policy_get(struct db *db, struct db_policy *ret);
 void policy_put(struct db *db, const struct db_policy *policy);
+/* What the steady clock says; *ret_boot is its boot. 0 and "": there is none. */
+int64_t steady_read(const struct db *db, const char **ret_boot);
 
 /* Take the writer and begin a transaction, which may share its COMMIT with those
  * of other threads. After a failure nothing is held. -ECANCELED: the thread expects a
@@ -134,12 +137,25 @@ int array_room(void **items, int count, int *capacity, size_t size);
 
 /* ---- jobs, for events.c and points.c (job_list.c) ---- */
 
+/* The present attempt of a running job. */
+struct attempt {
+    int64_t began_ms;  /* when it was claimed, 0: there is none, or it is accounted for */
+    int64_t steady_ms; /* the same by the steady clock of the boot, 0: not known */
+    int64_t seen_ms;   /* how long it was seen to run */
+    char boot_id[DB_ID_SIZE];
+};
+/* Four columns: attempt_ms, attempt_steady_ms, attempt_ran_ms, boot_id. */
+#define ATTEMPT_COLUMNS "attempt_ms, attempt_steady_ms, attempt_ran_ms, boot_id"
+struct attempt attempt_read(const struct query *query, int column);
+/* How long it has run, whatever was done to the clock meanwhile (claim.c). */
+int64_t attempt_ran(struct db *db, const struct attempt *attempt, int64_t now_ms);
+
 /* What a row of job is to the rest of the folder. */
 struct job_key {
     int64_t number, family; /* family: the parent's number, or its own */
     enum job_state state;
     bool cancel_wanted, is_parent; /* is_parent: other jobs are its steps, whether or not there are any left */
-    int64_t attempt_ms;            /* when the present attempt was claimed, 0: there is none, or it is accounted for */
+    struct attempt attempt;
     char id[DB_ID_SIZE], parent[DB_ID_SIZE], owner[DB_OWNER_SIZE];
 };
 int job_key_find(struct connection *on, const char *id, struct job_key *ret);
@@ -175,7 +191,7 @@ struct job_needs {
 };
 int job_needs_count(struct connection *on, int64_t job, struct job_needs *ret);
 /* The attempt of a running job is over: its time counts for the job and for its owner. */
-int job_attempt_end(struct connection *on, const struct job_key *job, int64_t end_ms);
+int job_attempt_end(struct connection *on, const struct job_key *job, int64_t ran_ms, int64_t now_ms);
 /* All ids of a query's first column, to free(). */
 int ids_collect(struct connection *on, const char *sql, const struct value *values, int count,
                 char (**ret_ids)[DB_ID_SIZE]);
@@ -184,8 +200,8 @@ int ids_collect(struct connection *on, const char *sql, const struct value *valu
 
 /* What stands in job.rank: the smallest goes first. */
 int64_t rank_of(const struct db_policy *policy, int64_t created_ms, int priority);
-/* Device time from..to goes to the owner's account. */
-int usage_add(struct connection *on, const struct db_policy *policy, const char *owner, int64_t from_ms, int64_t to_ms);
+/* Device time that ends now goes to the owner's account. */
+int usage_add(struct connection *on, const struct db_policy *policy, const char *owner, int64_t ran_ms, int64_t now_ms);
 
 /* ---- requests (job_requests.c) ---- */
 
@@ -234,7 +250,7 @@ struct rollup {
 };
 /* A point has been stored in the series that stood so before. */
 int rollup_grow(struct connection *on, const struct rollup *before, int64_t step);
-/* Roll up what an older riftd has stored. */
+/* Roll up what an older riftd has stored, if that is still to be done. */
 int rollup_catch_up(struct connection *on);
 
 /* The lowest and the highest point of a stretch of a curve. Not a number is higher than anything. */

@@ -12,7 +12,7 @@
     "created_ms, started_ms, ended_ms, pid, pid_start, boot_id, journal_offset, spec, result, error, progress, "       \
     "owner, "                                                                                                          \
     "wants, crashes, held, pinned, rank, memory, time_limit_ms, ran_ms, attempt_ms, not_before_ms, purged_ms, "        \
-    "purged, version, failure "
+    "purged, version, failure, attempt_steady_ms, attempt_ran_ms "
 const char job_columns[] = JOB_COLUMNS;
 
 const char *const job_state_names[STATE_COUNT] = {
@@ -90,6 +90,8 @@ static void weighed_read(const struct query *query, struct db_job *job)
     job->purged_ms = query_int(query, 33);
     job->purged = (int)query_int(query, 34);
     job->version = query_int(query, 35);
+    job->attempt_steady_ms = query_int(query, 37);
+    job->attempt_ran_ms = query_int(query, 38);
 }
 
 /* A row of job_columns. The spec is loaded only when `spec` is true. */
@@ -163,7 +165,7 @@ int job_key_find(struct connection *on, const char *id, struct job_key *ret)
     query_auto query = { 0 };
     int r = query_start(on, &query,
                         "SELECT number, family, state, cancel_wanted, NOT " HAS_WORKER
-                        ", id, parent, owner, attempt_ms FROM job WHERE id = ?1",
+                        ", id, parent, owner, " ATTEMPT_COLUMNS " FROM job WHERE id = ?1",
                         VALUES(V(id)));
 
     if (r >= 0)
@@ -182,7 +184,7 @@ int job_key_find(struct connection *on, const char *id, struct job_key *ret)
     query_copy(&query, 5, ret->id, sizeof(ret->id));
     query_copy(&query, 6, ret->parent, sizeof(ret->parent));
     query_copy(&query, 7, ret->owner, sizeof(ret->owner));
-    ret->attempt_ms = query_int(&query, 8);
+    ret->attempt = attempt_read(&query, 8);
     return 0;
 }
 

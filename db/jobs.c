@@ -212,18 +212,16 @@ int parent_follow(struct connection *on, const char *parent, int64_t now_ms)
 
 /* ---- the move ---- */
 
-int job_attempt_end(struct connection *on, const struct job_key *job, int64_t end_ms)
+int job_attempt_end(struct connection *on, const struct job_key *job, int64_t ran_ms, int64_t now_ms)
 {
     struct db_policy policy;
 
-    if (!job->attempt_ms)
+    if (!job->attempt.began_ms)
         return 0;
-    if (end_ms < job->attempt_ms) /* the clock was set back */
-        end_ms = job->attempt_ms;
     policy_get(on->db, &policy);
     int r = query_run(on, "UPDATE job SET ran_ms = ran_ms + ?2, attempt_ms = 0 WHERE number = ?1",
-                      VALUES(V(job->number), V(end_ms - job->attempt_ms)));
-    return r < 0 ? r : usage_add(on, &policy, job->owner, job->attempt_ms, end_ms);
+                      VALUES(V(job->number), V(ran_ms)));
+    return r < 0 ? r : usage_add(on, &policy, job->owner, ran_ms, now_ms);
 }
 
 int job_move(struct connection *on, const struct job_key *job, enum job_state to, const char *result, const char *error,
@@ -232,7 +230,7 @@ int job_move(struct connection *on, const struct job_key *job, enum job_state to
     bool ended = job_state_ended(to);
 
     assert(allowed[job->state][to]);
-    int r = job_attempt_end(on, job, now_ms);
+    int r = job_attempt_end(on, job, attempt_ran(on->db, &job->attempt, now_ms), now_ms);
     if (r < 0)
         return r;
     r = query_run(on,
@@ -292,7 +290,7 @@ int db_job_postpone(struct db *db, const char *id, int64_t until_ms, const char 
 
 /* ---- its worker ---- */
 
-int db_job_attempt_end(struct db *db, const char *id, int64_t end_ms)
+int db_job_attempt_end(struct db *db, const char *id, int64_t ran_ms, int64_t now_ms)
 {
     struct connection *on;
     struct job_key job;
@@ -302,7 +300,7 @@ int db_job_attempt_end(struct db *db, const char *id, int64_t end_ms)
         return r;
     r = job_key_find(on, id, &job);
     if (r >= 0)
-        r = job_attempt_end(on, &job, end_ms);
+        r = job_attempt_end(on, &job, ran_ms, now_ms);
     return writer_end(db, r < 0 ? r : 0);
 }
 

@@ -16,6 +16,9 @@
 
 #include <math.h>
 
+/* There is something in `state` (a step of the schema puts it there): curves aren't rolled up yet. */
+#define ROLLUPS_DUE "rollups_due"
+
 enum { FINEST = 16, COARSER = 8, CHUNK = FINEST * COARSER * COARSER * COARSER };
 
 double point_height(const struct db_point *point)
@@ -148,9 +151,12 @@ int rollup_grow(struct connection *on, const struct rollup *before, int64_t step
 int rollup_catch_up(struct connection *on)
 {
     query_auto query = { 0 };
-    int r = query_run(on, "BEGIN IMMEDIATE", NO_VALUES);
+    char due[8] = "";
+    int r = state_get(on, ROLLUPS_DUE, due, sizeof(due));
 
-    if (r < 0)
+    if (r >= 0 && *due)
+        r = query_run(on, "BEGIN IMMEDIATE", NO_VALUES);
+    if (r < 0 || !*due)
         return r;
     do { /* one after the other: rolling changes what is looked for */
         r = query_start(on, &query, "SELECT id, rolled FROM series WHERE pending >= ?1 LIMIT 1", VALUES(V(CHUNK)));
@@ -161,6 +167,8 @@ int rollup_catch_up(struct connection *on)
         if (r > 0 && (r = series_roll(on, series, rolled)) >= 0)
             r = 1;
     } while (r > 0);
+    if (r >= 0)
+        r = state_put(on, ROLLUPS_DUE, NULL); /* in the same transaction: who is cut off begins again */
     if (r >= 0)
         r = query_run(on, "COMMIT", NO_VALUES);
     if (r < 0)

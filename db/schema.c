@@ -279,6 +279,11 @@ static const char *const steps[] = {
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX job_held ON job(number) WHERE held = 1;"
     "CREATE INDEX event_of_state ON event(job, id) WHERE type = 'state' AND seq = 0;", /* few among a journal's many */
+
+    /* 6: attempts are measured by a clock that nobody sets */
+    "ALTER TABLE job ADD COLUMN attempt_steady_ms INTEGER NOT NULL DEFAULT 0;" /* attempt_ms by the clock of boot_id */
+    "ALTER TABLE job ADD COLUMN attempt_ran_ms INTEGER NOT NULL DEFAULT 0;"    /* how long it was seen to run */
+    "INSERT OR REPLACE INTO state VALUES('rollups_due', '1');", /* an upgrade to 5 may have been cut off before them */
 };
 
 enum { VERSION = sizeof(steps) / sizeof(steps[0]) };
@@ -320,9 +325,8 @@ int schema_migrate(struct connection *on, const char *path)
     query_done(&query);
     if (version < 0 || version > VERSION)
         return refuse(-EPROTO, "written by a newer riftd (schema %d, this one knows %d)", version, (int)VERSION);
-    bool old = version < VERSION;
     r = version > 0 && version < VERSION ? database_keep(on, path, VERSION) : 0; /* 0: there is nothing in it */
     for (; r >= 0 && version < VERSION; version++)
         r = step_take(on, version);
-    return r < 0 || !old ? r : rollup_catch_up(on);
+    return r < 0 ? r : rollup_catch_up(on);
 }

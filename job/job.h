@@ -35,6 +35,11 @@ int fault_set(struct fault *why, int code, const char *format, ...) __attribute_
 /* Is it UTF-8 without control characters, so that it may stand in JSON, in a log and on a screen? */
 bool text_valid(const char *text);
 
+/* ---- intervals: the time since the machine started, which nobody sets ------- */
+
+int64_t monotonic_ms(void);
+int64_t monotonic_us(void);
+
 /* ---- JSON and memory -------------------------------------------------------- */
 
 /* From now on every JSON allocation that fails is noted, per thread (starved.c). */

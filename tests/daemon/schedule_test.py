@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 import unittest
 
 from daemon_test import Case
@@ -23,6 +24,9 @@ class Scheduling(Case):
     def release(self, riftd, job, name="go"):
         until("its directory is there", riftd.dir(job).exists)  # running is said before it is made
         (riftd.dir(job) / name).touch()
+
+    def log(self):
+        return (self.folder / "riftd.log").read_text()
 
     def hup(self, riftd, text):
         """Other settings while it runs."""
@@ -183,6 +187,27 @@ class TakingSlots(Scheduling):
         high = riftd.submit("finish", priority=1)
         riftd.wait(high, "succeeded")
         riftd.wait(low, "succeeded")
+
+    def test_memory_that_was_made_free_for_a_job_is_not_taken_by_another_that_stands_before_it(self):
+        riftd = self.riftd("--slots", "cpu:2", "--device-memory-reserve", "0", "--preempt-margin", "2",
+                           "--preempt-min-run", "0", "--ageing", "1s", "--grace-s", "2",
+                           environment={"SCRIPTED_MEMORY": str(100 << 20)})
+        victim = riftd.submit("1:deaf 1:hold:never hold:go finish", memory="40MiB")
+        until("it is deaf", lambda: [e for e in riftd.journal(victim) if e["type"] == "progress"])
+        neighbour = riftd.submit("hold:go finish", memory="40MiB", priority=1)
+        riftd.wait(neighbour, "running")
+        older, born = riftd.submit("hold:go finish", memory="50MiB", priority=1), time.monotonic()
+        until("it is older than a point of priority is worth", lambda: time.monotonic() > born + 1.2)
+        urgent = riftd.submit("hold:go finish", memory="60MiB", priority=2)  # 20 are free, the victim has 40
+        until("the victim is asked", lambda: f"takes the slot of job {victim}" in self.log())
+        self.release(riftd, neighbour)
+        riftd.wait(neighbour, "succeeded")
+        riftd.wait(urgent, "running")
+        self.assertEqual(riftd.job(older)["state"], "queued")
+        for job in (urgent, older, victim):
+            self.release(riftd, job)
+            riftd.wait(job, "succeeded")
+        self.assertEqual(self.log().count("takes the slot of job"), 1)
 
     def test_a_running_job_that_is_held_goes_back_to_the_queue_until_it_is_released(self):
         riftd = self.riftd()

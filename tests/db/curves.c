@@ -153,21 +153,40 @@ static void backwards(void)
     fixture_close();
 }
 
-static void older_file(void)
+#define NOT_ROLLED "DELETE FROM rollup; UPDATE series SET rolled = -9223372036854775808, pending = count;"
+#define SCHEMA_5                                                                                                       \
+    "PRAGMA user_version = 5; ALTER TABLE job DROP COLUMN attempt_steady_ms;"                                          \
+    "ALTER TABLE job DROP COLUMN attempt_ran_ms;"
+#define SCHEMA_4                                                                                                       \
+    "PRAGMA user_version = 4; ALTER TABLE series DROP COLUMN rolled; ALTER TABLE series DROP COLUMN pending;"          \
+    "DROP TABLE rollup; DROP INDEX event_of_state; DROP INDEX job_held"
+
+/* A file with a long curve, made to what an older riftd, or one that was killed, left behind. */
+static void rolled_when_opened(const char *made)
 {
     char message[256] = "";
 
     started();
     grow(0, POINTS, 1);
     db_close(fixture);
-    force("DELETE FROM rollup; UPDATE series SET rolled = -9223372036854775808, pending = count;"
-          "PRAGMA user_version = 4; ALTER TABLE series DROP COLUMN rolled; ALTER TABLE series DROP COLUMN pending;"
-          "DROP TABLE rollup; DROP INDEX event_of_state; DROP INDEX job_held");
+    force(made);
     CHECK_INT(db_open(fixture_path, &fixture, message), 0);
     CHECK_STRING(message, "");
     rollups_hold(POINTS / 8192);
     truly_shown(POINTS, 1, -1);
+    CHECK_INT(in_file("SELECT COUNT(*) FROM state WHERE name = 'rollups_due'"), 0);
     fixture_close();
+}
+
+static void older_file(void)
+{
+    rolled_when_opened(NOT_ROLLED SCHEMA_5 SCHEMA_4);
+}
+
+static void cut_off(void)
+{
+    rolled_when_opened(NOT_ROLLED SCHEMA_5); /* by a riftd that didn't know of it */
+    rolled_when_opened(NOT_ROLLED "INSERT INTO state VALUES('rollups_due', '1')"); /* by this one */
 }
 
 static void with_its_job(void)
@@ -186,6 +205,7 @@ static const struct check_case cases[] = {
     { "points that come late are seen at once, and rolled up later", late_points },
     { "a curve that comes backwards is shown truly", backwards },
     { "what an older riftd stored is rolled up when the file is opened", older_file },
+    { "an upgrade that was cut off before the roll-ups makes them at the next start", cut_off },
     { "roll-ups go with their job", with_its_job },
 };
 CHECK_MAIN(cases)

@@ -484,7 +484,7 @@ static void exercise(void)
     free(shares);
     CHECK_INT(db_job_postpone(fixture, "r", 9, "{}", 1), 0);
     CHECK_INT(db_next_start(fixture, 1, &next_ms), 0);
-    CHECK_INT(db_job_attempt_end(fixture, "r", 5), 0);
+    CHECK_INT(db_job_attempt_end(fixture, "r", 5, 10), 0);
     CHECK_INT(db_state_put(fixture, "drained", "1"), 0);
     CHECK_INT(db_state_get(fixture, "drained", text, sizeof(text)), 0);
     CHECK_INT(db_state_put(fixture, "drained", NULL), 0);

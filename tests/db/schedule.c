@@ -293,6 +293,11 @@ static void a_kept_slot_takes_its_job_only(void)
     CHECK_STRING(claim_offer(&kept, 2000), ""); /* it runs already */
     kept.only = "c";
     CHECK_STRING(claim_offer(&kept, 2000), "");
+    kept.only = "a";
+    CHECK_INT(db_policy_set(fixture, &(struct db_policy){ .half_life_ms = DAY, .running_max = 1 }), 0);
+    CHECK_STRING(claim_offer(&kept, 2000), ""); /* its owner runs as many as may be */
+    CHECK_INT(db_policy_set(fixture, &(struct db_policy){ .half_life_ms = DAY, .running_max = 2 }), 0);
+    CHECK_STRING(claim_offer(&kept, 2000), "a");
     fixture_close();
 }
 
@@ -318,12 +323,77 @@ static void an_attempt_that_nobody_saw_end_counts_to_its_last_sign(void)
     fixture_open();
     add("a", "", 0, 1000);
     CHECK_STRING(claim_at(2000), "a");
-    CHECK_INT(db_job_attempt_end(fixture, "a", 2500), 0);
+    CHECK_INT(db_job_attempt_end(fixture, "a", 500, DAY), 0);
     CHECK_INT(db_job_move(fixture, "a", STATE_QUEUED, NULL, NULL, DAY), 0);
     CHECK_STRING(claim_at(DAY), "a");
     CHECK_INT(db_job_move(fixture, "a", STATE_QUEUED, NULL, NULL, DAY - 5000), 0); /* a clock that was set back */
     CHECK_INT(db_job_get(fixture, "a", &job), 0);
     CHECK_INT(job.ran_ms, 500);
+    fixture_close();
+}
+
+static int64_t steady_now_ms;
+
+static int64_t steady_clock(void)
+{
+    return steady_now_ms;
+}
+
+static int64_t ran_ms_of(const char *id)
+{
+    db_job_auto job = { 0 };
+
+    CHECK_INT(db_job_get(fixture, id, &job), 0);
+    return job.ran_ms;
+}
+
+static void time_that_jobs_run_is_not_the_clocks(void)
+{
+    struct db_policy fair = policy();
+    struct db_share *shares = NULL;
+
+    fixture_open();
+    db_steady_set(fixture, "boot", steady_clock);
+    CHECK_INT(db_policy_set(fixture, &fair), 0);
+    add("a", "ann", 0, 1000);
+    add("b", "bob", 0, 1000);
+    steady_now_ms = 50 * HOUR;
+    CHECK_STRING(claim_at(2 * DAY), "a");
+    CHECK_STRING(claim_at(2 * DAY), "b");
+    steady_now_ms += 600;
+    CHECK_INT(db_share_list(fixture, 400 * DAY, &shares), 2); /* the clock was set forward by more than a year */
+    CHECK(shares[0].used_ms > 590 && shares[0].used_ms <= 600);
+    free(shares);
+    CHECK_INT(db_job_move(fixture, "a", STATE_QUEUED, NULL, NULL, 400 * DAY), 0);
+    CHECK_INT(ran_ms_of("a"), 600);
+    steady_now_ms += 400;
+    CHECK_INT(db_job_move(fixture, "b", STATE_QUEUED, NULL, NULL, 10), 0); /* and back */
+    CHECK_INT(ran_ms_of("b"), 1000);
+    CHECK_STRING(claim_at(20), "a");
+    steady_now_ms += 100;
+    CHECK_INT(db_attempts_seen(fixture), 0);
+    db_steady_set(fixture, "next boot", steady_clock); /* what counts is what was seen before it */
+    steady_now_ms = 5;
+    CHECK_INT(db_job_move(fixture, "a", STATE_QUEUED, NULL, NULL, 9 * DAY), 0);
+    CHECK_INT(ran_ms_of("a"), 700);
+    fixture_close();
+}
+
+static void waits_are_as_long_as_they_were_to_be(void)
+{
+    int64_t next_ms = 0;
+
+    fixture_open();
+    add("a", "", 0, 1000);
+    CHECK_STRING(claim_at(2000), "a");
+    CHECK_INT(db_job_postpone(fixture, "a", 2 * DAY + 5000, "{}", 2 * DAY), 0);
+    CHECK_INT(db_waits_shift(fixture, -DAY, 3 * DAY, 3 * DAY), 0); /* set back by a day */
+    CHECK_INT(db_next_start(fixture, 0, &next_ms), 0);
+    CHECK_INT(next_ms, DAY + 5000);
+    CHECK_INT(db_waits_shift(fixture, 0, HOUR, HOUR),
+              0); /* it can't be so long: the clock was set while nobody looked */
+    CHECK_INT(db_next_start(fixture, 0, &next_ms), 0);
+    CHECK_INT(next_ms, HOUR);
     fixture_close();
 }
 
@@ -459,6 +529,8 @@ static const struct check_case cases[] = {
     { "the pressing job is the one of highest priority, not of best score", the_pressing_job_is_of_highest_priority },
     { "an attempt that nobody saw end counts to its last sign of life",
       an_attempt_that_nobody_saw_end_counts_to_its_last_sign },
+    { "how long jobs run doesn't depend on the clock", time_that_jobs_run_is_not_the_clocks },
+    { "what waits for a time waits as long as it was to when the clock is set", waits_are_as_long_as_they_were_to_be },
     { "a change goes to the steps too and makes an event; ended jobs keep their place", changes },
     { "success, failure, any: what waits is queued or can't run any more", conditions },
     { "a whole rift job can be waited for", a_rift_job_can_be_waited_for },

@@ -5,10 +5,11 @@ No job is stuck, no time is negative, ids and events keep their order."""
 
 import datetime
 import os
+import signal
 import unittest
 
 import outside
-from outside import until
+from outside import alive, until
 
 HOUR_MS = 3600 * 1000
 JUMPS_MS = [6 * HOUR_MS, -6 * HOUR_MS, 3 * 365 * 24 * HOUR_MS, -20 * HOUR_MS]
@@ -94,6 +95,54 @@ class Clocks(outside.Case):
         first = riftd.submit("1:kill to:3 finish")  # dies at once in its first attempt
         self.set_clock(-10 * 24 * HOUR_MS)
         self.assertEqual(riftd.wait(first, "succeeded")["attempts"], 2)
+
+    def test_a_job_that_was_stopped_has_not_run_out_of_time_because_the_clock_was_set_forward(self):
+        riftd = self.riftd("--preempt-margin", "5", "--preempt-min-run", "0")
+        job = riftd.submit("to:5 1:hold:go 2:hold:again to:10 finish", time_limit_s=600)
+        until("it works", lambda: riftd.journal(job)[5:])
+        self.set_clock(6 * HOUR_MS)
+        other = riftd.submit("to:3 finish", priority=50)  # takes its slot
+        riftd.wait(other, "succeeded")
+        riftd.wait(job, "running")
+        self.assertEqual(riftd.ask("PATCH", f"/v1/jobs/{job}", {"held": True})[0], 200)
+        body = riftd.wait(job, "queued")
+        self.assertIsNone(body["error"])
+        self.assertLess(body["ran_s"], 600)
+        riftd.ask("PATCH", f"/v1/jobs/{job}", {"held": False})
+        until("it is at its second attempt", lambda: riftd.job(job)["attempts"] >= 2)
+        (riftd.dir(job) / "again").touch()
+        riftd.wait(job, "succeeded")
+
+    def test_a_worker_that_outlives_riftd_has_its_time_though_the_clock_was_set_meanwhile(self):
+        riftd = self.riftd()
+        job = riftd.submit("to:5 hold:go to:10 finish", time_limit_s=600)
+        until("it works", lambda: riftd.journal(job)[5:])
+        riftd.kill()
+        self.set_clock(6 * HOUR_MS)
+        riftd.start()
+        riftd.ask("PATCH", f"/v1/jobs/{job}", {"held": True})
+        self.assertLess(riftd.wait(job, "queued")["ran_s"], 600)
+
+    def test_a_worker_that_died_while_nobody_looked_has_not_run_out_of_time_by_a_set_clock(self):
+        riftd = self.riftd()
+        job = riftd.submit("to:5 1:hold:go to:7 1:hold:never finish", time_limit_s=600)
+        until("it works", lambda: riftd.journal(job)[5:])
+        pid = riftd.worker_pid(job)
+        riftd.kill()
+        self.set_clock(6 * HOUR_MS)
+        (riftd.dir(job) / "go").touch()  # its next words bear the new time
+        until("it says more", lambda: riftd.journal(job)[7:])
+        os.kill(pid, signal.SIGKILL)
+        until("it is gone", lambda: not alive(pid))
+        riftd.start()
+        self.assertLess(riftd.wait(job, "succeeded")["ran_s"], 600)
+
+    def test_a_job_that_waits_after_a_failure_waits_no_longer_because_the_clock_went_back(self):
+        riftd = self.riftd("--retry-delay", "2s")
+        job = riftd.submit("1:kill to:3 finish")
+        until("it waits", lambda: riftd.job(job)["not_before"])
+        self.set_clock(-10 * 24 * HOUR_MS)
+        self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 2)
 
     def test_a_restart_with_another_clock_finds_everything(self):
         riftd = self.riftd()

@@ -244,7 +244,7 @@ static int f_ping(struct db *db)
 
 static int f_attempt_end(struct db *db)
 {
-    return db_job_attempt_end(db, "run", 3000);
+    return db_job_attempt_end(db, "run", 3000, 4000);
 }
 static int f_postpone(struct db *db)
 {
@@ -269,6 +269,14 @@ static int f_next_start(struct db *db)
 {
     int64_t ms;
     return db_next_start(db, 5000, &ms);
+}
+static int f_attempts_seen(struct db *db)
+{
+    return db_attempts_seen(db);
+}
+static int f_waits_shift(struct db *db)
+{
+    return db_waits_shift(db, 1000, 1 << 30, 1 << 30);
 }
 static int f_share_list(struct db *db)
 {
@@ -512,6 +520,8 @@ const struct function functions[] = {
     { "db_job_version", f_version, 0, 0, false },
     { "db_job_pressing", f_pressing, 1, 1, false },
     { "db_next_start", f_next_start, 0, 0, false },
+    { "db_attempts_seen", f_attempts_seen, 0, 0, true },
+    { "db_waits_shift", f_waits_shift, 0, 0, true },
     { "db_share_list", f_share_list, 1, 1, false },
     { "db_queue_list", f_queue_list, 3, 3, false },
     { "db_state_get", f_state_get, 0, 0, false },
