@@ -135,9 +135,15 @@ static int runs_walk(struct thinning *thin, int level)
                         " ORDER BY first",
                         VALUES(V(thin->series), V(level), V(thin->since)));
 
-    while (r >= 0 && (r = query_next(&query)) > 0)
-        span_add(thin, (struct stretch){ query_int(&query, 0), query_int(&query, 1), point_read(&query, 2),
-                                         point_read(&query, 6) });
+    while (r >= 0 && (r = query_next(&query)) > 0) {
+        struct stretch run = { query_int(&query, 0), query_int(&query, 1), point_read(&query, 2),
+                               point_read(&query, 6) };
+        /* An extreme that is an end of the curve hides what is the extreme beside it. */
+        if (is_end(thin, &run.low) || is_end(thin, &run.high))
+            r = points_walk(thin, run.first - 1, run.last);
+        else
+            span_add(thin, run);
+    }
     return r < 0 ? r : 0;
 }
 

@@ -8,9 +8,13 @@
 
 enum { POINTS = 40000, BATCH = 500, MOST = 500 };
 
+static bool steep; /* its first point is its lowest, and another of the same run is low too */
+
 /* A curve with a spike up, one down, and one value that is no number. */
 static double value_at(int64_t step)
 {
+    if (steep && (step == 0 || step == 5))
+        return step ? -30 : -40;
     if (step == 12345)
         return 50;
     if (step == 23456)
@@ -117,6 +121,24 @@ static void in_order(void)
     fixture_close();
 }
 
+static void low_end(void)
+{
+    struct db_point *shown;
+    bool there = false;
+
+    steep = true;
+    started();
+    grow(0, POINTS, 1);
+    int count = db_point_list(fixture, "a", "loss", -1, MOST, &shown);
+    for (int i = 0; i < count; i++)
+        there |= shown[i].step == 5;
+    CHECK(there);
+    free(shown);
+    truly_shown(POINTS, 1, -1);
+    fixture_close();
+    steep = false;
+}
+
 static void seldom(void)
 {
     started();
@@ -201,6 +223,7 @@ static void with_its_job(void)
 
 static const struct check_case cases[] = {
     { "a long curve is shown by its extremes, from any step on", in_order },
+    { "an end of the curve that is the lowest point doesn't hide the next lowest beside it", low_end },
     { "a curve with far steps is rolled up like any other", seldom },
     { "points that come late are seen at once, and rolled up later", late_points },
     { "a curve that comes backwards is shown truly", backwards },
