@@ -9,9 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BASE64_SIZE 45 /* of 32 bytes, with its padding and NUL */
-
-static void base64_write(const char *hex, char ret[BASE64_SIZE])
+void base64_write(const char *hex, char ret[BASE64_SIZE])
 {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     int out = 0;

@@ -202,6 +202,9 @@ int hash_read(int fd, char ret_hex[65]);
 
 /* ---- digest.c: RFC 9530 ---- */
 
+#define BASE64_SIZE 45 /* of 32 bytes, with its padding and NUL */
+/* 64 hexadecimal digits as base64. */
+void base64_write(const char *hex, char ret[BASE64_SIZE]);
 /* Repr-Digest of a SHA-256 in hexadecimal. */
 int answer_digest(struct answer *answer, const char *hex);
 /* Does the request name the SHA-256 of what it sends? 0: none, or this one; -EBADMSG: another. */
@@ -413,6 +416,7 @@ typedef int handler(const struct request *request, struct answer *answer);
 handler handle_job_submit, handle_job_list, handle_job_get, handle_job_cancel, handle_job_retry, handle_job_delete;
 handler handle_job_change, handle_drain, handle_resume;
 handler handle_job_metrics, handle_job_modules, handle_job_interpolation, handle_job_evaluations, handle_job_table;
+handler handle_job_report;
 handler handle_job_events, handle_all_events, handle_compare;
 handler handle_job_log, handle_job_artifacts, handle_job_artifact;
 handler handle_model_list, handle_model_create, handle_model_get, handle_model_delete, handle_model_weights;

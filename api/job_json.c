@@ -43,8 +43,8 @@ static json_t *string_or_null(const char *text)
 
 static json_t *links_json(const struct db_job *job)
 {
-    static const char *const names[] = { "events",        "log",         "metrics",   "modules",
-                                         "interpolation", "evaluations", "artifacts", "table" };
+    static const char *const names[] = { "events",      "log",       "metrics", "modules", "interpolation",
+                                         "evaluations", "artifacts", "table",   "report" };
     char url[128];
     json_t *links = json_object();
 

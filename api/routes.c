@@ -33,6 +33,8 @@ static const struct route routes[] = {
       "Measured losses and accuracies" },
     { "GET", "/v1/jobs/{id}/table", ROLE_READ, handle_job_table, BODY_NONE, "format,group_by,with",
       "Accuracies before and after RiFT, averaged over seeds" },
+    { "GET", "/v1/jobs/{id}/report", ROLE_READ, handle_job_report, BODY_NONE, "format,part",
+      "All that a job found out, on one sheet" },
     { "GET", "/v1/jobs/{id}/events", ROLE_READ, handle_job_events, BODY_NONE, "after,wait,limit",
       "A job's events, live or as a list" },
     { "GET", "/v1/jobs/{id}/log", ROLE_READ, handle_job_log, BODY_NONE, "tail,step",

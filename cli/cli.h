@@ -196,6 +196,7 @@ int command_modules(struct cli *cli);
 int command_interpolation(struct cli *cli);
 int command_metrics(struct cli *cli);
 int command_table(struct cli *cli);
+int command_report(struct cli *cli);
 int command_log(struct cli *cli);
 int command_artifacts(struct cli *cli);
 int command_fetch(struct cli *cli);

@@ -84,6 +84,16 @@ const struct cli_command commands[] = {
       { { "format", "FORMAT", "text (default), json, csv, markdown or latex", "text|json|csv|markdown|latex" },
         { "group-by", "FIELD,...", "rows for each value of a field too, such as protocol or model.width" } },
       command_table },
+    { "report", "ID", 1, 1, "all that a job found out, as a page, for a paper or for a program",
+      ID_HELP "\n"
+              "html is one file with its figures, for a browser; markdown and latex are tables for\n"
+              "people, csv is numbers for programs. Examples:\n"
+              "  riftctl report 0192 --to report.html\n"
+              "  riftctl report 0192 --format latex --part accuracy\n",
+      { { "format", "FORMAT", "html, markdown, latex or csv (default: as FILE ends, else markdown)" },
+        { "part", "PART", "one of its sections alone: accuracy, modules, interpolation, settings, ..." },
+        { "to", "FILE", "into this file (default: to standard output)" } },
+      command_report },
     { "log", "ID", 1, 1, "what the worker wrote", ID_HELP "\n", { { "follow", NULL, "go on until the job ends" }, { "step", "N", "of a rift job: its step N, from 0 (default: the newest)" } },
       command_log },
     { "artifacts", "ID", 1, 1, "the files a job made", ID_HELP "\n", { { 0 } }, command_artifacts },

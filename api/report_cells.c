@@ -1,0 +1,94 @@
+/* What stands in a cell of a report, for people?
+ *
+ * Cells are what was measured, their column says what that is: fractions become percent
+ * with two decimals, seconds become a duration, and what isn't known a dash. */
+#include "api/report.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const as_words[] = {
+    [AS_TEXT] = "text",     [AS_MONO] = "mono",   [AS_PERCENT] = "percent", [AS_POINTS] = "points", [AS_LOST] = "lost",
+    [AS_NUMBER] = "number", [AS_COUNT] = "count", [AS_SECONDS] = "seconds", [AS_BYTES] = "bytes",
+};
+
+enum cell_as column_as(const json_t *column)
+{
+    const char *word = json_string_value(json_object_get(column, "as"));
+
+    for (size_t i = 0; word && i < sizeof(as_words) / sizeof(as_words[0]); i++)
+        if (!strcmp(as_words[i], word))
+            return (enum cell_as)i;
+    return AS_TEXT;
+}
+
+bool column_is_text(const json_t *column)
+{
+    return column_as(column) <= AS_MONO;
+}
+
+static void seconds_write(FILE *out, double seconds)
+{
+    long long whole = llround(seconds);
+
+    if (seconds < 60)
+        fprintf(out, "%.1f s", seconds);
+    else if (whole < 3600)
+        fprintf(out, "%lld:%02lld min", whole / 60, whole % 60);
+    else
+        fprintf(out, "%lld:%02lld:%02lld h", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+void cell_write(FILE *out, const json_t *column, const json_t *value, text_writer *put)
+{
+    double number = json_number_value(value);
+
+    if (json_is_string(value)) {
+        put(out, json_string_value(value));
+        return;
+    }
+    if (!json_is_number(value)) {
+        fputs("–", out);
+        return;
+    }
+    switch (column_as(column)) {
+    case AS_PERCENT:
+    case AS_LOST:
+        fprintf(out, "%.2f", 100 * number);
+        break;
+    case AS_POINTS:
+        fprintf(out, "%+.2f", 100 * number);
+        break;
+    case AS_SECONDS:
+        seconds_write(out, number);
+        break;
+    case AS_COUNT:
+    case AS_BYTES:
+        fprintf(out, "%.0f", number);
+        break;
+    default:
+        fprintf(out, "%.4g", number);
+    }
+}
+
+/* A change is in points, whatever its column is. */
+void row_cell_write(FILE *out, const json_t *section, size_t row, const json_t *column, const json_t *value,
+                    text_writer *put)
+{
+    const json_t *change = json_object_get(section, "change");
+
+    if (json_is_integer(change) && (size_t)json_integer_value(change) == row && json_is_number(value))
+        fprintf(out, "%+.2f", 100 * json_number_value(value));
+    else
+        cell_write(out, column, value, put);
+}
+
+bool row_is_marked(const json_t *section, size_t row)
+{
+    const json_t *mark;
+    size_t i;
+
+    json_array_foreach(json_object_get(section, "marked"), i,
+                       mark) if ((size_t)json_integer_value(mark) == row) return true;
+    return false;
+}

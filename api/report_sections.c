@@ -1,0 +1,81 @@
+/* What are the sections of a report made of?
+ *
+ * Columns are said as one line of text, since a table is easier to read where it
+ * is filled than where it is declared. */
+#include "api/report.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <string.h>
+
+/* "key:as:head" and what follows it. */
+static const char *column_add(json_t *columns, const char *at)
+{
+    size_t key = strcspn(at, ":"), as = strcspn(at + key + 1, ":"), head = strcspn(at + key + as + 2, "|");
+    const char *end = at + key + as + head + 2;
+
+    json_array_append_new(columns, json_pack("{s:s%, s:s%, s:s%}", "key", at, key, "as", at + key + 1, as, "head",
+                                             at + key + as + 2, head));
+    return *end ? end + 1 : end;
+}
+
+json_t *section_add(struct report *report, const char *id, const char *title, const char *columns)
+{
+    json_t *list = json_array();
+
+    while (*columns)
+        columns = column_add(list, columns);
+    json_t *section =
+        json_pack("{s:s, s:s, s:o, s:[], s:[]}", "id", id, "title", title, "columns", list, "rows", "marked");
+    json_array_append_new(json_object_get(report->json, "sections"), section);
+    return section;
+}
+
+void section_row(json_t *section, json_t *row, bool marked)
+{
+    json_t *rows = json_object_get(section, "rows");
+
+    if (marked)
+        json_array_append_new(json_object_get(section, "marked"), json_integer((json_int_t)json_array_size(rows)));
+    json_array_append_new(rows, row);
+}
+
+void section_note(json_t *section, const char *format, ...)
+{
+    const char *before = json_string_value(json_object_get(section, "note"));
+    va_list arguments;
+
+    va_start(arguments, format);
+    json_auto_t *note = json_vsprintf(format, arguments);
+    va_end(arguments);
+    json_object_set_new(section, "note",
+                        before ? json_sprintf("%s %s", before, json_string_value(note)) : json_incref(note));
+}
+
+json_t *report_at(const json_t *json, const char *pointer)
+{
+    char name[80];
+
+    for (; json && *pointer == '/'; pointer += strcspn(pointer, "/")) {
+        size_t length = strcspn(++pointer, "/");
+        if (length >= sizeof(name))
+            return NULL;
+        memcpy(name, pointer, length);
+        name[length] = 0;
+        json = json_object_get(json, name);
+    }
+    return (json_t *)json;
+}
+
+void report_method(const struct report *report, char ret[32])
+{
+    const char *method = json_string_value(report_at(report->spec, "/train/method"));
+    const json_t *given = report_at(report->spec, "/train/weights");
+    size_t i = 0;
+
+    if (!method || (given && !json_is_null(given)))
+        method = "AT";
+    for (; method[i] && i < 31; i++)
+        ret[i] = (char)toupper((unsigned char)method[i]);
+    ret[i] = 0;
+}
