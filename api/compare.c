@@ -96,7 +96,8 @@ static json_t *table_json(json_t *table, bool differing, const char *key, const 
 static int curve_of(const struct comparison *comparison, const struct db_job *job, json_t **ret)
 {
     json_t *points;
-    int r = points_json(comparison->db, job->id, comparison->name, -1, comparison->max_points, &points);
+    int r = points_json(comparison->db, job->id, comparison->name, (struct db_steps){ -1, INT64_MAX },
+                        comparison->max_points, &points);
 
     if (r >= 0)
         *ret = json_pack("{s:s, s:o}", "job", job->id, "points", points);

@@ -15,13 +15,14 @@
 /* What is asked for. */
 struct curves {
     const char *name; /* NULL: all */
-    int64_t since, max_points;
+    struct db_steps steps;
+    int64_t max_points;
 };
 
-int points_json(struct db *db, const char *job, const char *name, int64_t since, int max_points, json_t **ret)
+int points_json(struct db *db, const char *job, const char *name, struct db_steps steps, int max_points, json_t **ret)
 {
     struct db_point *points = NULL;
-    int count = db_point_list(db, job, name, since, max_points, &points);
+    int count = db_point_list_within(db, job, name, steps, max_points, &points);
 
     if (count < 0 && count != -ENOENT)
         return count;
@@ -58,7 +59,7 @@ static int curve_answer(const struct request *request, struct answer *answer, co
                         const struct curves *asked)
 {
     json_t *points;
-    int r = points_json(request->config->db, job->id, asked->name, asked->since, (int)asked->max_points, &points);
+    int r = points_json(request->config->db, job->id, asked->name, asked->steps, (int)asked->max_points, &points);
 
     return r < 0 ? r
                  : answer_json(answer, 200,
@@ -119,7 +120,7 @@ static int curve_write(FILE *out, const struct request *request, const struct db
                        const char *name, const struct format *format)
 {
     struct db_point *points = NULL;
-    int count = db_point_list(request->config->db, job->id, name, asked->since, (int)asked->max_points, &points);
+    int count = db_point_list_within(request->config->db, job->id, name, asked->steps, (int)asked->max_points, &points);
 
     for (int i = 0; i < count; i++)
         format->point(out, name, &points[i]);
@@ -169,7 +170,8 @@ int handle_job_metrics(const struct request *request, struct answer *answer)
     const struct format *format = format_read(request, answer);
     db_job_auto job = { 0 };
 
-    if (!format || request_int(request, answer, "since", -1, INT64_MAX, -1, &asked.since) < 0 ||
+    if (!format || request_int(request, answer, "since", -1, INT64_MAX, -1, &asked.steps.since) < 0 ||
+        request_int(request, answer, "until", 0, INT64_MAX, INT64_MAX, &asked.steps.until) < 0 ||
         request_int(request, answer, "max_points", 2, POINTS_MAX, POINTS, &asked.max_points) < 0)
         return 0;
     int r = source_find(request, answer, JOB_TRAIN, &job);

@@ -360,7 +360,7 @@ int rows_read(struct db *db, const char *job, enum db_row_type type, json_t **re
 #define POINTS_MAX 2000
 #define POINTS     500 /* where nobody says how many */
 /* Points of a curve as a JSON list, empty where there is no such curve, yet. */
-int points_json(struct db *db, const char *job, const char *name, int64_t since, int max_points, json_t **ret);
+int points_json(struct db *db, const char *job, const char *name, struct db_steps steps, int max_points, json_t **ret);
 
 /* ---- event_list.c: events that don't stream ---- */
 

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { USERS_MAX = 100 }; /* jobs that are told to use one */
+
 json_t *time_json(int64_t ms)
 {
     char text[40];
@@ -128,10 +130,27 @@ static int after_json(struct db *db, const char *id, json_t **ret_after, json_t 
     return 0;
 }
 
+/* [{job, kind, label, state}] of those that wait or waited for this one. */
+static int users_json(struct db *db, const char *id, json_t **ret)
+{
+    struct db_job *users;
+    int count = db_job_users(db, id, USERS_MAX, &users);
+
+    if (count < 0)
+        return count;
+    *ret = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(*ret,
+                              json_pack("{s:s, s:s, s:o, s:s}", "job", users[i].id, "kind", users[i].kind, "label",
+                                        string_or_null(users[i].label), "state", job_state_names[users[i].state]));
+    db_jobs_free(users, count);
+    return 0;
+}
+
 int job_json(const struct request *request, const char *id, json_t **ret)
 {
     struct db *db = request->config->db;
-    json_t *steps = NULL, *after = NULL, *needs = NULL;
+    json_t *steps = NULL, *after = NULL, *needs = NULL, *users = NULL;
     int64_t version; /* read first: whoever waits for the next one misses none */
     db_job_auto job = { 0 };
 
@@ -153,6 +172,10 @@ int job_json(const struct request *request, const char *id, json_t **ret)
         return r;
     json_object_set_new(json, "after", after);
     json_object_set_new(json, "needs", needs);
+    r = users_json(db, id, &users);
+    if (r < 0)
+        return r;
+    json_object_set_new(json, "used_by", users);
     int64_t now_ms = request->config->now_ms(request->config->user);
     int position = job.state == STATE_QUEUED ? db_job_position(db, id, now_ms) : -ENOENT; /* parents have none */
     if (position < 0 && position != -ENOENT)

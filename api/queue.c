@@ -289,6 +289,15 @@ static json_t *owners_json(const struct queue *queue)
     return list;
 }
 
+static json_t *disk_json(const struct api_condition *condition)
+{
+    if (!condition->total_bytes)
+        return json_null();
+    return json_pack("{s:I, s:I, s:I, s:b}", "total_bytes", (json_int_t)condition->total_bytes, "free_bytes",
+                     (json_int_t)condition->free_bytes, "floor_bytes", (json_int_t)condition->floor_bytes, "short",
+                     condition->no_space);
+}
+
 int handle_queue(const struct request *request, struct answer *answer)
 {
     struct queue queue = { 0 };
@@ -300,9 +309,10 @@ int handle_queue(const struct request *request, struct answer *answer)
     int r = queue_read(request, &queue, (int)limit);
     if (r >= 0)
         r = rows_json(request->config->db, &queue, list);
-    json_t *whole = r < 0 ? NULL
-                          : json_pack("{s:O, s:b, s:o, s:b}", "jobs", list, "more", queue.more, "owners",
-                                      owners_json(&queue), "drained", queue.drained);
+    json_t *whole = r < 0
+                        ? NULL
+                        : json_pack("{s:O, s:b, s:o, s:b, s:o}", "jobs", list, "more", queue.more, "owners",
+                                    owners_json(&queue), "drained", queue.drained, "disk", disk_json(&queue.condition));
     queue_done(&queue);
     return r < 0 ? r : answer_json(answer, 200, whole);
 }

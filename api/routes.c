@@ -23,7 +23,7 @@ static const struct route routes[] = {
     { "POST", "/v1/jobs/{id}/cancel", ROLE_SUBMIT, handle_job_cancel, BODY_NONE, "", "Stop a job", true },
     { "POST", "/v1/jobs/{id}/retry", ROLE_SUBMIT, handle_job_retry, BODY_NONE, "",
       "Run a failed or cancelled job again", true },
-    { "GET", "/v1/jobs/{id}/metrics", ROLE_READ, handle_job_metrics, BODY_NONE, "name,since,max_points,step,format",
+    { "GET", "/v1/jobs/{id}/metrics", ROLE_READ, handle_job_metrics, BODY_NONE, "name,since,until,max_points,step,format",
       "Names of the curves, or points of one or all" },
     { "GET", "/v1/jobs/{id}/modules", ROLE_READ, handle_job_modules, BODY_NONE, "step",
       "Robust criticality of each module" },

@@ -208,7 +208,10 @@ int policy_apply(struct daemon *daemon, const struct settings *settings);
 
 /* ---- space.c ---- */
 /* Is less free on the disk than there is to be? Any thread. */
-bool space_short(const struct daemon *daemon, int64_t *ret_free, int64_t *ret_floor);
+struct space {
+    int64_t free_bytes, floor_bytes, total_bytes;
+};
+bool space_short(const struct daemon *daemon, struct space *ret);
 /* Remember it (no_space), and log when it changes. */
 void space_look(struct daemon *daemon);
 

@@ -72,7 +72,11 @@ static void on_condition(void *user, struct api_condition *ret)
 
     *ret = (struct api_condition){ .owner_running_max = (int)settings->owner_running_max,
                                    .time_limit_max_ms = settings->time_limit_max_s * 1000 };
-    ret->no_space = space_short(daemon, &ret->free_bytes, &ret->floor_bytes);
+    struct space space = { 0 };
+    ret->no_space = space_short(daemon, &space);
+    ret->free_bytes = space.free_bytes;
+    ret->floor_bytes = space.floor_bytes;
+    ret->total_bytes = space.total_bytes;
 }
 
 /* ---- the start, in order ---- */

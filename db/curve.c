@@ -7,8 +7,8 @@
  *
  * A span is made of whole runs of rollup.c, of the coarsest level that has at least
  * two runs a span: some thousand rows are read, however long the curve is. Points
- * before the first whole run after `since`, and those that aren't rolled up yet, are
- * walked. So a span's end may lie off by one run; its two points are still exactly
+ * before the first whole run after `since`, after the last one before `until`, and those
+ * that aren't rolled up yet are walked. So a span's end may lie off by one run; its two points are still exactly
  * the extremes of what is in it. */
 #include "db/inside.h"
 
@@ -17,7 +17,9 @@ enum { RUNS_PER_SPAN = 2 };
 /* A curve that is being thinned. */
 struct thinning {
     struct connection *on;
-    int64_t series, rolled, since;
+    int64_t series;
+    int64_t since, until;             /* what is wanted: steps in (since, until] */
+    int64_t ran;                      /* where the runs that were walked end */
     int64_t first, last, spans, span; /* first, last: steps; span: the current one, -1 none */
     struct stretch now;               /* what the current span holds */
     struct db_point *points;
@@ -31,7 +33,7 @@ static int series_find(struct connection *on, const char *job, const char *name,
     int r = job_key_find(on, job, &key);
 
     if (r >= 0)
-        r = query_start(on, &query, "SELECT id, rolled FROM series WHERE job = ?1 AND name = ?2",
+        r = query_start(on, &query, "SELECT id FROM series WHERE job = ?1 AND name = ?2",
                         VALUES(V(key.number), V(name)));
     if (r >= 0)
         r = query_next(&query);
@@ -40,19 +42,19 @@ static int series_find(struct connection *on, const char *job, const char *name,
     if (r == 0)
         return refuse(-ENOENT, "job %s has no metric \"%s\"", job, name);
     thin->series = query_int(&query, 0);
-    thin->rolled = query_int(&query, 1);
     return 0;
 }
 
-/* How many points come after `since`, counted up to `most`; and where they start and end. */
+/* How many points are wanted, counted up to `most`; and where they start and end. */
 static int extent_find(struct thinning *thin, int64_t most, int64_t *ret_count)
 {
     query_auto query = { 0 };
     int r = query_start(thin->on, &query,
-                        "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM point WHERE series = ?1 AND step > ?2 LIMIT ?3)),"
-                        " (SELECT MIN(step) FROM point WHERE series = ?1 AND step > ?2),"
-                        " (SELECT MAX(step) FROM point WHERE series = ?1 AND step > ?2)",
-                        VALUES(V(thin->series), V(thin->since), V(most)));
+                        "SELECT (SELECT COUNT(*) FROM"
+                        " (SELECT 1 FROM point WHERE series = ?1 AND step > ?2 AND step <= ?3 LIMIT ?4)),"
+                        " (SELECT MIN(step) FROM point WHERE series = ?1 AND step > ?2 AND step <= ?3),"
+                        " (SELECT MAX(step) FROM point WHERE series = ?1 AND step > ?2 AND step <= ?3)",
+                        VALUES(V(thin->series), V(thin->since), V(thin->until), V(most)));
 
     if (r >= 0)
         r = query_next(&query);
@@ -132,12 +134,13 @@ static int runs_walk(struct thinning *thin, int level)
     int r = query_start(thin->on, &query,
                         "SELECT first, last, low_step, low_time_ms, low_epoch, low_value, high_step, high_time_ms,"
                         " high_epoch, high_value FROM rollup WHERE series = ?1 AND level = ?2 AND first > ?3"
-                        " ORDER BY first",
-                        VALUES(V(thin->series), V(level), V(thin->since)));
+                        " AND first <= ?4 AND last <= ?4 ORDER BY first",
+                        VALUES(V(thin->series), V(level), V(thin->since), V(thin->until)));
 
     while (r >= 0 && (r = query_next(&query)) > 0) {
         struct stretch run = { query_int(&query, 0), query_int(&query, 1), point_read(&query, 2),
                                point_read(&query, 6) };
+        thin->ran = run.last;
         /* An extreme that is an end of the curve hides what is the extreme beside it. */
         if (is_end(thin, &run.low) || is_end(thin, &run.high))
             r = points_walk(thin, run.first - 1, run.last);
@@ -147,16 +150,18 @@ static int runs_walk(struct thinning *thin, int level)
     return r < 0 ? r : 0;
 }
 
-/* The coarsest level with runs enough after `since`, and where they start; -1: there is none. */
+/* The coarsest level with runs enough in what is wanted, and where they start; -1: there is none. */
 static int level_choose(struct thinning *thin, int *ret_level, int64_t *ret_start)
 {
     query_auto query = { 0 };
 
     for (int level = ROLLUP_LEVELS - 1; level >= 0; level--) {
-        int r = query_start(thin->on, &query,
-                            "SELECT COUNT(*), MIN(first) FROM (SELECT first FROM rollup"
-                            " WHERE series = ?1 AND level = ?2 AND first > ?3 ORDER BY first LIMIT ?4)",
-                            VALUES(V(thin->series), V(level), V(thin->since), V(RUNS_PER_SPAN * thin->spans)));
+        int r = query_start(
+            thin->on, &query,
+            "SELECT COUNT(*), MIN(first) FROM (SELECT first FROM rollup"
+            " WHERE series = ?1 AND level = ?2 AND first > ?3 AND first <= ?4 AND last <= ?4"
+            " ORDER BY first LIMIT ?5)",
+            VALUES(V(thin->series), V(level), V(thin->since), V(thin->until), V(RUNS_PER_SPAN * thin->spans)));
         if (r >= 0)
             r = query_next(&query);
         if (r < 0)
@@ -183,7 +188,7 @@ static int middle_thin(struct thinning *thin)
         r = points_walk(thin, thin->since, start - 1);
     if (r >= 0)
         r = runs_walk(thin, level);
-    return r < 0 ? r : points_walk(thin, thin->rolled, thin->last);
+    return r < 0 ? r : points_walk(thin, thin->ran, thin->last);
 }
 
 /* The point at a step, as it is. */
@@ -221,18 +226,19 @@ static int points_all(struct thinning *thin)
 {
     query_auto query = { 0 };
     int r = query_start(thin->on, &query,
-                        "SELECT step, time_ms, epoch, value FROM point WHERE series = ?1 AND step > ?2 ORDER BY step",
-                        VALUES(V(thin->series), V(thin->since)));
+                        "SELECT step, time_ms, epoch, value FROM point WHERE series = ?1 AND step > ?2 AND step <= ?3"
+                        " ORDER BY step",
+                        VALUES(V(thin->series), V(thin->since), V(thin->until)));
 
     while (r >= 0 && (r = query_next(&query)) > 0)
         thin->points[thin->count++] = point_read(&query, 0);
     return r < 0 ? r : 0;
 }
 
-static int points_select(struct connection *on, const char *job, const char *name, int64_t since, int max_points,
-                         struct db_point **ret)
+static int points_select(struct connection *on, const char *job, const char *name, struct db_steps steps,
+                         int max_points, struct db_point **ret)
 {
-    struct thinning thin = { .on = on, .since = since };
+    struct thinning thin = { .on = on, .since = steps.since, .until = steps.until };
     int64_t count = 0;
     int r = series_find(on, job, name, &thin);
 
@@ -256,6 +262,12 @@ static int points_select(struct connection *on, const char *job, const char *nam
 int db_point_list(struct db *db, const char *job, const char *name, int64_t since, int max_points,
                   struct db_point **ret)
 {
+    return db_point_list_within(db, job, name, (struct db_steps){ since, INT64_MAX }, max_points, ret);
+}
+
+int db_point_list_within(struct db *db, const char *job, const char *name, struct db_steps steps, int max_points,
+                         struct db_point **ret)
+{
     struct connection *on;
     int r = readers_take(db, &on);
 
@@ -264,7 +276,7 @@ int db_point_list(struct db *db, const char *job, const char *name, int64_t sinc
     /* One snapshot for counting and reading: no point may come in between. */
     r = query_run(on, "BEGIN", NO_VALUES);
     if (r >= 0)
-        r = points_select(on, job, name, since, max_points, ret);
+        r = points_select(on, job, name, steps, max_points, ret);
     readers_give(db, on); /* which ends it */
     return r;
 }

@@ -186,6 +186,8 @@ struct db_need {
     enum job_state state; /* of that job, now */
 };
 int db_job_after(struct db *db, const char *id, struct db_need **ret);
+/* The other way round: jobs that wait or waited for this one, oldest first, at most `limit`. */
+int db_job_users(struct db *db, const char *id, int limit, struct db_job **ret_jobs);
 int db_job_steps(struct db *db, const char *parent, struct db_job **ret_jobs); /* in order */
 /* How many jobs are in that state. */
 int db_job_count(struct db *db, enum job_state state, int64_t *ret);
@@ -395,6 +397,12 @@ struct db_point {
  * spikes stay; first and last point are kept. free() the array. */
 int db_point_list(struct db *db, const char *job, const char *name, int64_t since, int max_points,
                   struct db_point **ret);
+/* The same of a part of the curve: since < step <= until. */
+struct db_steps {
+    int64_t since, until;
+};
+int db_point_list_within(struct db *db, const char *job, const char *name, struct db_steps steps, int max_points,
+                         struct db_point **ret);
 
 /* Rows of one kind for a job, each the newest event's JSON text, in order of
  * first appearance: ROW_MODULE, ROW_ALPHA (by alpha), ROW_EVALUATION. */

@@ -288,6 +288,14 @@ int db_job_steps(struct db *db, const char *parent, struct db_job **ret_jobs)
                        ret_jobs);
 }
 
+int db_job_users(struct db *db, const char *id, int limit, struct db_job **ret_jobs)
+{
+    return jobs_select(db,
+                       "SELECT " JOB_COLUMNS "FROM job WHERE number IN (SELECT dependency.job FROM dependency"
+                       " WHERE needs = (SELECT number FROM job WHERE id = ?1)) ORDER BY number LIMIT ?2",
+                       VALUES(V(id), V(limit)), false, ret_jobs);
+}
+
 int db_job_running(struct db *db, struct db_job **ret_jobs)
 {
     return jobs_select(db, "SELECT " JOB_COLUMNS "FROM job WHERE state = 'running' AND " HAS_WORKER " ORDER BY number",

@@ -359,6 +359,10 @@ class Jobs(server.Case):
         first = self.submit()
         waits = {on: self.submit(after=[{"job": first["id"], "on": on}]) for on in ("success", "failure", "any")}
         self.assertEqual(waits["any"]["needs"], [{"job": first["id"], "on": "any", "state": "queued"}])
+        users = self.server.get(f"/v1/jobs/{first['id']}").json["used_by"]
+        self.assertEqual([(one["job"], one["kind"], one["state"]) for one in users],
+                         [(job["id"], "train", "blocked") for job in waits.values()])
+        self.assertEqual(waits["any"]["used_by"], [])
         self.assertEqual(waits["any"]["spec"]["after"], [{"job": first["id"], "on": "any"}])
         reasons = {one["id"]: one["reason"] for one in self.server.get("/v1/queue").json["jobs"]}
         self.assertEqual(reasons[waits["failure"]["id"]], f"waits for 1 other job: {first['id']} to fail")
@@ -415,6 +419,8 @@ class Results(server.Case):
         series = self.server.get(path).json["series"]
         self.assertEqual([(one["name"], one["count"], one["last"], one["max"]) for one in series],
                          [("train/loss", 10, 1.0, 10.0)])
+        points = self.server.get(path + "?name=train%2Floss&since=6&until=8").json["points"]
+        self.assertEqual([point["step"] for point in points], [7, 8])
         points = self.server.get(path + "?name=train%2Floss&since=6").json["points"]
         self.assertEqual([(one["step"], one["epoch"], one["value"]) for one in points],
                          [(7, 3.5, 3.0), (8, 4.0, 2.0), (9, 4.5, 1.0)])
@@ -422,7 +428,7 @@ class Results(server.Case):
         self.assertLessEqual(len(few), 4)
         self.assertEqual((few[0]["step"], few[-1]["step"]), (0, 9))
         self.assertEqual(self.server.get(path + "?name=none").json["points"], [])
-        for wrong in ("?max_points=1", "?max_points=2001", "?since=x", "?step=1"):
+        for wrong in ("?max_points=1", "?max_points=2001", "?since=x", "?until=-1", "?step=1"):
             self.expect(self.server.get(path + wrong), 400, "bad-query")
 
     def test_a_rift_job_answers_for_its_steps(self):

@@ -13,6 +13,9 @@ class Riftd(Refusals, server.Case):
 
     def test_the_services_answer(self):
         self.assertEqual(self.server.get("/readyz").json, {"status": "ok"})
+        disk = self.server.get("/v1/queue").json["disk"]
+        self.assertGreaterEqual(disk["total_bytes"], disk["free_bytes"])
+        self.assertEqual(disk["short"], disk["free_bytes"] < disk["floor_bytes"])
         for path in ("/v1/datasets", "/v1/devices", "/v1/queue", "/v1/fields", "/v1/version", "/v1/events?wait=0"):
             self.expect(self.server.get(path), 200)
         self.assertTrue(self.server.get("/v1/devices").json["devices"])

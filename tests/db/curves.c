@@ -56,10 +56,10 @@ static void started(void)
 
 /* Every point shown is one that came; between two neighbours there is none that is further out than the
  * four around it, give or take the run at a span's edge; spikes and ends are there. */
-static void truly_shown(int64_t points, int64_t stride, int64_t since)
+static void part_truly_shown(int64_t points, int64_t stride, int64_t since, int64_t until)
 {
     struct db_point *shown;
-    int count = db_point_list(fixture, "a", "loss", since, MOST, &shown), spikes = 0;
+    int count = db_point_list_within(fixture, "a", "loss", (struct db_steps){ since, until }, MOST, &shown), spikes = 0;
     int64_t first = since < 0 ? 0 : since / stride + 1;
 
     CHECK(count > MOST / 2 && count <= MOST);
@@ -78,6 +78,11 @@ static void truly_shown(int64_t points, int64_t stride, int64_t since)
     CHECK_INT(spikes, (first <= 12345 && points > 12345) + (first <= 23456 && points > 23456) +
                           (first <= 34567 && points > 34567));
     free(shown);
+}
+
+static void truly_shown(int64_t points, int64_t stride, int64_t since)
+{
+    part_truly_shown(points, stride, since, INT64_MAX);
 }
 
 static int64_t in_file(const char *sql)
@@ -137,6 +142,27 @@ static void low_end(void)
     truly_shown(POINTS, 1, -1);
     fixture_close();
     steep = false;
+}
+
+/* A part that ends among runs, within one, and behind what is rolled up. */
+static void parts(void)
+{
+    struct db_point *shown;
+
+    started();
+    grow(0, POINTS, 1);
+    part_truly_shown(30001, 1, 10000, 30000);
+    part_truly_shown(8192, 1, -1, 8191);
+    part_truly_shown(POINTS - 5, 1, 20000, POINTS - 6);
+    part_truly_shown(12346 + 1000, 1, 12000, 12345 + 1000);
+    part_truly_shown(POINTS, 1, POINTS - 1000, POINTS + 77);
+    CHECK_INT(db_point_list_within(fixture, "a", "loss", (struct db_steps){ 99, 109 }, MOST, &shown), 10);
+    CHECK_INT(shown[0].step, 100);
+    CHECK_INT(shown[9].step, 109);
+    free(shown);
+    CHECK_INT(db_point_list_within(fixture, "a", "loss", (struct db_steps){ 99, 99 }, MOST, &shown), 0);
+    free(shown);
+    fixture_close();
 }
 
 static void seldom(void)
@@ -224,6 +250,7 @@ static void with_its_job(void)
 static const struct check_case cases[] = {
     { "a long curve is shown by its extremes, from any step on", in_order },
     { "an end of the curve that is the lowest point doesn't hide the next lowest beside it", low_end },
+    { "a part of a long curve is shown by its own extremes and ends where it is to", parts },
     { "a curve with far steps is rolled up like any other", seldom },
     { "points that come late are seen at once, and rolled up later", late_points },
     { "a curve that comes backwards is shown truly", backwards },

@@ -92,6 +92,17 @@ static void dependencies_unblock(void)
     CHECK_INT(needs[0].on, ON_SUCCESS);
     CHECK_INT(needs[0].state, SUCCEEDED);
     free(needs);
+    struct db_job *users;
+    int count = db_job_users(fixture, "a", 10, &users);
+    CHECK_INT(count, 2);
+    CHECK_STRING(users[0].id, "c");
+    CHECK_STRING(users[1].id, "d");
+    db_jobs_free(users, count);
+    count = db_job_users(fixture, "a", 1, &users);
+    CHECK_INT(count, 1);
+    db_jobs_free(users, count);
+    CHECK_INT(db_job_users(fixture, "c", 10, &users), 0);
+    db_jobs_free(users, 0);
     fixture_close();
 }
 

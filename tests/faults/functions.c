@@ -206,6 +206,22 @@ static int f_series(struct db *db)
         free(list);
     return count;
 }
+static int f_points_within(struct db *db)
+{
+    struct db_point *list;
+    int count = db_point_list_within(db, "run", "loss", (struct db_steps){ -1, 100 }, 10, &list);
+    if (count >= 0)
+        free(list);
+    return count;
+}
+static int f_users(struct db *db)
+{
+    struct db_job *list;
+    int count = db_job_users(db, "run", 10, &list);
+    if (count >= 0)
+        db_jobs_free(list, count);
+    return count;
+}
 static int f_points(struct db *db)
 {
     struct db_point *list;
@@ -510,6 +526,8 @@ const struct function functions[] = {
     { "db_event_newest", f_event_newest, 0, 0, false },
     { "db_series_list", f_series, 1, 1, false },
     { "db_point_list", f_points, 1, 1, false },
+    { "db_point_list_within", f_points_within, 1, 1, false },
+    { "db_job_users", f_users, 0, 0, false },
     { "db_row_list", f_rows, 1, 1, false },
     { "db_artifact_list", f_artifacts, 1, 1, false },
     { "db_artifact_get", f_artifact, 0, 0, false },
