@@ -4,7 +4,7 @@
  * everywhere. The pages are in pages/, one file each; router.js lists them. */
 import { ask, askSession } from "./api.js";
 import { make } from "./dom.js";
-import { connection, reconnect } from "./live.js";
+import { connection, reconnect, subscribe } from "./live.js";
 import { pages, reload, start } from "./router.js";
 
 const byId = (id) => document.getElementById(id);
@@ -18,6 +18,7 @@ addEventListener("riftd-page", (event) => {
     here ? anchor.setAttribute("aria-current", "page") : anchor.removeAttribute("aria-current");
   }
 });
+subscribe(() => {}); // pages come and go, the stream stays
 connection((state) => {
   byId("link").textContent = state;
   byId("link").dataset.state = state;
@@ -32,12 +33,13 @@ document.querySelector(".skip").onclick = (event) => {
 /* ---- who we are: a token is shown once, a cookie that scripts can't read stands for it ---- */
 
 let dialog = null;
-function signIn() {
+function signIn(event) {
   if (dialog) return;
+  const asked = event.detail?.asked; // by the reader himself, who may change his mind
   const trouble = make("p", { class: "bad", role: "alert" });
   const token = make("input", { id: "token", type: "password", autocomplete: "current-password", required: true });
-  dialog = make("dialog", { class: "dialog", "aria-labelledby": "sign-in-title" }, make("form", { onsubmit: async (event) => {
-    event.preventDefault();
+  dialog = make("dialog", { class: "dialog", "aria-labelledby": "sign-in-title" }, make("form", { onsubmit: async (submit) => {
+    submit.preventDefault();
     try {
       await ask("v1/session", { method: "POST", body: { token: token.value.trim() } });
     } catch (error) {
@@ -49,9 +51,13 @@ function signIn() {
   } }, make("h2", { id: "sign-in-title" }, "Sign in"),
   make("p", { class: "faint" }, "This riftd wants to know who you are. Your token begins with rift_; an administrator makes one with ",
     make("code", {}, "riftctl admin token create NAME"), "."),
-  make("label", { for: "token" }, "Token"), token, trouble, make("div", { class: "row end" }, make("button", { class: "primary" }, "Sign in"))));
+  make("label", { for: "token" }, "Token"), token, trouble, make("div", { class: "row end" }, asked && make("button", { type: "button", onclick: () => dialog.close() }, "Not now"), make("button", { class: "primary" }, "Sign in"))));
   document.body.append(dialog);
-  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  dialog.addEventListener("cancel", (cancel) => !asked && cancel.preventDefault());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    dialog = null;
+  });
   dialog.showModal();
 }
 addEventListener("riftd-unknown", signIn);
@@ -62,7 +68,7 @@ function whoShow(who) {
 
 /* ---- keys ---- */
 
-const KEYS = [["/", "to the filter"], ["g o", "Overview"], ["g j", "Jobs"], ["?", "this help"], ["Esc", "close, leave a field"]];
+const KEYS = [["/", "to the filter"], ...rows.map((row) => [`g ${row.nav[0].toLowerCase()}`, row.nav]), ["?", "this help"], ["Esc", "close, leave a field"]];
 function help() {
   const box = make("dialog", { class: "dialog", "aria-labelledby": "help-title" }, make("form", { method: "dialog" },
     make("h2", { id: "help-title" }, "Keys"),

@@ -56,7 +56,10 @@ class Chart {
     this.box = make("div", { class: "plot", tabindex: 0, role: "group", "aria-roledescription": "chart",
       "aria-label": `${title}. Arrow keys move the cursor, plus and minus zoom, 0 shows all.`, onkeydown: (event) => this.key(event) });
     this.box.style.height = `${height}px`;
-    this.readout = make("p", { class: "readout", "aria-live": "polite" });
+    this.readout = make("p", { class: "readout", "aria-live": "off" });
+    this.box.onfocus = () => this.readout.setAttribute("aria-live", "polite"); // read aloud to who moves the cursor, and nobody else
+    this.box.onblur = () => this.readout.setAttribute("aria-live", "off");
+    this.box.onpointerleave = () => this.tell(this.lastIndex());
     this.twin = make("div");
     this.element = make("figure", { class: "chart", "data-whole": true }, make("div", { class: "chart-head" }, make("figcaption", {}, title), this.resetButton,
       !y.percent && this.logButton, this.tableButton, saveButtons(title, () => this.still())), this.legend, this.box, this.readout, this.twin);
@@ -90,6 +93,7 @@ class Chart {
     this.Plot = Plot;
     this.plot = new Plot(this.options(), aligned(this.series, this.log), this.box);
     if (this.zoom) this.plot.setScale("x", { min: this.zoom[0], max: this.zoom[1] });
+    this.tell(this.lastIndex());
   }
 
   options() {
@@ -106,7 +110,7 @@ class Chart {
     });
     return { width: Math.floor(this.box.clientWidth), height: this.height, series: [{}, ...lines], bands, padding: [10, 12, 0, 0], legend: { show: false },
       scales: { x: { time: false, distr: this.x.log ? 3 : 1 }, y: { distr: this.log ? 3 : 1, range: this.log ? undefined : (plot, low, high) => this.range(low, high) } },
-      axes: [axis(this.x, 42), axis(this.y, this.y.percent ? 64 : 62)],
+      axes: [axis(this.x, this.x.label ? 26 : 30), axis(this.y, (plot, values) => 18 + 7 * Math.max(3, ...(values || []).map((one) => one.length)))],
       cursor: { drag: { x: true, y: false, uni: 8 }, points: { size: 7 } },
       hooks: { setCursor: [(plot) => this.tell(plot.cursor.idx)], setScale: [(plot, key) => key === "x" && this.zoomed(plot)],
         drawAxes: [(plot) => this.bandsDraw(plot)], draw: [(plot) => this.marksDraw(plot)] } };
@@ -161,8 +165,13 @@ class Chart {
 
   /* ---- what the reader does ---- */
 
+  lastIndex() {
+    return this.plot ? this.plot.data[0].length - 1 : null;
+  }
+
   tell(index) {
-    if (index === null || index === undefined || !this.plot) return;
+    if (index === -1) this.readout.textContent = "Nothing was measured yet.";
+    if (index === null || index === -1 || index === undefined || !this.plot) return;
     this.at = index;
     const at = this.plot.data[0][index];
     const near = (one) => { // the newest value at or before the cursor
@@ -247,6 +256,7 @@ class Chart {
     else {
       this.plot.setData(aligned(series, this.log), !this.zoom);
       if (this.zoom) this.plot.setScale("x", { min: this.zoom[0], max: this.zoom[1] });
+      if (!this.box.matches(":hover, :focus-within")) this.tell(this.lastIndex());
     }
     if (this.twin.childElementCount) this.tableSet(true);
   }

@@ -14,6 +14,8 @@ const SWAP_MS = 250; // how long the old page stays while the new one loads
 export const pages = [
   { path: "", title: "Overview", nav: "Overview", module: () => import("./pages/overview.js") },
   { path: "jobs", title: "Jobs", nav: "Jobs", module: () => import("./pages/jobs.js") },
+  { path: "jobs/:id", title: "Job", module: () => import("./pages/job.js") },
+  { path: "settings", title: "Settings", nav: "Settings", module: () => import("./pages/settings.js") },
 ];
 
 const known = pages.map((row) => ({ ...row, segments: row.path.split("/") }));
@@ -29,6 +31,9 @@ function match(path) {
   }
   return null;
 }
+
+/** Is there such a page? */
+export const exists = (path) => match(path) !== null;
 
 function where() {
   const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");

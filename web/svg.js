@@ -97,3 +97,39 @@ export function saveButtons(title, svg) {
   return [save("SVG", () => within((text) => download(`${fileName(title)}.svg`, text, "image/svg+xml"))),
     save("PNG", () => within(async (text, width, height) => download(`${fileName(title)}.png`, await rasterized(text, width, height))))];
 }
+
+/* ---- graphs ---- */
+
+const NODE_WIDTH = 144, NODE_HEIGHT = 44, GAP_X = 40, GAP_Y = 14;
+const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+
+/**
+ * Boxes in columns with lines from left to right.
+ * @param {{title: string, nodes: Array<{id, column, title, words, state, href, here?}>, edges: Array<[string, string, string]>}} what
+ */
+export function graph({ title, nodes, edges }) {
+  const rows = new Map(), places = new Map();
+  for (const node of nodes) {
+    const row = rows.get(node.column) || 0;
+    rows.set(node.column, row + 1);
+    places.set(node.id, { x: 1 + node.column * (NODE_WIDTH + GAP_X), y: 1 + row * (NODE_HEIGHT + GAP_Y) });
+  }
+  const width = Math.max(...[...places.values()].map(({ x }) => x)) + NODE_WIDTH + 1, height = Math.max(...[...places.values()].map(({ y }) => y)) + NODE_HEIGHT + 1;
+  const lines = edges.filter(([from, to]) => places.has(from) && places.has(to)).map(([from, to, words]) => {
+    const a = places.get(from), b = places.get(to), x0 = a.x + NODE_WIDTH, y0 = a.y + NODE_HEIGHT / 2, x1 = b.x, y1 = b.y + NODE_HEIGHT / 2;
+    return [shape("path", { d: `M${x0} ${y0}C${x0 + GAP_X / 2} ${y0} ${x1 - GAP_X / 2} ${y1} ${x1 - 6} ${y1}`, class: "edge" }),
+      shape("path", { d: `M${x1 - 7} ${y1 - 4}L${x1} ${y1}L${x1 - 7} ${y1 + 4}Z`, class: "edge-head" }),
+      words && shape("text", { x: (x0 + x1) / 2, y: (y0 + y1) / 2 - 4, "text-anchor": "middle" }, words)];
+  });
+  const boxes = nodes.map((node) => {
+    const { x, y } = places.get(node.id);
+    return shape("a", { href: node.href, class: `node${node.here ? " here" : ""}`, "data-state": node.state || null },
+      shape("rect", { x, y, width: NODE_WIDTH, height: NODE_HEIGHT, rx: 6 }),
+      shape("circle", { cx: x + 14, cy: y + 15, r: 4, class: "dot" }),
+      shape("text", { x: x + 24, y: y + 19, class: "node-title" }, `${cut(node.title, 12)} `, shape("tspan", { class: "node-state" }, `${node.state || ""} `)),
+      shape("text", { x: x + 10, y: y + 36 }, cut(node.words, 19)));
+  });
+  const drawn = drawing(width, height, title, lines, boxes);
+  drawn.setAttribute("role", "group"); // it has links
+  return drawn;
+}

@@ -1,26 +1,129 @@
-/* Which jobs are there? */
-import { ask, query as asQuery } from "../api.js";
-import { ago, bar, empty, make, pill, renew, table } from "../dom.js";
+/* Which jobs are there, and what is to happen with several at once?
+ *
+ * Filters are the address's query, so that links, bookmarks and the back button
+ * know them. Pages go by cursors, as the API's do. */
+import { ask, askFields, query as asQuery } from "../api.js";
+import { ago, button, confirm, duration, empty, make, pill, renew, say, table } from "../dom.js";
+import { progressBar } from "../progress.js";
+import { exists, link } from "../router.js";
 
 const PAGE_JOBS = 50;
+const STATES = ["blocked", "queued", "running", "succeeded", "failed", "cancelled"];
+const AT_ONCE = 4; // requests of one bulk action
+const FILTERS = ["state", "kind", "label", "owner", "steps"];
+
+const isEnded = (job) => ["succeeded", "failed", "cancelled"].includes(job.state);
+export const nameOf = (job) => job.label || job.id.slice(0, 13);
+
+/* What can be done with several; `fits` says with which. */
+const BULK = [
+  { name: "Cancel", fits: (job) => !isEnded(job) && !job.cancel_wanted, path: "/cancel", method: "POST", ask: "They write a checkpoint and stop; a retry goes on from there." },
+  { name: "Retry", fits: (job) => ["failed", "cancelled"].includes(job.state), path: "/retry", method: "POST" },
+  { name: "Delete", fits: isEnded, path: "", method: "DELETE", ask: "Their curves, weights and files go with them. That can't be undone." },
+];
+
+async function bulk({ name, path, method, ask: detail }, jobs, begun) {
+  const many = `${jobs.length} ${jobs.length === 1 ? "job" : "jobs"}`;
+  if (detail && !await confirm(`${name} ${many}?`, { yes: `${name} ${many}`, detail })) return;
+  begun();
+  const wrong = [], left = [...jobs];
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+    for (let job = left.shift(); job; job = left.shift())
+      await ask(`v1/jobs/${job.id}${path}`, { method }).catch((error) => wrong.push(`${nameOf(job)}: ${error.detail || error.message}`));
+  }));
+  if (wrong.length) say(`${jobs.length - wrong.length} of ${many} done. ${wrong.slice(0, 3).join("; ")}`, "bad");
+  else say(`${name}: ${many} done.`);
+}
+
+function filters(query, kinds, change) {
+  const choose = (name, words, options) => make("div", { class: "field" }, make("label", { for: `filter-${name}` }, words),
+    make("select", { id: `filter-${name}`, onchange: (event) => change({ [name]: event.target.value }) }, make("option", { value: "" }, "any"),
+      options.map((option) => make("option", { value: option, selected: query[name] === option }, option))));
+  const write = (name, words, first) => make("div", { class: "field" }, make("label", { for: `filter-${name}` }, words),
+    make("input", { id: `filter-${name}`, type: "search", value: query[name] || "", placeholder: "any", "data-filter": first, autocomplete: "off",
+      onchange: (event) => change({ [name]: event.target.value }), onsearch: null }));
+  return make("form", { class: "filters", role: "search", "aria-label": "Filter jobs", onsubmit: (event) => event.preventDefault() },
+    write("label", "Label (exactly)", true), choose("state", "State", STATES), choose("kind", "Kind", kinds), write("owner", "Owner (exactly)"),
+    make("label", { class: "check" }, make("input", { type: "checkbox", checked: query.steps === "1", onchange: (event) => change({ steps: event.target.checked ? "1" : null }) }), " steps, too"),
+    FILTERS.some((name) => query[name]) && make("a", { class: "button quiet", href: "#/jobs" }, "Clear"));
+}
+
+/* A rift job's progress is its running step's, a sweep's that of its rift jobs. */
+async function progressOf(job, signal) {
+  if (job.state !== "running" || !["rift", "sweep"].includes(job.kind)) return null;
+  const { steps } = await ask(`v1/jobs/${job.id}`, { signal });
+  const done = steps.filter(isEnded).length, running = steps.find((step) => step.state === "running");
+  const part = running?.progress?.total > 0 ? running.progress.done / running.progress.total : 0;
+  return { phase: job.kind === "rift" ? running?.kind || "" : "rift jobs", done: done + (job.kind === "rift" ? part : 0), total: steps.length, eta_s: null };
+}
 
 export async function show(main, params, query, page) {
-  const list = make("div", { class: "card" });
-  main.append(make("h1", {}, "Jobs"), list);
-  const draw = async () => {
-    const found = await ask(`v1/jobs${asQuery({ parent: "", limit: PAGE_JOBS, ...query })}`, { signal: page.signal });
-    renew(list, table({
-      caption: "Jobs, newest first", rows: found.jobs, key: (job) => job.id,
-      none: empty("No job fits.", "Submit one: ", make("code", {}, "riftctl submit FILE")),
+  const filterBox = make("div"), list = make("div", { class: "card" }), tools = make("div", { class: "row tools" }), more = make("div", { class: "row wide" });
+  const chosen = new Map(); // by id, what the reader ticked
+  let jobs = [], next = null;
+  const { kinds } = await askFields();
+  const change = (fields) => page.navigate({ ...fields, cursor: null });
+  main.append(make("div", { class: "head" }, make("h1", {}, "Jobs"), exists("new") && make("a", { class: "button primary push", href: "#/new" }, "New job")), filterBox, list, more);
+
+  const toolsDraw = () => renew(tools, make("span", { class: "faint", "aria-live": "polite" },
+    chosen.size ? `${chosen.size} selected` : `${jobs.length} ${jobs.length === 1 ? "job" : "jobs"}${next || query.cursor ? " on this page" : ""}, newest first`),
+    chosen.size > 0 && [BULK.map((act) => {
+      const fit = [...chosen.values()].filter(act.fits);
+      return button(fit.length ? `${act.name} ${fit.length}` : act.name, async () => {
+        await bulk(act, fit, () => {
+          chosen.clear(); // at once: what is ticked meanwhile is meant for something else
+          tableDraw();
+        });
+        await draw();
+      }, { disabled: !fit.length, class: act.name === "Retry" ? null : "danger" });
+    }), exists("compare") && chosen.size > 1 && make("a", { class: "button", href: link("compare", { jobs: [...chosen.keys()].slice(0, 20).join(",") }) }, "Compare"),
+    make("button", { type: "button", class: "quiet", onclick: () => { chosen.clear(); tableDraw(); } }, "Select none")]);
+
+  const tick = (job) => make("input", { type: "checkbox", checked: chosen.has(job.id), "aria-label": `Select ${nameOf(job)}`, onchange: (event) => {
+    event.target.checked ? chosen.set(job.id, job) : chosen.delete(job.id);
+    tableDraw();
+  } });
+  const tickAll = () => make("input", { type: "checkbox", "aria-label": "Select all on this page", checked: jobs.length > 0 && jobs.every((job) => chosen.has(job.id)),
+    indeterminate: chosen.size > 0 && !jobs.every((job) => chosen.has(job.id)), onchange: (event) => {
+      for (const job of jobs) event.target.checked ? chosen.set(job.id, job) : chosen.delete(job.id);
+      tableDraw();
+    } });
+  const tableDraw = () => {
+    const owners = jobs.some((job) => job.owner);
+    renew(list, tools, table({ caption: "Jobs, newest first", rows: jobs, key: (job) => job.id, rowHeader: 1, chosen: (job) => chosen.has(job.id),
+      none: FILTERS.some((name) => query[name]) ? empty("No job fits these filters.", make("a", { href: "#/jobs" }, "Show all jobs"))
+        : empty("No jobs yet.", "Submit one: ", make("code", {}, "riftctl submit docs/quickstart.json")),
       columns: [
-        { title: "Job", show: (job) => make("a", { href: `#/jobs/${job.id}` }, job.label || job.id.slice(0, 13)) },
+        { title: tickAll(), class: "tick", show: tick },
+        { title: "Job", show: (job) => [make("a", { href: `#/jobs/${job.id}` }, nameOf(job)), job.pinned && make("span", { class: "badge", title: "Retention leaves it alone" }, "pinned")] },
         { title: "Kind", show: (job) => job.kind },
-        { title: "State", show: (job) => pill(job.state) },
-        { title: "Progress", show: (job) => (job.state === "running" && bar(job.progress)) || "–" },
+        { title: "State", show: (job) => [pill(job.held && !isEnded(job) ? "held" : job.state, job.held && !isEnded(job) ? `${job.state}, held` : job.cancel_wanted && !isEnded(job) ? "cancelling" : job.state)] },
+        { title: "Progress, result", show: (job) => (job.state === "running" ? progressBar(job.steps ? { ...job, progress: job.steps } : job, nameOf(job)) : job.state === "failed" ? make("span", { class: "bad clip", title: job.error?.message }, job.error?.message) : "") },
+        { title: "Device", show: (job) => job.device || "–" },
+        owners && { title: "Owner", show: (job) => job.owner || "–" },
+        { title: "Took", number: true, show: (job) => (job.started_at ? duration((new Date(job.ended_at || Date.now()) - new Date(job.started_at)) / 1000) : "–") },
         { title: "Submitted", show: (job) => ago(job.created_at) },
-      ],
-    }));
+      ].filter(Boolean) }));
+    toolsDraw();
+    renew(more, query.cursor ? make("a", { class: "button", href: link("jobs", { ...query, cursor: null }) }, "Newest jobs") : make("span"),
+      next && make("a", { class: "button", href: link("jobs", { ...query, cursor: next }) }, "Older jobs"));
   };
+  const draw = async () => {
+    const { steps, ...fields } = query;
+    const found = await ask(`v1/jobs${asQuery({ limit: PAGE_JOBS, ...fields })}${steps === "1" ? "" : `&parent=`}`, { signal: page.signal });
+    await Promise.all(found.jobs.map(async (job) => { job.steps = await progressOf(job, page.signal).catch(() => null); }));
+    ({ jobs, next } = found);
+    for (const job of jobs) if (chosen.has(job.id)) chosen.set(job.id, job);
+    tableDraw();
+  };
+  const filtersDraw = () => renew(filterBox, filters(query, kinds.map((kind) => kind.name), change));
+  filtersDraw();
   await draw();
   page.live(draw);
+  page.onQuery((now) => {
+    query = now;
+    chosen.clear();
+    filtersDraw();
+    draw().catch((error) => error.name !== "AbortError" && page.told(error));
+  });
 }
