@@ -195,6 +195,8 @@ int command_delete(struct cli *cli);
 int command_modules(struct cli *cli);
 int command_interpolation(struct cli *cli);
 int command_metrics(struct cli *cli);
+int command_plot(struct cli *cli);
+int command_diff(struct cli *cli);
 int command_table(struct cli *cli);
 int command_report(struct cli *cli);
 int command_log(struct cli *cli);

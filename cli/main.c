@@ -5,6 +5,7 @@
  * the command; global ones before it too. A command's own option wins over a
  * global one of the same name (`list --state running` filters, `--state DIR
  * list` names a state directory). */
+#include "cli/chart.h"
 #include "cli/commands.h"
 #include "cli/style.h"
 
@@ -74,6 +75,16 @@ const struct cli_command commands[] = {
         { "max-points", "N", "at most N points of a curve (extremes are kept)" },
         { "step", "N", "of a rift job: its step N, from 0 (default: 0, training)" } },
       command_metrics },
+    { "plot", "ID [ID...]", 1, CURVES_MOST, "curves, criticality and interpolation as charts in the terminal",
+      ID_HELP "\n"
+              "Without --name what the kind of job is about. Several jobs are drawn over each other.\n"
+              "As wide as the terminal, or as $COLUMNS says; braille, or ASCII where the locale has\n"
+              "nothing else.\n",
+      { { "name", "METRIC", "this curve, or several: A,B" },
+        { "log", NULL, "logarithmic" },
+        { "rows", "N", "height of a chart, from 5 to 40 (default: 12, or what fits)" },
+        { "step", "N", "of a rift job: its step N, from 0 (default: 0, training)" } },
+      command_plot },
     { "table", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "before and after RiFT, averaged over seeds",
       ID_HELP "\n"
               "Of one rift or evaluate job: every attack, every corruption and every point of the\n"
@@ -94,6 +105,8 @@ const struct cli_command commands[] = {
         { "part", "PART", "one of its sections alone: accuracy, modules, interpolation, settings, ..." },
         { "to", "FILE", "into this file (default: to standard output)" } },
       command_report },
+    { "diff", "JOB JOB", 2, 2, "how two jobs differ: settings, results, criticality",
+      "JOB may be any unique beginning of a job's id. What is the same in both is left out.\n", { { 0 } }, command_diff },
     { "log", "ID", 1, 1, "what the worker wrote", ID_HELP "\n", { { "follow", NULL, "go on until the job ends" }, { "step", "N", "of a rift job: its step N, from 0 (default: the newest)" } },
       command_log },
     { "artifacts", "ID", 1, 1, "the files a job made", ID_HELP "\n", { { 0 } }, command_artifacts },
@@ -215,8 +228,10 @@ int cli_nothing(const struct cli *cli, const json_t *job)
 {
     if (cli->json)
         return CLI_OK;
-    return cli_error(CLI_OK, "%s: nothing there; the %s job is %s", cli->command->name, text_at(job, "kind", "?"),
-                     text_at(job, "state", "?"));
+    const char *state = text_at(job, "state", "?");
+    bool past = !strcmp(state, "succeeded") || !strcmp(state, "failed");
+    return cli_error(CLI_OK, "%s: nothing there; the %s job %s %s", cli->command->name, text_at(job, "kind", "?"),
+                     past ? "has" : "is", state);
 }
 
 const char *cli_value(const struct cli *cli, const char *name, const char *fallback)

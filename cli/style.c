@@ -15,6 +15,7 @@
 #define ROWS_USUAL    24
 #define COLUMNS_LEAST 20 /* less than this is a terminal that doesn't know */
 #define COLUMNS_MOST  500
+#define OFF_SIZE      8 /* bytes that turn everything off */
 
 static bool coloured; /* style_choose's */
 
@@ -148,41 +149,59 @@ void line_start(struct line *line, int most)
 {
     line->bytes[0] = '\0';
     line->size = 0;
+    line->style = STYLE_PLAIN;
     line->columns = 0;
     line->most = most;
 }
 
-static void bytes_add(struct line *line, const char *bytes, size_t size)
+/* The last bytes are kept for turning the colour off. */
+static bool bytes_add(struct line *line, const char *bytes, size_t size, size_t kept)
 {
-    if (line->size + size >= sizeof(line->bytes))
-        return;
+    if (line->size + size + kept >= sizeof(line->bytes))
+        return false;
     memcpy(line->bytes + line->size, bytes, size);
     line->size += size;
     line->bytes[line->size] = '\0';
+    return true;
+}
+
+static void style_turn(struct line *line, enum style style)
+{
+    const char *on = style == STYLE_PLAIN ? "" : style_on(style), *off = style_off();
+
+    if (style == line->style)
+        return;
+    if (line->style != STYLE_PLAIN)
+        bytes_add(line, off, strlen(off), 0);
+    line->style = bytes_add(line, on, strlen(on), OFF_SIZE) ? style : STYLE_PLAIN;
 }
 
 void line_add(struct line *line, enum style style, const char *format, ...)
 {
     char text[LINE_BYTES];
-    const char *on = style == STYLE_PLAIN ? "" : style_on(style), *off = *on ? style_off() : "";
     va_list arguments;
     int bytes;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    bytes_add(line, on, strlen(on));
-    for (const char *at = text; *at && line->size + sizeof("\033[0m") + 4 < sizeof(line->bytes); at += bytes) {
+    style_turn(line, style);
+    for (const char *at = text; *at; at += bytes) {
         wchar_t letter = letter_read(at, &bytes);
         int width = letter_width(letter);
         bool shown = letter < 0x7f ? letter != L'?' || *at == '?' : style_unicode();
 
-        if (line->columns + width > line->most)
+        if (line->columns + width > line->most ||
+            !bytes_add(line, shown ? at : "?", shown ? (size_t)bytes : 1, OFF_SIZE))
             break;
-        bytes_add(line, shown ? at : "?", shown ? (size_t)bytes : 1);
         line->columns += width;
     }
-    bytes_add(line, off, strlen(off));
+}
+
+const char *line_end(struct line *line)
+{
+    style_turn(line, STYLE_PLAIN);
+    return line->bytes;
 }
 
 void line_pad(struct line *line, int column)

@@ -45,13 +45,14 @@ int style_width(const char *text);
 
 /* ---- a line that is never wider than a terminal ---- */
 
-#define LINE_BYTES 2048
+#define LINE_BYTES 4096
 
 struct line {
     char bytes[LINE_BYTES]; /* with colours; '\0' after it */
     size_t size;
-    int columns; /* taken */
-    int most;    /* columns there are */
+    enum style style; /* that it is in */
+    int columns;      /* taken */
+    int most;         /* columns there are */
 };
 
 void line_start(struct line *line, int most);
@@ -60,5 +61,7 @@ void line_start(struct line *line, int most);
 void line_add(struct line *line, enum style style, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Spaces up to this column. */
 void line_pad(struct line *line, int column);
+/* The whole line, with nothing turned on at its end. */
+const char *line_end(struct line *line);
 
 #endif
