@@ -215,6 +215,7 @@ int command_model_push(struct cli *cli);
 int command_model_pull(struct cli *cli);
 int command_model_delete(struct cli *cli);
 int command_queue(struct cli *cli);
+int command_top(struct cli *cli);
 int command_fields(struct cli *cli);
 int command_version(struct cli *cli);
 int command_token_create(struct cli *cli);

@@ -164,6 +164,10 @@ const struct cli_command commands[] = {
       command_model_delete },
     { "datasets", "", 0, 0, "data sets riftd knows by name", NULL, { { 0 } }, command_datasets },
     { "devices", "", 0, 0, "devices and what runs on them", NULL, { { 0 } }, command_devices },
+    { "top", "", 0, 0, "what runs and what waits, all the time, in the whole terminal",
+      "Keys: q quits, arrows (or j, k) choose a job, c cancels it after asking once more.\n"
+      "Where there is no terminal it prints one picture, if --once asks for it.\n",
+      { { "once", NULL, "print it once, all rows, and end" } }, command_top },
     { "queue", "", 0, 0, "what runs and what waits, in order", NULL, { { 0 } }, command_queue },
     { "admin drain", "", 0, 0, "start no more jobs; running ones go on", "For administrators.\n", { { 0 } },
       command_drain },
