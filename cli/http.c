@@ -23,7 +23,9 @@ struct http {
     char *base;                   /* no slash at its end */
     char *socket;                 /* path of a unix socket, or NULL */
     char *cacert, *authorization; /* "Authorization: Bearer ...", or NULL */
-    int most_ms;                  /* for one answer; 0: as long as it goes on */
+    void (*idle)(void *user);
+    void *idle_user;
+    int most_ms; /* for one answer; 0: as long as it goes on */
     char words[CURL_ERROR_SIZE];
 };
 
@@ -87,6 +89,12 @@ int http_open(const char *base_url, const struct http_access *access, struct htt
 void http_hurry(struct http *http, int most_ms)
 {
     http->most_ms = most_ms;
+}
+
+void http_idle(struct http *http, void (*idle)(void *user), void *user)
+{
+    http->idle = idle;
+    http->idle_user = user;
 }
 
 void http_close(struct http *http)
@@ -174,6 +182,15 @@ static size_t on_header(char *data, size_t one, size_t count, void *user)
     return one * count;
 }
 
+static int on_progress(void *user, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_off_t up)
+{
+    struct http *http = user;
+
+    (void)down_all, (void)down, (void)up_all, (void)up;
+    http->idle(http->idle_user);
+    return 0;
+}
+
 static int append(struct curl_slist **list, const char *header)
 {
     struct curl_slist *grown = curl_slist_append(*list, header);
@@ -226,6 +243,11 @@ static void set_up(struct http *http, const struct http_request *request, const 
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
+    if (http->idle) {
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, http);
+    }
     if (http->socket)
         curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, http->socket);
     if (http->cacert)

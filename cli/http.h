@@ -19,6 +19,8 @@ bool http_overheard(const struct http *http);
 void http_close(struct http *http);
 /* From now on no answer may take longer: who waits has other things to do. 0: no such limit. */
 void http_hurry(struct http *http, int most_ms);
+/* Called about once a second while an answer is awaited. NULL: nothing is. */
+void http_idle(struct http *http, void (*idle)(void *user), void *user);
 const char *http_base(const struct http *http);
 
 struct http_request {

@@ -51,8 +51,13 @@ const struct cli_command commands[] = {
       command_list },
     { "show", "ID", 1, 1, "everything about a job but its numbers", ID_HELP "\n",
       { { "spec", NULL, "the spec alone, as JSON with every default filled in" } }, command_show },
-    { "watch", "ID", 1, 1, "follow a job to its end and print its tables",
-      ID_HELP "\nSurvives a restart of riftd. Exit code: 0 succeeded, 1 failed, 3 cancelled.\n", { { 0 } }, command_watch },
+    { "watch", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "follow jobs to their ends and print their tables",
+      ID_HELP "\n"
+              "On a terminal a bar a line, for each step of a rift job and for each job of several;\n"
+              "elsewhere a line for each thing that happens. Survives a restart of riftd. ^C ends the\n"
+              "watch, not the job. Exit code: 0 succeeded, 1 failed, 3 cancelled; of several jobs 1 if\n"
+              "one failed, else 3 if one was cancelled. With --json an event a line, at the end the job.\n",
+      { { 0 } }, command_watch },
     { "cancel", "ID", 1, 1, "stop a job (it keeps its checkpoint)", ID_HELP "\n", { { 0 } }, command_cancel },
     { "retry", "ID", 1, 1, "queue a failed or cancelled job again", ID_HELP "\nIt goes on from its checkpoint.\n",
       { { 0 } }, command_retry },

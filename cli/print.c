@@ -8,8 +8,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BAR_WIDTH 24
+#define BAR_FROM  38 /* columns that stand before it, behind the name */
 
 const char *text_at(const json_t *object, const char *key, const char *fallback)
 {
@@ -185,12 +187,17 @@ static void print_module(const json_t *module, int width, double most, const cha
 {
     const json_t *mrc = json_object_get(module, "mrc"), *count = json_object_get(module, "parameters");
     char value[32], drop[16], parameters[32] = "-", bar[BAR_WIDTH + 1];
+    int columns, rows, room = BAR_WIDTH;
+
+    style_size(&columns, &rows);
+    if (isatty(STDOUT_FILENO)) /* no line of a table shall wrap */
+        room = columns - width - BAR_FROM;
 
     print_number(value, mrc);
     print_percent(drop, json_object_get(module, "robust_accuracy_drop"));
     if (json_is_integer(count))
         snprintf(parameters, sizeof(parameters), "%" JSON_INTEGER_FORMAT, json_integer_value(count));
-    print_bar(bar, BAR_WIDTH, most > 0 ? json_number_value(mrc) / most : 0);
+    print_bar(bar, room < 0 ? 0 : room > BAR_WIDTH ? BAR_WIDTH : room, most > 0 ? json_number_value(mrc) / most : 0);
     bar[strspn(bar, "#")] = '\0';
     printf("%-*s %10s  %10s  %10s  %s%s%s%s%s\n", width, text_at(module, "module", "-"), value, drop, parameters, bar,
            *mark && *bar ? " " : "", *mark ? style_on(STYLE_GOOD) : "", mark, *mark ? style_off() : "");

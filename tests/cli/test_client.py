@@ -4,6 +4,7 @@ The server here is a scripted one; test_real.py speaks to the real riftd."""
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import tempfile
@@ -408,7 +409,8 @@ class Watching(Case):
                          + event(2, "state", job=A, state="succeeded") + END], ["running", "succeeded"]) as server:
             master, slave = pty.openpty()
             fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-            child = subprocess.Popen([program("riftctl"), "watch", A, "--server", server.url], stdout=slave)
+            child = subprocess.Popen([program("riftctl"), "watch", A, "--server", server.url], stdout=slave,
+                                     env={**os.environ, "TERM": "xterm"})
             os.close(slave)
             output = b""
             while True:
@@ -421,7 +423,7 @@ class Watching(Case):
             os.close(master)
         text = output.decode()
         self.assertIn("\033[3A", text)
-        drawn = [line.replace("\r", "").replace("\033[2K", "").replace("\033[3A", "") for line in text.split("\n")]
+        drawn = [re.sub("\r|\033\\[[0-9]*[AJKm]", "", line) for line in text.split("\n")]
         self.assertLess(max(map(len, drawn[:9])), 60)
 
 
