@@ -106,7 +106,7 @@ const struct cli_command commands[] = {
               "people, csv is numbers for programs. Examples:\n"
               "  riftctl report 0192 --to report.html\n"
               "  riftctl report 0192 --format latex --part accuracy\n",
-      { { "format", "FORMAT", "html, markdown, latex or csv (default: as FILE ends, else markdown)" },
+      { { "format", "FORMAT", "html, markdown, latex or csv (default: as FILE ends, else markdown)", "html|markdown|latex|csv" },
         { "part", "PART", "one of its sections alone: accuracy, modules, interpolation, settings, ..." },
         { "to", "FILE", "into this file (default: to standard output)" } },
       command_report },
