@@ -177,16 +177,21 @@ static int tail_find(int fd, int64_t size, int64_t lines, int64_t *ret_offset)
     return 0;
 }
 
-/* The step of a rift job whose log is meant when none was named: the one that
- * started last. */
+/* The kind of the step of a rift job whose log is meant when none was named: of
+ * the one that started last. Steps don't start in their order: corrupted copies
+ * are made while training runs. */
 static int step_started_last(struct db *db, const char *parent)
 {
     struct db_job *steps;
-    int count = db_job_steps(db, parent, &steps), found = 0;
+    int count = db_job_steps(db, parent, &steps), found = JOB_TRAIN;
+    int64_t latest_ms = 1;
 
-    for (int i = 0; i < count; i++)
-        if (steps[i].started_ms)
-            found = steps[i].step;
+    for (int i = 0; i < count; i++) {
+        if (steps[i].started_ms < latest_ms)
+            continue;
+        latest_ms = steps[i].started_ms;
+        found = job_kind_find(steps[i].kind);
+    }
     if (count >= 0)
         db_jobs_free(steps, count);
     return count < 0 ? count : found;
@@ -200,8 +205,8 @@ int handle_job_log(const struct request *request, struct answer *answer)
 
     if (request_int(request, answer, "tail", 1, TAIL_LINES_MAX, 0, &tail) < 0)
         return 0;
-    int step = step_started_last(request->config->db, request->id);
-    int r = source_find(request, answer, step < 0 ? 0 : step, &job); /* step i is of kind i */
+    int kind = step_started_last(request->config->db, request->id);
+    int r = source_find(request, answer, kind < 0 ? JOB_TRAIN : kind, &job);
     if (r <= 0)
         return r;
     snprintf(path, sizeof(path), "%s/" JOBDIR_LOG, job.id);

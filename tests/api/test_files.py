@@ -226,6 +226,25 @@ class Files(server.Case):
         for name in ("best.safetensors", "evaluate/best.safetensors", "rift/best.safetensors", "train"):
             self.expect(self.server.get(f"/v1/jobs/{rift['id']}/artifacts/{name}"), 404, "no-such-file")
 
+    def test_the_log_of_a_rift_job_that_makes_copies_is_of_the_step_that_started_last(self):
+        self.drain()
+        rift = self.expect(self.server.ask("POST", "/v1/jobs", {**RIFT, "evaluate": {"generate_corruptions": True}}),
+                           201).json
+        steps = {step["kind"]: step["id"] for step in rift["steps"]}
+        self.assertEqual(rift["steps"][5]["kind"], "corrupt")
+        for kind in ("train", "corrupt", "mrc"):  # copies are made beside training
+            moment_ms = time.time_ns() // 1_000_000
+            while time.time_ns() // 1_000_000 == moment_ms:
+                pass
+            self.server.start(steps[kind])
+            with open(os.path.join(self.server.job_dir(steps[kind]), "log.txt"), "w", encoding="utf-8") as file:
+                file.write(kind)
+            log = self.expect(self.server.get(f"/v1/jobs/{rift['id']}/log"), 200)
+            self.assertEqual(log.body.decode(), kind)
+            if kind == "corrupt":
+                self.server.do("move", job=steps["train"], state="succeeded", result={})
+        self.assertEqual(self.server.get(f"/v1/jobs/{rift['id']}/log?step=5").body, b"corrupt")
+
 
 if __name__ == "__main__":
     unittest.main()
