@@ -195,6 +195,8 @@ static int take_word(struct cli *cli, const char *word)
     char name[64];
     bool begins;
 
+    if (!*cli->group && strcmp(word, "help") == 0) /* "help watch" */
+        return give(cli, "help", "");
     snprintf(name, sizeof(name), "%.40s%s%.20s", cli->group, *cli->group ? " " : "", word);
     cli->command = command_find(name, &begins);
     if (!cli->command && begins)
@@ -212,6 +214,8 @@ int arguments_take(struct cli *cli, int argc, char **argv)
             options_end = true;
         else if (!options_end && strcmp(argv[i], "-h") == 0)
             r = give(cli, "help", "");
+        else if (!cli->command && strcmp(argv[i], "--version") == 0)
+            r = take_word(cli, "version");
         else if (!options_end && strncmp(argv[i], "--", 2) == 0)
             r = take_option(cli, argc, argv, &i);
         else

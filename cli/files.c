@@ -148,6 +148,19 @@ static bool is_right(const char *path, const char *sha256)
     return sha256_file(path, hex, &size, NULL) >= 0 && strcmp(hex, sha256) == 0;
 }
 
+/* With --json an object a line. */
+static void file_say(const struct cli *cli, const char *path, const char *sha256, bool was_there)
+{
+    if (!cli->json) {
+        printf("%s%s\n", path, was_there ? " (was there)" : "");
+        return;
+    }
+    json_auto_t *json = json_pack("{s:s, s:s, s:b}", "path", path, "sha256", sha256, "was_there", was_there);
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    printf("%s\n", text ? text : "{}");
+    free(text);
+}
+
 static int fetch_aside(struct cli *cli, const char *url, const char *sha256, int64_t size, char *path, const char *part)
 {
     int r = make_parents(path);
@@ -155,7 +168,7 @@ static int fetch_aside(struct cli *cli, const char *url, const char *sha256, int
     if (r < 0)
         return cli_error(CLI_FAILED, "%s: %s", path, strerror(-r));
     if (is_right(path, sha256)) {
-        printf("%s (was there)\n", path);
+        file_say(cli, path, sha256, true);
         return CLI_OK;
     }
     if (!is_right(part, sha256)) {
@@ -169,7 +182,7 @@ static int fetch_aside(struct cli *cli, const char *url, const char *sha256, int
     }
     if (rename(part, path) < 0)
         return cli_error(CLI_FAILED, "%s: %m", path);
-    printf("%s\n", path);
+    file_say(cli, path, sha256, false);
     return CLI_OK;
 }
 

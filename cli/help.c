@@ -3,6 +3,24 @@
 
 #include <string.h>
 
+/* Above the first command of each part of the overview. */
+static const struct {
+    const char *command, *title;
+} parts[] = {
+    { "submit", "Jobs" },
+    { "table", "What they found out" },
+    { "dataset ls", "Data sets and models" },
+    { "devices", "The server, and yourself" },
+    { "admin drain", "For administrators" },
+};
+
+static void print_title(FILE *out, const char *command)
+{
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (strcmp(parts[i].command, command) == 0)
+            fprintf(out, "%s%s:\n", i ? "\n" : "", parts[i].title);
+}
+
 static void print_options(FILE *out, const struct cli_option *options, size_t count)
 {
     for (size_t i = 0; i < count && options[i].name; i++) {
@@ -24,6 +42,8 @@ void help_overview(FILE *out, const char *group)
 
         if (group && (strncmp(commands[i].name, group, length) != 0 || commands[i].name[length] != ' '))
             continue;
+        if (!group)
+            print_title(out, commands[i].name);
         snprintf(left, sizeof(left), "%s %s", commands[i].name, commands[i].arguments);
         fprintf(out, "  %-30s %s\n", left, commands[i].summary);
     }

@@ -7,57 +7,76 @@
 #include <string.h>
 
 #define COLUMNS_MOST 8
+#define CELL_SIZE    512
 
-struct column {
-    const char *key;
-    int width;
-};
-
-static void print_cell(const json_t *value, enum style look, int width)
+/* What a member is to people; "" when there is nothing to say. */
+static void cell_text(const json_t *value, char ret[CELL_SIZE])
 {
-    char number[32];
-
-    if (json_is_array(value)) { /* of names */
-        char names[128] = "";
+    *ret = '\0';
+    if (json_is_array(value)) /* of names */
         for (size_t i = 0; i < json_array_size(value); i++)
-            snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? "," : "",
+            snprintf(ret + strlen(ret), CELL_SIZE - strlen(ret), "%s%s", i ? "," : "",
                      json_string_value(json_array_get(value, i)) ?: "?");
-        printf("%-*s  ", width, names);
-        return;
-    }
-    if (json_is_integer(value))
-        snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_integer(value))
+        snprintf(ret, CELL_SIZE, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_boolean(value))
-        strcpy(number, json_is_true(value) ? "yes" : "no");
-    else
-        snprintf(number, sizeof(number), "-");
-    style_print(stdout, look, json_is_string(value) ? json_string_value(value) : number, width);
-    fputs("  ", stdout);
+        strcpy(ret, json_is_true(value) ? "yes" : "no");
+    else if (json_is_string(value))
+        snprintf(ret, CELL_SIZE, "%s", json_string_value(value));
 }
 
-/* An array of objects as a table of these columns. */
-static void print_rows(const json_t *rows, const struct column columns[COLUMNS_MOST])
+/* As wide as its widest cell; 0: there is nothing in it. */
+static int column_width(const json_t *rows, const char *key)
 {
+    char text[CELL_SIZE];
+    const json_t *row;
+    int most = 0;
+    size_t i;
+
+    json_array_foreach(rows, i, row)
+    {
+        cell_text(json_object_get(row, key), text);
+        int width = style_width(text);
+        most = width > most ? width : most;
+    }
+    return most && most < (int)strlen(key) ? (int)strlen(key) : most;
+}
+
+/* A row of the table, or its head for a NULL row. */
+static void row_print(const json_t *row, const char *const columns[COLUMNS_MOST], const int widths[COLUMNS_MOST])
+{
+    int gap = 0; /* columns that the one before still lacks */
+    char text[CELL_SIZE];
+
+    for (int c = 0; c < COLUMNS_MOST && columns[c]; c++) {
+        bool state = row && strcmp(columns[c], "state") == 0;
+        if (!widths[c])
+            continue;
+        cell_text(json_object_get(row, columns[c]), text);
+        const char *shown = row ? *text ? text : "-" : columns[c];
+        printf("%*s", gap, "");
+        style_print(stdout, row ? state ? style_of_state(text) : STYLE_PLAIN : STYLE_TITLE, shown, 0);
+        gap = widths[c] - style_width(shown) + 2;
+    }
+    putchar('\n');
+}
+
+/* An array of objects as a table of these columns; those with nothing in them are left out. */
+static void print_rows(const json_t *rows, const char *const columns[COLUMNS_MOST])
+{
+    int widths[COLUMNS_MOST] = { 0 };
     const json_t *row;
     size_t i;
 
-    for (int c = 0; c < COLUMNS_MOST && columns[c].key; c++) {
-        style_print(stdout, STYLE_TITLE, columns[c].key, columns[c].width);
-        fputs("  ", stdout);
-    }
-    putchar('\n');
-    json_array_foreach(rows, i, row)
-    {
-        for (int c = 0; c < COLUMNS_MOST && columns[c].key; c++)
-            print_cell(json_object_get(row, columns[c].key),
-                       strcmp(columns[c].key, "state") ? STYLE_PLAIN : style_of_state(text_at(row, "state", "")),
-                       columns[c].width);
-        putchar('\n');
-    }
+    for (int c = 0; c < COLUMNS_MOST && columns[c]; c++)
+        widths[c] = column_width(rows, columns[c]);
+    row_print(NULL, columns, widths);
+    json_array_foreach(rows, i, row) row_print(row, columns, widths);
 }
 
-/* GET /v1/WHAT, whose rows are the member `key`. */
-static int list(struct cli *cli, const char *what, const char *key, const struct column columns[COLUMNS_MOST])
+/* GET /v1/WHAT, whose rows are the member `key`. none: what to say on stderr when there is none. */
+static int list(struct cli *cli, const char *what, const char *key, const char *const columns[COLUMNS_MOST],
+                const char *none)
 {
     json_auto_t *answer = NULL;
     int r = server_get(cli, &answer, "/v1/%s", what);
@@ -66,34 +85,35 @@ static int list(struct cli *cli, const char *what, const char *key, const struct
         return r;
     if (cli->json)
         print_json(answer);
-    else
+    else if (json_array_size(json_object_get(answer, key)))
         print_rows(json_object_get(answer, key), columns);
+    else
+        fprintf(stderr, "%s\n", none);
     return CLI_OK;
 }
 
 int command_datasets(struct cli *cli)
 {
-    static const struct column columns[COLUMNS_MOST] = { { "name", 20 }, { "format", 14 }, { "path", 40 } };
+    static const char *const columns[COLUMNS_MOST] = { "name", "format", "path" };
 
-    return list(cli, "datasets", "datasets", columns);
+    return list(
+        cli, "datasets", "datasets", columns,
+        "riftd knows no data set by name: it is told with --dataset NAME=FORMAT:PATH. Specs may also give a path.");
 }
 
 int command_devices(struct cli *cli)
 {
-    static const struct column columns[COLUMNS_MOST] = { { "id", 10 },     { "type", 6 },        { "library", 20 },
-                                                         { "threads", 7 }, { "precisions", 18 }, { "state", 7 },
-                                                         { "job", 36 },    { "why", 20 } };
+    static const char *const columns[COLUMNS_MOST] = { "id",         "type",  "library", "threads",
+                                                       "precisions", "state", "job",     "why" };
 
-    return list(cli, "devices", "devices", columns);
+    return list(cli, "devices", "devices", columns, "There is no device: riftd's log says why.");
 }
 
 int command_queue(struct cli *cli)
 {
-    static const struct column columns[COLUMNS_MOST] = {
-        { "id", 36 }, { "kind", 11 }, { "state", 9 }, { "owner", 8 }, { "priority", 8 }, { "reason", 40 },
-    };
+    static const char *const columns[COLUMNS_MOST] = { "id", "kind", "state", "owner", "priority", "reason" };
 
-    return list(cli, "queue", "jobs", columns);
+    return list(cli, "queue", "jobs", columns, "Nothing runs and nothing waits.");
 }
 
 /* POST /v1/admin/VERB, then one line. */

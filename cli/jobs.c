@@ -8,18 +8,29 @@
 #define DEFAULT_LIMIT "20"
 #define PAGE_LIMIT    "200"
 
+static const char *const filters[] = { "state", "kind", "label", "owner" };
+enum { FILTERS = sizeof(filters) / sizeof(filters[0]) };
+
 /* The URL of one page of `list`; free() it. NULL: out of memory. */
 static char *list_url(const struct cli *cli, const char *cursor)
 {
-    static const char *const filters[] = { "state", "kind", "label" };
     char *url = strdup("/v1/jobs");
 
     url_add(&url, "limit", cli_value(cli, "limit", cli_given(cli, "all") ? PAGE_LIMIT : DEFAULT_LIMIT));
     url_add(&url, "parent", cli_given(cli, "steps") ? NULL : ""); /* "": only jobs that are nobody's step */
-    for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++)
+    for (size_t i = 0; i < FILTERS; i++)
         url_add(&url, filters[i], cli_value(cli, filters[i], NULL));
     url_add(&url, "cursor", cursor);
     return url;
+}
+
+static void say_none(const struct cli *cli)
+{
+    bool filtered = false;
+
+    for (size_t i = 0; i < FILTERS; i++)
+        filtered |= cli_given(cli, filters[i]);
+    fputs(filtered ? "No job is like that.\n" : "There are no jobs yet: `riftctl submit` hands one in.\n", stderr);
 }
 
 int command_list(struct cli *cli)
@@ -48,7 +59,10 @@ int command_list(struct cli *cli)
         print_json(page);
         return CLI_OK;
     }
-    print_jobs(all);
+    if (json_array_size(all))
+        print_jobs(all);
+    else
+        say_none(cli);
     if (cursor)
         printf("(there are more: --all, or --limit N)\n");
     return CLI_OK;
@@ -70,56 +84,67 @@ int command_show(struct cli *cli)
     return CLI_OK;
 }
 
-/* METHOD /v1/jobs/ID[/verb], then one line. */
-static int act(struct cli *cli, const char *method, const char *verb, const char *done)
+/* METHOD /v1/jobs/ID[/verb] with a body or none, then one line. */
+static int act_on(struct cli *cli, const char *name, const char *method, const char *verb, const json_t *body,
+                  const char *done)
 {
     json_auto_t *job = NULL, *answer = NULL;
     char path[128];
-    int r = server_job(cli, cli->arguments[0], &job);
+    int r = server_job(cli, name, &job);
 
     if (r != CLI_OK)
         return r;
     const char *id = text_at(job, "id", "");
     snprintf(path, sizeof(path), "/v1/jobs/%s%s%s", id, *verb ? "/" : "", verb);
-    r = server_call(cli, method, path, NULL, NULL, &answer);
+    r = server_call(cli, method, path, body, NULL, &answer);
     if (r != CLI_OK)
         return r;
     if (cli->json && answer)
         print_json(answer);
     else if (!cli->json)
-        printf("%s %s%s%s\n", id, done, text_at(answer, "state", NULL) ? ", now " : "", text_at(answer, "state", ""));
+        printf("%s %s%s%s\n", id, done, !body && text_at(answer, "state", NULL) ? ", now " : "",
+               body ? "" : text_at(answer, "state", ""));
     return CLI_OK;
+}
+
+/* The same to every job that is named; what can't be done to one isn't left undone
+ * to the others. The first failure's code. */
+static int act(struct cli *cli, const char *method, const char *verb, const json_t *body, const char *done)
+{
+    int code = CLI_OK;
+
+    for (int i = 0; i < cli->argument_count; i++) {
+        int r = act_on(cli, cli->arguments[i], method, verb, body, done);
+        code = code == CLI_OK ? r : code;
+        if (r == CLI_UNREACHABLE)
+            break;
+    }
+    return code;
 }
 
 int command_cancel(struct cli *cli)
 {
-    return act(cli, "POST", "cancel", "asked to stop");
+    return act(cli, "POST", "cancel", NULL, "asked to stop");
 }
 
 int command_retry(struct cli *cli)
 {
-    return act(cli, "POST", "retry", "handed in again");
+    return act(cli, "POST", "retry", NULL, "handed in again");
 }
 
-/* PATCH /v1/jobs/ID with one member (value is stolen), then one line. */
+/* PATCH /v1/jobs/ID with one member (value is stolen). */
 static int change(struct cli *cli, const char *member, json_t *value, const char *done)
 {
-    json_auto_t *patch = json_pack("{s:o}", member, value), *job = NULL, *answer = NULL;
-    char path[128];
-    int r = server_job(cli, cli->arguments[0], &job);
+    json_auto_t *patch = json_pack("{s:o}", member, value);
 
-    if (r != CLI_OK)
-        return r;
-    const char *id = text_at(job, "id", "");
-    snprintf(path, sizeof(path), "/v1/jobs/%s", id);
-    r = server_call(cli, "PATCH", path, patch, NULL, &answer);
-    if (r != CLI_OK)
-        return r;
-    if (cli->json)
-        print_json(answer);
-    else
-        printf("%s %s\n", id, done);
-    return CLI_OK;
+    return patch ? act(cli, "PATCH", "", patch, done) : cli_error(CLI_FAILED, "%s: that is no UTF-8", member);
+}
+
+/* The same, of one job whose second argument was the value. */
+static int change_one(struct cli *cli, const char *member, json_t *value, const char *done)
+{
+    cli->argument_count = 1;
+    return change(cli, member, value, done);
 }
 
 int command_hold(struct cli *cli)
@@ -143,7 +168,8 @@ int command_label(struct cli *cli)
 {
     const char *label = cli->argument_count > 1 ? cli->arguments[1] : "";
 
-    return change(cli, "label", *label ? json_string(label) : json_null(), *label ? "has its label" : "has no label");
+    return change_one(cli, "label", *label ? json_string(label) : json_null(),
+                      *label ? "has its label" : "has no label");
 }
 
 int command_priority(struct cli *cli)
@@ -153,10 +179,10 @@ int command_priority(struct cli *cli)
 
     if (end == cli->arguments[1] || *end)
         return cli_error(CLI_USAGE, "priority: \"%s\" is no whole number", cli->arguments[1]);
-    return change(cli, "priority", json_integer(priority), "has its priority");
+    return change_one(cli, "priority", json_integer(priority), "has its priority");
 }
 
 int command_delete(struct cli *cli)
 {
-    return act(cli, "DELETE", "", "deleted");
+    return act(cli, "DELETE", "", NULL, "deleted");
 }

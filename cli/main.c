@@ -41,10 +41,13 @@ const struct cli_command commands[] = {
         { "dry-run", NULL, "check against the field table, print the full spec, send nothing" },
         { "idempotency-key", "KEY", "submitting again with the same KEY gives the same job" } },
       command_submit },
+    { "fields", "[KIND]", 0, 1, "every field of a spec: type, default, range, unit, meaning", NULL, { { 0 } },
+      command_fields },
     { "list", "", 0, 0, "jobs, newest first", NULL,
       { { "state", "STATE", "blocked, queued, running, succeeded, failed or cancelled", "blocked|queued|running|succeeded|failed|cancelled" },
         { "kind", "KIND", "train, mrc, finetune, interpolate, evaluate, rift, corrupt, sweep or inspect" },
         { "label", "LABEL", "jobs of that label" },
+        { "owner", "OWNER", "jobs of that owner (`riftctl whoami` says who you are)" },
         { "limit", "N", "at most N (default 20)" },
         { "all", NULL, "every page" },
         { "steps", NULL, "the steps of rift jobs and sweeps too" } },
@@ -58,18 +61,35 @@ const struct cli_command commands[] = {
               "watch, not the job. Exit code: 0 succeeded, 1 failed, 3 cancelled; of several jobs 1 if\n"
               "one failed, else 3 if one was cancelled. With --json an event a line, at the end the job.\n",
       { { 0 } }, command_watch },
-    { "cancel", "ID", 1, 1, "stop a job (it keeps its checkpoint)", ID_HELP "\n", { { 0 } }, command_cancel },
-    { "retry", "ID", 1, 1, "queue a failed or cancelled job again", ID_HELP "\nIt goes on from its checkpoint.\n",
+    { "top", "", 0, 0, "what runs and what waits, all the time, in the whole terminal",
+      "Keys: q quits, arrows (or j, k) choose a job, c cancels it after asking once more.\n"
+      "Where there is no terminal it prints one picture, if --once asks for it.\n",
+      { { "once", NULL, "print it once, all rows, and end" } }, command_top },
+    { "queue", "", 0, 0, "what runs and what waits, in order", NULL, { { 0 } }, command_queue },
+    { "log", "ID", 1, 1, "what the worker wrote", ID_HELP "\n", { { "follow", NULL, "go on until the job ends" }, { "step", "N", "of a rift job: its step N, from 0 (default: the newest)" } },
+      command_log },
+    { "cancel", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "stop jobs (they keep their checkpoints)", ID_HELP "\n", { { 0 } }, command_cancel },
+    { "retry", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "queue failed or cancelled jobs again", ID_HELP "\nThey go on from their checkpoints.\n",
       { { 0 } }, command_retry },
-    { "hold", "ID", 1, 1, "don't start a job until it is released",
+    { "hold", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "don't start jobs until they are released",
       ID_HELP "\nA running one writes its checkpoint and goes back to the queue.\n", { { 0 } }, command_hold },
-    { "release", "ID", 1, 1, "let a held job start again", ID_HELP "\n", { { 0 } }, command_release },
+    { "release", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "let held jobs start again", ID_HELP "\n", { { 0 } }, command_release },
     { "priority", "ID NUMBER", 2, 2, "move a job in the queue", ID_HELP "\nFrom -100 to 100; higher ones start first.\n",
       { { 0 } }, command_priority },
     { "label", "ID [LABEL]", 1, 2, "give a job another label, or none", ID_HELP "\n", { { 0 } }, command_label },
-    { "pin", "ID", 1, 1, "keep a job and its files, whatever the server's rules say", ID_HELP "\n",
+    { "pin", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "keep jobs and their files, whatever the server's rules say", ID_HELP "\n",
       { { "off", NULL, "keep it no longer than the rules say" } }, command_pin },
-    { "delete", "ID", 1, 1, "forget an ended job and its files", ID_HELP "\n", { { 0 } }, command_delete },
+    { "delete", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "forget ended jobs and their files", ID_HELP "\n", { { 0 } }, command_delete },
+    { "table", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "before and after RiFT, averaged over seeds",
+      ID_HELP "\n"
+              "Of one rift or evaluate job: every attack, every corruption and every point of the\n"
+              "line that was measured. Of a sweep, or of several rift jobs and sweeps: rows are\n"
+              "training methods times module choices, averaged over seeds. Jobs that differ in\n"
+              "protocol, data, model or in what is measured are refused unless --group-by keeps\n"
+              "them apart.\n",
+      { { "format", "FORMAT", "text (default), json, csv, markdown or latex", "text|json|csv|markdown|latex" },
+        { "group-by", "FIELD,...", "rows for each value of a field too, such as protocol or model.width" } },
+      command_table },
     { "modules", "ID", 1, 1, "the Module Robust Criticality of every module", ID_HELP "\n", { { 0 } }, command_modules },
     { "interpolation", "ID", 1, 1, "the walk between two sets of weights, and the alpha chosen", ID_HELP "\n",
       { { 0 } }, command_interpolation },
@@ -90,16 +110,8 @@ const struct cli_command commands[] = {
         { "rows", "N", "height of a chart, from 5 to 40 (default: 12, or what fits)" },
         { "step", "N", "of a rift job: its step N, from 0 (default: 0, training)" } },
       command_plot },
-    { "table", "ID [ID...]", 1, CLI_ARGUMENTS_MOST, "before and after RiFT, averaged over seeds",
-      ID_HELP "\n"
-              "Of one rift or evaluate job: every attack, every corruption and every point of the\n"
-              "line that was measured. Of a sweep, or of several rift jobs and sweeps: rows are\n"
-              "training methods times module choices, averaged over seeds. Jobs that differ in\n"
-              "protocol, data, model or in what is measured are refused unless --group-by keeps\n"
-              "them apart.\n",
-      { { "format", "FORMAT", "text (default), json, csv, markdown or latex", "text|json|csv|markdown|latex" },
-        { "group-by", "FIELD,...", "rows for each value of a field too, such as protocol or model.width" } },
-      command_table },
+    { "diff", "JOB JOB", 2, 2, "how two jobs differ: settings, results, criticality",
+      "JOB may be any unique beginning of a job's id. What is the same in both is left out.\n", { { 0 } }, command_diff },
     { "report", "ID", 1, 1, "all that a job found out, as a page, for a paper or for a program",
       ID_HELP "\n"
               "html is one file with its figures, for a browser; markdown and latex are tables for\n"
@@ -110,10 +122,6 @@ const struct cli_command commands[] = {
         { "part", "PART", "one of its sections alone: accuracy, modules, interpolation, settings, ..." },
         { "to", "FILE", "into this file (default: to standard output)" } },
       command_report },
-    { "diff", "JOB JOB", 2, 2, "how two jobs differ: settings, results, criticality",
-      "JOB may be any unique beginning of a job's id. What is the same in both is left out.\n", { { 0 } }, command_diff },
-    { "log", "ID", 1, 1, "what the worker wrote", ID_HELP "\n", { { "follow", NULL, "go on until the job ends" }, { "step", "N", "of a rift job: its step N, from 0 (default: the newest)" } },
-      command_log },
     { "artifacts", "ID", 1, 1, "the files a job made", ID_HELP "\n", { { 0 } }, command_artifacts },
     { "fetch", "ID [ARTIFACT...]", 1, CLI_ARGUMENTS_MOST, "download artifacts, all or the named ones",
       ID_HELP "\n"
@@ -148,6 +156,7 @@ const struct cli_command commands[] = {
         { "dry-run", NULL, "check, print the full spec, send nothing" },
         { "idempotency-key", "KEY", "submitting again with the same KEY gives the same job" } },
       command_dataset_corrupt },
+    { "datasets", "", 0, 0, "data sets riftd knows by name", NULL, { { 0 } }, command_datasets },
     { "model ls", "", 0, 0, "registered models, newest first", NULL,
       { { "name", "NAME", "models of that name" }, { "job", "ID", "models that this job made" },
         { "limit", "N", "at most N (default 20)" } },
@@ -167,19 +176,19 @@ const struct cli_command commands[] = {
       { { "to", "FILE", "where to (default: its name with .safetensors, here)" } }, command_model_pull },
     { "model rm", "MODEL", 1, 1, "forget a model that no unended job reads", MODEL_HELP "\n", { { 0 } },
       command_model_delete },
-    { "datasets", "", 0, 0, "data sets riftd knows by name", NULL, { { 0 } }, command_datasets },
     { "devices", "", 0, 0, "devices and what runs on them", NULL, { { 0 } }, command_devices },
-    { "top", "", 0, 0, "what runs and what waits, all the time, in the whole terminal",
-      "Keys: q quits, arrows (or j, k) choose a job, c cancels it after asking once more.\n"
-      "Where there is no terminal it prints one picture, if --once asks for it.\n",
-      { { "once", NULL, "print it once, all rows, and end" } }, command_top },
-    { "queue", "", 0, 0, "what runs and what waits, in order", NULL, { { 0 } }, command_queue },
+    { "version", "", 0, 0, "versions of riftctl and, when it answers, riftd", NULL, { { 0 } }, command_version },
+    { "whoami", "", 0, 0, "who riftd takes you for, and what you may do", NULL, { { 0 } }, command_whoami },
+    { "completion", "SHELL [WORD...]", 1, CLI_ARGUMENTS_MOST, "let bash, zsh or fish complete what you type",
+      "Prints a script for the shell; the Debian package has installed it already. For one\n"
+      "session, or for good in ~/.bashrc:\n"
+      "  source <(riftctl completion bash)\n"
+      "With WORDs behind -- prints what could stand in the last one's place; jobs, models and\n"
+      "data sets are asked of riftd.\n",
+      { { 0 } }, command_completion },
     { "admin drain", "", 0, 0, "start no more jobs; running ones go on", "For administrators.\n", { { 0 } },
       command_drain },
     { "admin resume", "", 0, 0, "start jobs again", "For administrators.\n", { { 0 } }, command_resume },
-    { "fields", "[KIND]", 0, 1, "every field of a spec: type, default, range, unit, meaning", NULL, { { 0 } },
-      command_fields },
-    { "whoami", "", 0, 0, "who riftd takes you for, and what you may do", NULL, { { 0 } }, command_whoami },
     { "admin backup", "", 0, 0, "copy riftd's database while it is in use",
       "The copy lies beside the database, under the name that is printed; `riftd restore` puts\n"
       "it back. Job directories and models are files: copy them afterwards, with rsync.\n",
@@ -198,14 +207,6 @@ const struct cli_command commands[] = {
       command_token_create },
     { "admin token list", "", 0, 0, "all tokens, without their secrets", NULL, { { 0 } }, command_token_list },
     { "admin token revoke", "ID", 1, 1, "take a token back, at once", NULL, { { 0 } }, command_token_revoke },
-    { "completion", "SHELL [WORD...]", 1, CLI_ARGUMENTS_MOST, "let bash, zsh or fish complete what you type",
-      "Prints a script for the shell; the Debian package has installed it already. For one\n"
-      "session, or for good in ~/.bashrc:\n"
-      "  source <(riftctl completion bash)\n"
-      "With WORDs behind -- prints what could stand in the last one's place; jobs, models and\n"
-      "data sets are asked of riftd.\n",
-      { { 0 } }, command_completion },
-    { "version", "", 0, 0, "versions of riftctl and, when it answers, riftd", NULL, { { 0 } }, command_version },
 };
 /* clang-format on */
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);

@@ -72,8 +72,10 @@ int command_models(struct cli *cli)
         return r;
     if (cli->json)
         print_json(answer);
-    else
+    else if (json_array_size(json_object_get(answer, "models")))
         print_models(json_object_get(answer, "models"));
+    else
+        fputs("No such model. `riftctl model push` registers weights.\n", stderr);
     return CLI_OK;
 }
 

@@ -113,6 +113,26 @@ static void print_steps(const json_t *steps)
     }
 }
 
+/* Of a running job, how far it is. */
+static void print_progress(const json_t *job)
+{
+    const json_t *progress = json_object_get(job, "progress");
+    double done = json_number_value(json_object_get(progress, "done"));
+    double total = json_number_value(json_object_get(progress, "total"));
+    double eta_s = json_number_value(json_object_get(progress, "eta_s"));
+    char left[32];
+
+    if (strcmp(text_at(job, "state", ""), "running") != 0 || !json_is_object(progress))
+        return;
+    printf("%-14s %s", "progress", text_at(progress, "phase", "-"));
+    if (total > 0)
+        printf("  %.0f %%", 100 * done / total);
+    print_duration(left, eta_s);
+    if (eta_s > 0)
+        printf("  ETA %s", left);
+    putchar('\n');
+}
+
 void print_job(const json_t *job)
 {
     static const char *const texts[] = { "id",     "kind",       "state",      "label",   "parent",
@@ -137,6 +157,7 @@ void print_job(const json_t *job)
     if (text_at(job, "not_before", NULL))
         printf("%-14s until %s: %s\n", "waits", text_at(job, "not_before", ""),
                text_at(json_object_get(job, "last_failure"), "message", "-"));
+    print_progress(job);
     print_steps(json_object_get(job, "steps"));
     if (json_is_object(error))
         printf("%-14s %s: %s\n", "error", text_at(error, "code", "-"), text_at(error, "message", "-"));

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SPEC_LIMIT (8u << 20) /* bytes */
 
@@ -229,6 +230,8 @@ int submit_spec(struct cli *cli, const json_t *spec)
     else
         printf("%s\n", id);
     fflush(stdout); /* a script reads the id while we watch */
+    if (!cli->json && !cli_given(cli, "watch") && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO))
+        cli_advice("`riftctl watch %.18s` follows it.", id);
     return cli_given(cli, "watch") ? watch_job(cli, id) : CLI_OK;
 }
 

@@ -19,10 +19,8 @@ END = b'event: end\ndata: {"type":"end"}\n\n'  # what riftd says last
 class Reading(Case):
     def test_a_unique_beginning_of_an_id_is_enough_and_an_ambiguous_one_is_not(self):
         def answer(http, method, path, body):
-            if path.startswith("/v1/jobs?parent="):
-                http.reply(200, {"jobs": [job(step_id("1"))], "next": None})
-            elif "cursor=page2" in path:
-                http.reply(200, {"jobs": [job(B, "rift")], "next": None})
+            if "cursor=page2" in path:
+                http.reply(200, {"jobs": [job(B, "rift"), job(step_id("1"))], "next": None})
             elif path.startswith("/v1/jobs?"):
                 http.reply(200, {"jobs": [job(A)], "next": "page2"})
             elif path.count("/") == 3:
@@ -43,7 +41,7 @@ class Reading(Case):
 
         def answer(http, method, path, body):
             if path.startswith("/v1/jobs?"):
-                http.reply(200, {"jobs": steps if "parent=" in path else jobs, "next": None})
+                http.reply(200, {"jobs": jobs, "next": None})
             else:
                 http.reply(200, job(path.split("/")[-1]))
 
@@ -143,6 +141,40 @@ class Reading(Case):
                          [(f"/v1/jobs/{A}", change) for change in (
                              {"held": True}, {"held": False}, {"priority": -5}, {"label": "näme"}, {"label": None},
                              {"pinned": True}, {"pinned": False})])
+
+    def test_what_is_done_to_several_jobs_is_done_to_each_whatever_becomes_of_the_others(self):
+        def answer(http, method, path, body):
+            if path.startswith(f"/v1/jobs/{B}") and method == "POST":
+                http.problem(409, "it has ended")
+            else:
+                http.reply(200, job(path.split("/")[3], state="cancelled"))
+
+        with Server(answer) as server:
+            out, err = self.run_ctl(1, "cancel", A, B, step_id("1"), "--server", server.url)
+        self.assertEqual(out, f"{A} asked to stop, now cancelled\n{step_id('1')} asked to stop, now cancelled\n")
+        self.assertIn("it has ended (409)", err)
+
+    def test_where_there_is_nothing_a_line_on_stderr_says_what_to_do(self):
+        with Server(lambda http, *_: http.reply(200, {"jobs": [], "models": [], "datasets": [], "next": None})) as server:
+            for words, said in ((["list"], "riftctl submit"), (["list", "--state", "failed"], "No job is like that"),
+                                (["queue"], "Nothing runs"), (["datasets"], "--dataset"), (["model", "ls"], "model push")):
+                out, err = self.run_ctl(0, *words, "--server", server.url)
+                self.assertEqual(out, "", words)
+                self.assertIn(said, err)
+                self.assertEqual(self.run_ctl(0, *words, "--json", "--server", server.url)[1], "")
+
+    def test_columns_are_as_wide_as_what_is_in_them_and_empty_ones_are_left_out(self):
+        rows = [{"id": A, "kind": "train", "state": "running", "owner": None, "priority": 0, "reason": "runs on cpu"},
+                {"id": B, "kind": "mrc", "state": "queued", "owner": None, "priority": -5, "reason": "waits"}]
+        with Server(lambda http, *_: http.reply(200, {"jobs": rows})) as server:
+            out, _ = self.run_ctl(0, "queue", "--server", server.url)
+        self.assertEqual(out, f"{'id':36}  kind   state    priority  reason\n{A}  train  running  0         runs on cpu\n"
+                              f"{B}  mrc    queued   -5        waits\n")
+
+    def test_a_running_job_shows_how_far_it_is(self):
+        progress = {"phase": "epoch 2/4", "done": 3, "total": 4, "eta_s": 61}
+        with Server(lambda http, *_: http.reply(200, job(A, progress=progress))) as server:
+            self.assertRegex(self.run_ctl(0, "show", A, "--server", server.url)[0], r"(?m)^progress +epoch 2/4  75 %  ETA 1:01$")
 
     def test_admin_drain_and_resume_ask_for_it(self):
         with Server(lambda http, *_: http.reply(200, {"drained": True})) as server:
@@ -474,6 +506,13 @@ class Fetching(Case):
             self.assertIn("was there", self.fetch(server, directory)[0])
             self.assertEqual(server.requests, [None])
             self.assertEqual(os.listdir(os.path.join(directory, "train")), ["best.safetensors"])
+
+    def test_programs_are_told_of_each_file_in_a_line_of_json(self):
+        with tempfile.TemporaryDirectory() as directory, self.serve() as server:
+            for was_there in (False, True):
+                out, _ = self.run_ctl(0, "fetch", A, "--dir", directory, "--json", "--server", server.url)
+                self.assertEqual(json.loads(out), {"path": f"{directory}/best.safetensors", "was_there": was_there,
+                                                   "sha256": hashlib.sha256(self.DATA).hexdigest()})
 
     def test_a_broken_download_goes_on_where_it_ended(self):
         with tempfile.TemporaryDirectory() as directory, self.serve(break_at=300000) as server:

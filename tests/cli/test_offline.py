@@ -29,6 +29,19 @@ class Help(Case):
             self.assertLessEqual(max(map(len, out.splitlines())), 110, out)
             self.assertEqual(self.run_ctl(0, "--help", *name.split())[0], out, "help may be asked before the command too")
 
+    def test_help_and_version_are_asked_for_in_every_usual_way(self):
+        out, _ = self.run_ctl(0, "watch", "--help")
+        self.assertEqual(self.run_ctl(0, "help", "watch")[0], out)
+        self.assertEqual(self.run_ctl(0, "watch", "-h")[0], out)
+        self.assertEqual(self.run_ctl(0, "help")[0], self.run_ctl(0, "--help")[0])
+        self.assertTrue(self.run_ctl(0, "--version", *NOBODY)[0].startswith("riftctl "))
+
+    def test_the_overview_has_every_command_below_the_title_of_a_part(self):
+        parts = [line for line in self.run_ctl(0, "--help")[0].split("Everywhere:")[0].splitlines() if line.endswith(":")]
+        self.assertEqual(parts, ["Jobs:", "What they found out:", "Data sets and models:", "The server, and yourself:",
+                                 "For administrators:"])
+        self.assertNotIn("For administrators:", self.run_ctl(0, "model", "--help")[0])
+
     def test_no_command_is_a_usage_error_and_shows_what_there_is(self):
         out, err = self.run_ctl(2)
         self.assertEqual(out, "")
