@@ -25,8 +25,8 @@ static const char *const type_names[] = {
     [FIELD_JOB] = "job id",
     [FIELD_BYTES] = "whole number or \"4GiB\"",
     [FIELD_AFTER] = "list of {\"job\": ID, \"on\": HOW}",
-    [FIELD_MODULES] = "list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": K}, "
-                      "{\"greedy\": K} or {\"containing\": TEXT}",
+    [FIELD_MODULES] = ("list of names, \"lowest\", \"highest\", \"last\", \"all\", {\"top\": K}, "
+                       "{\"greedy\": K} or {\"containing\": TEXT}"),
     [FIELD_CHOICE_LIST] = "list of values that finetune.modules takes, or names",
     [FIELD_ATTACK] = "attack",
     [FIELD_ATTACK_LIST] = "list of attacks",
