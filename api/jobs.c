@@ -22,7 +22,8 @@ static bool filter_read(const struct request *request, struct answer *answer, st
                                    .kind = request_query(request, "kind"),
                                    .label = request_query(request, "label"),
                                    .owner = request_query(request, "owner"),
-                                   .parent = request_query(request, "parent") };
+                                   .parent = request_query(request, "parent"),
+                                   .dataset = request_query(request, "dataset") };
     if (request_int(request, answer, "limit", 1, LIST_LIMIT_MAX, LIST_LIMIT, &limit) < 0)
         return false;
     ret->limit = (int)limit;
@@ -33,6 +34,10 @@ static bool filter_read(const struct request *request, struct answer *answer, st
     }
     if (ret->kind && job_kind_find(ret->kind) < 0) {
         answer_problem(answer, request, PROBLEM_BAD_QUERY, "kind: there is no such kind of job");
+        return false;
+    }
+    if (ret->dataset && !ret->kind) {
+        answer_problem(answer, request, PROBLEM_BAD_QUERY, "dataset goes with kind: say which kind of jobs");
         return false;
     }
     if (ret->parent && *ret->parent && !id_valid(ret->parent)) {

@@ -168,12 +168,13 @@ int db_job_version(struct db *db, const char *id, int64_t *ret);
 void db_job_expect(const char *id, int64_t version);
 
 struct db_job_filter {
-    int state;          /* -1 any */
-    const char *kind;   /* NULL any */
-    const char *label;  /* NULL any */
-    const char *owner;  /* NULL any */
-    const char *parent; /* NULL any; "" only jobs without one */
-    int64_t before;     /* numbers below this one (cursor), 0: from the newest */
+    int state;           /* -1 any */
+    const char *kind;    /* NULL any */
+    const char *label;   /* NULL any */
+    const char *owner;   /* NULL any */
+    const char *parent;  /* NULL any; "" only jobs without one */
+    const char *dataset; /* NULL any; a registered data set, by name. No index has it: it goes with a kind */
+    int64_t before;      /* numbers below this one (cursor), 0: from the newest */
     int limit;
 };
 /* Newest first. Specs are not loaded. Free with db_jobs_free. */

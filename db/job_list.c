@@ -270,10 +270,11 @@ int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job
         { filter->state >= 0, "state", "=", V(filter->state >= 0 ? job_state_names[filter->state] : NULL) },
         { filter->kind != NULL, "kind", "=", V(filter->kind) },
         { filter->parent && !parent, "parent", "IS", V(parent) },
+        { filter->dataset != NULL, "json_extract(spec, '$.dataset.name')", "=", V(filter->dataset) }, /* no index */
     };
     /* One text per combination of filters, so that each is prepared once; ?1 is the cursor. */
-    char sql[640] = "SELECT " JOB_COLUMNS "FROM job WHERE number < ?1";
-    struct value values[8] = { V(filter->before > 0 ? filter->before : INT64_MAX) };
+    char sql[768] = "SELECT " JOB_COLUMNS "FROM job WHERE number < ?1";
+    struct value values[9] = { V(filter->before > 0 ? filter->before : INT64_MAX) };
     int count = terms_write(terms, (int)(sizeof(terms) / sizeof(terms[0])), sql, sizeof(sql), values, 1);
     size_t length = strlen(sql);
 

@@ -57,6 +57,7 @@ export function subscribe(fn, { job } = {}) {
 
 /** "connecting", "live" or "reconnecting", now and whenever it changes. */
 export function connection(fn) {
+  if (!source) open();
   watchers.add(fn);
   fn(state);
   return () => watchers.delete(fn);

@@ -241,6 +241,16 @@ class Jobs(server.Case):
         self.assertEqual(self.server.get("/v1/jobs?label=paged&state=failed").json, {"jobs": [], "next": None})
         self.assertEqual(self.server.get("/v1/jobs?label=no+such%20label%26").json["jobs"], [])
 
+    def test_jobs_are_found_by_the_data_set_that_they_are_on(self):
+        self.server.do("set", datasets=[{"name": "seen", "format": "idx", "path": "/data/seen"}])
+        looks = [self.submit(kind="inspect", dataset={"name": "seen"})["id"] for _ in range(2)]
+        self.server.do("set", datasets=[])
+        self.submit(kind="inspect")
+        found = self.server.get("/v1/jobs?dataset=seen&kind=inspect").json["jobs"]
+        self.assertEqual([job["id"] for job in found], looks[::-1])
+        self.assertEqual(self.server.get("/v1/jobs?dataset=none&kind=inspect").json["jobs"], [])
+        self.expect(self.server.get("/v1/jobs?dataset=seen"), 400, "bad-query")
+
     def test_a_list_can_be_without_steps(self):
         rift = self.expect(self.server.ask("POST", "/v1/jobs", RIFT), 201).json
         top = [job["id"] for job in self.server.get("/v1/jobs?parent=&limit=200").json["jobs"]]

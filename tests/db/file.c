@@ -415,10 +415,11 @@ static void exercise(void)
     CHECK_INT(db_job_insert(fixture, rift, 2, "key", "hash", 1, first), 0);
     CHECK_INT(db_job_insert(fixture, rift, 2, "key", "hash", 1, first), 1);
     add_job("b", "mrc", 0, "s", NULL, -1);
-    for (int mask = 0; mask < 32; mask++) {
+    for (int mask = 0; mask < 64; mask++) {
         struct db_job_filter filter = { .state = mask & 1 ? STATE_QUEUED : -1,
                                         .kind = mask & 2 ? "train" : NULL,
                                         .label = mask & 4 ? "l" : NULL,
+                                        .dataset = mask & 32 && mask & 2 ? "d" : NULL,
                                         .before = 100,
                                         .limit = 10,
                                         .parent = mask & 8 ? mask & 16 ? "" : "p" : NULL };
