@@ -11,6 +11,7 @@ import { dashes, sample, saveButtons } from "./svg.js";
 
 const TABLE_ROWS = 2000;
 const ZOOM_STEP = 0.7;
+const WHOLE = [1, 2, 5].flatMap((one) => [0, 1, 2, 3, 4, 5, 6].map((power) => one * 10 ** power)).sort((a, b) => a - b); // ticks of what is counted
 
 /* Once for all charts: the class, or null. */
 let library = null;
@@ -98,7 +99,7 @@ class Chart {
 
   options() {
     const axis = (what, size) => ({ stroke: () => color("--faint"), grid: { stroke: () => color("--line"), width: 1 }, ticks: { stroke: () => color("--line"), size: 4 },
-      font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", labelSize: 18, labelGap: 0, label: what.label || null, size, values: (plot, ticks) => ticks.map(tick(what)) });
+      font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", labelSize: 18, labelGap: 0, label: what.label || null, size, values: (plot, ticks) => ticks.map(tick(what)), ...(what.whole ? { incrs: WHOLE } : {}) });
     const lines = [], bands = [];
     this.series.forEach((one, index) => {
       lines.push({ label: one.name, stroke: () => seriesColor(index), width: 1.75, dash: dashes(index) ? dashes(index).split(" ").map(Number) : null,
@@ -119,6 +120,7 @@ class Chart {
   /* Some room above and below; percentages stay within 0 and 1 and don't blow noise up. */
   range(low, high) {
     if (low === null || high === null) return [0, 1];
+    for (const { from, to } of this.bands) [low, high] = [Math.min(low, from), Math.max(high, to)]; // bands are seen whole
     const room = Math.max((high - low) * 0.08, this.y.percent ? 0.005 : Math.abs(high) * 1e-3 || 0.5);
     return this.y.percent ? [Math.max(0, low - room), Math.min(1, high + room)] : [low >= 0 ? Math.max(0, low - room) : low - room, high + room];
   }
@@ -264,7 +266,7 @@ class Chart {
 
 /**
  * A chart of lines.
- * @param {{title: string, x: {label: string, log?: boolean}, y: {label: string, percent?: boolean, log?: boolean},
+ * @param {{title: string, x: {label: string, log?: boolean, whole?: boolean}, y: {label: string, percent?: boolean, log?: boolean},
  *          series: Array<{name: string, x: number[], y: number[], low?: number[], high?: number[]}>,
  *          bands?: Array<{from: number, to: number, label?: string}>, marks?: Array<{x: number, y?: number, label?: string}>,
  *          height?: number, onZoom?: function}} what

@@ -58,7 +58,7 @@ export function draw({ title, x, y, series, bands = [], marks = [], zoom = null 
   });
   const xs = shown.flatMap((one) => one.x);
   const [x0, x1] = zoom || (xs.length ? [xs.reduce((a, b) => Math.min(a, b)), xs.reduce((a, b) => Math.max(a, b))] : [0, 1]);
-  const [y0, y1] = extent(shown.flatMap((one) => [...one.y, ...(one.low || []), ...(one.high || [])]), y);
+  const [y0, y1] = extent(shown.flatMap((one) => [...one.y, ...(one.low || []), ...(one.high || [])]).concat(bands.flatMap((band) => [band.from, band.to])), y);
   const line = (log) => (log ? Math.log10 : Number);
   const scale = (from, to, a, b, f) => (value) => a + (f(value) - f(from)) / (f(to) - f(from) || 1) * (b - a);
   const toX = scale(x0, x1, LEFT, WIDTH - RIGHT, line(x.log)), toY = scale(y0, y1, HEIGHT - BOTTOM, TOP, line(y.log));

@@ -14,12 +14,14 @@ const SWAP_MS = 250; // how long the old page stays while the new one loads
 export const pages = [
   { path: "", title: "Overview", nav: "Overview", module: () => import("./pages/overview.js") },
   { path: "jobs", title: "Jobs", nav: "Jobs", module: () => import("./pages/jobs.js") },
+  { path: "jobs/:id/report", title: "Report", module: () => import("./pages/report.js") },
   { path: "jobs/:id", title: "Job", module: () => import("./pages/job.js") },
-  { path: "datasets", title: "Data sets", nav: "Data sets", module: () => import("./pages/datasets.js") },
-  { path: "datasets/:name", title: "Data set", module: () => import("./pages/dataset.js") },
+  { path: "compare", title: "Compare", nav: "Compare", module: () => import("./pages/compare.js") },
+  { path: "new", title: "New job", nav: "New job", module: () => import("./pages/new.js") },
   { path: "models", title: "Models", nav: "Models", module: () => import("./pages/models.js") },
   { path: "models/:id", title: "Model", module: () => import("./pages/model.js") },
-  { path: "new", title: "New job", nav: "New job", module: () => import("./pages/new.js") },
+  { path: "datasets", title: "Data sets", nav: "Data sets", module: () => import("./pages/datasets.js") },
+  { path: "datasets/:name", title: "Data set", module: () => import("./pages/dataset.js") },
   { path: "settings", title: "Settings", nav: "Settings", module: () => import("./pages/settings.js") },
 ];
 
