@@ -53,7 +53,7 @@ function adder(add) {
     renew(choose, make("option", { value: "" }, "Choose a job"), list.map((job) => make("option", { value: job.id }, `${nameOf(job)} (${job.kind}, ${job.state})`)));
     choose.value = list.some((job) => job.id === picked) ? picked : "";
   };
-  const element = make("div", { class: "filters" }, make("div", { class: "field broad" }, make("label", { for: "add-job" }, "Add a job"), choose),
+  const element = make("div", { class: "filters adder" }, make("div", { class: "field broad" }, make("label", { for: "add-job" }, "Add a job"), choose),
     button("Add", async () => choose.value && add(choose.value)));
   choose.onchange = () => choose.value && add(choose.value);
   return { element, fill };
@@ -112,9 +112,12 @@ function criticality(jobs, names, told) {
 
 function differences(jobs, names, told) {
   if (jobs.length < 2) return card("Settings that differ", empty("One job alone differs from nothing.", "Add another above."));
-  return card("Settings that differ", table({ caption: "Settings that differ", rows: told.differences, key: (row) => row.pointer,
+  const kinds = new Set(jobs.map((job) => job.kind)).size;
+  const rows = told.differences.filter((row) => kinds === 1 || row.values.filter((value) => value !== null).length > 1);
+  return card("Settings that differ", table({ caption: "Settings that differ", rows, key: (row) => row.pointer,
     none: empty("All settings are the same.", "What differs then is chance, or the machine."),
-    columns: [{ title: "Setting", show: (row) => make("code", {}, row.pointer.slice(1)) }, ...jobs.map((job, index) => ({ title: names[index], class: "wrap", show: (row) => words(row.values[index]) }))] }));
+    columns: [{ title: "Setting", show: (row) => make("code", {}, row.pointer.slice(1)) }, ...jobs.map((job, index) => ({ title: names[index], class: "wrap", show: (row) => words(row.values[index]) }))] }),
+  kinds > 1 && make("p", { class: "faint small" }, "Settings that only one of these kinds of job has are left out."));
 }
 
 /* ---- the page ---- */

@@ -12,6 +12,8 @@ import { link } from "../router.js";
 const FORMATS = [["html", "HTML"], ["markdown", "Markdown"], ["latex", "LaTeX"], ["csv", "CSV"]];
 const known = (value) => typeof value === "number";
 const notYet = (words) => empty(words, "It appears here by itself.");
+/* Nothing is there: either it comes, or it never will. */
+const missing = (part, words) => (part?.ended ? empty("Nothing was measured.", "The steps say what became of it.") : notYet(words));
 
 /* ---- the head ---- */
 
@@ -59,7 +61,7 @@ function tile(title, before, after) {
 function accuracy(job, part) {
   const rift = job.kind === "rift", title = rift ? "Before and after" : "Accuracy";
   if (!part?.evaluation?.any)
-    return card(title, notYet(part?.ended ? "Nothing was measured." : rift ? "The last step measures this; it hasn't begun." : "Nothing is measured yet."));
+    return card(title, missing(part, rift ? "The last step measures this; it hasn't begun." : "Nothing is measured yet."));
   const { before, after, attacks, complete } = part.evaluation, method = methodOf(job);
   const columns = [["Std", (side) => side.clean], ["OOD", (side) => side.ood], ...attacks.flatMap((name, index) => [[index ? name : `Adv (${name})`, (side) => side.attacks[name]],
     [before.worst[name] !== undefined || after.worst[name] !== undefined ? `${name}, worst case` : null, (side) => side.worst[name]]])]
@@ -197,14 +199,14 @@ const note = (...words) => make("p", { class: "faint small" }, ...words);
 
 function criticality(part, { job, parts }) {
   const rows = modulesOf(job, parts), title = "Module Robust Criticality";
-  if (!rows.length) return part.words(card(title, parts.mrc ? notYet(parts.mrc.ended ? "Nothing was measured." : "No module is measured yet.") : empty("No criticality was measured for this job.")));
+  if (!rows.length) return part.words(card(title, parts.mrc ? missing(parts.mrc, "No module is measured yet.") : empty("No criticality was measured for this job.")));
   return part.figure("rows", rows, () => within(modulesPiece(), title,
     note(`In network order. MRC: how much the robust loss rises when the module's weights move by up to ${job.spec.mrc?.epsilon ?? "epsilon"} of their norm; the drop is what robust accuracy loses there.`)));
 }
 
 function interpolation(part, { job, parts: { interpolate } }) {
   const found = walkOf(job, interpolate), title = "Interpolation";
-  if (!found.walk.length) return part.words(card(title, interpolate ? notYet(interpolate.ended ? "Nothing was measured." : "No point is measured yet.") : empty("Nothing was interpolated.")));
+  if (!found.walk.length) return part.words(card(title, interpolate ? missing(interpolate, "No point is measured yet.") : empty("Nothing was interpolated.")));
   return part.figure("walk", found, () => within(walkPiece(), title,
     note("From the trained weights (alpha 0) to the fine-tuned ones (alpha 1), on the data that choose alpha. The ring is what was chosen: the best clean accuracy among points within the tolerance.")));
 }
@@ -219,7 +221,7 @@ function corruptions(part, { parts: { evaluate } }) {
 function training(part, { parts }) {
   const series = PANELS.map(([kind, , names]) => names.map((name) => parts[kind]?.curves?.[name]).filter((one) => one?.x.length));
   const there = PANELS.map((panel, index) => index).filter((index) => series[index].length);
-  if (!there.length) return part.words(card("Training", notYet("No epoch has ended yet.")));
+  if (!there.length) return part.words(card("Training", missing(parts.train || parts.finetune, "No epoch has ended yet.")));
   return part.figure(there.join(), series, () => {
     const charts = there.map((index) => curvePiece(PANELS[index][1], PANELS[index][3]));
     return { element: card("Training", make("div", { class: "grid halves" }, charts.map((chart) => chart.element))),
