@@ -195,6 +195,8 @@ static void offer_fields(struct completion *at)
             completion_cut(at, equals + 1);
             if (strcmp(field->pointer, "/kind") == 0)
                 offer_kinds(at);
+            else if (strcmp(field->pointer, "/dataset/name") == 0)
+                offer_rows(at, "/v1/datasets", "datasets", "name", "format");
             else if (field->type == FIELD_BOOL)
                 offer_list(at, "true|false");
             else

@@ -80,6 +80,8 @@ int command_token_revoke(struct cli *cli)
     if (!path)
         return cli_error(CLI_FAILED, "out of memory");
     int r = server_call(cli, "DELETE", path, NULL, NULL, &nothing);
+    if (r == CLI_NOT_FOUND)
+        cli_advice("`riftctl admin token list` shows those there are.");
     free(path);
     return r;
 }

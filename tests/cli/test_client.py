@@ -70,6 +70,9 @@ class Reading(Case):
         with Server(lambda http, *_: http.reply(200, {"jobs": [], "models": [], "next": None})) as server:
             self.assertIn("`riftctl list`", self.run_ctl(5, "show", "0190", "--server", server.url)[1])
             self.assertIn("`riftctl model ls`", self.run_ctl(5, "model", "show", "x", "--server", server.url)[1])
+        with Server(lambda http, *_: http.problem(404, "no such token")) as server:
+            self.assertIn("`riftctl admin token list`",
+                          self.run_ctl(5, "admin", "token", "revoke", "x", "--server", server.url)[1])
 
     def test_states_have_colours_only_where_they_are_wanted(self):
         with Server(lambda http, *_: http.reply(200, {"jobs": [job(A, state="failed")], "next": None})) as server:

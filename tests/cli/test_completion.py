@@ -99,7 +99,7 @@ class Bash(Case):
                                 ("riftctl submit --set train.meth", r"train\.method=$"),
                                 ("riftctl submit --set train.method=pgd", r"train\.method=pgd-at $"),
                                 (f"riftctl show {job[:5]}", f"show {job} $"), (f"riftctl metrics {job} train_l", "train_loss $"),
-                                (f"riftctl fetch {job} best", r"best\.safetensors $"), ("riftctl model ls --job 0", f"{job} $"),
+                                ("riftctl submit --set dataset.name=ti", r"dataset\.name=tiny $"), (f"riftctl fetch {job} best", r"best\.safetensors $"), ("riftctl model ls --job 0", f"{job} $"),
                                 ("riftctl submit /etc/host", r"/etc/host(s|name)?")):
                 with self.subTest(typed):
                     terminal.wait(r"(?m)^\$ *\n*\Z")
