@@ -61,7 +61,7 @@ function histogramCard(set, found) {
       caption: "Images of each class and split", rows: sums, key: (label) => label,
       columns: [{ title: "Class", sort: (label) => label, show: (label) => [make("span", { class: "faint mono" }, `${label} `), className(set, found, label)] },
         ...names.map((name, index) => ({ title: name, number: true, sort: (label) => found.splits[name].histogram[label],
-          show: (label) => make("span", { class: "bar-number" }, barCell(found.splits[name].histogram[label], most, { width: 56, series: index }),
+          show: (label) => make("span", { class: "bar-number" }, barCell(found.splits[name].histogram[label], most, { width: 48, series: index }),
             make("span", {}, count(found.splits[name].histogram[label]))) }))],
     })));
 }
@@ -111,7 +111,7 @@ function corruptionsCard(set, base, found) {
 }
 
 const guess = (set, found, told, label) => make("span", { class: told.class === label ? "good" : "bad" },
-  `${className(set, found, told.class)} (${percent(told.probability, 0)})`);
+  `${className(set, found, told.class)} (${percent(told.probability, 0).replace(" ", "\u00a0")})`);
 
 function adversarialCard(set, base, found) {
   const sheet = found.adversarial, all = sheet.images.length;
@@ -132,7 +132,7 @@ function adversarialCard(set, base, found) {
 export function lookShow(set, job, found) {
   const base = filesOf(job);
   return [
-    make("div", { class: "grid wide-grid" }, splitsCard(found), histogramCard(set, found)),
+    make("div", { class: "grid numbers" }, splitsCard(found), histogramCard(set, found)),
     found.samples && samplesCard(set, base, found),
     found.corruptions && corruptionsCard(set, base, found),
     found.adversarial ? adversarialCard(set, base, found) : card("Adversarial examples", empty("This look had no model to attack.",
