@@ -5,7 +5,7 @@
  *
  *   {"title", "id", "kind", "state", "made_at", "version", "badges": [text],
  *    "sections": [{"id", "title", "note", "columns": [{"key","as","head"}], "rows": [[...]],
- *                  "marked": [row index], ...what its figure wants}]}
+ *                  "marked": [row index], "changes": [row index], ...what its figure wants}]}
  *
  * Every format is a function that walks over this and knows nothing of jobs. */
 #ifndef RIFT_API_REPORT_H
@@ -47,6 +47,8 @@ enum cell_as {
 json_t *section_add(struct report *report, const char *id, const char *title, const char *columns);
 /* Add a row (stolen); `marked` ones stand out. */
 void section_row(json_t *section, json_t *row, bool marked);
+/* One of differences: its fractions are points, with their sign. */
+void section_change(json_t *section, json_t *row);
 /* A sentence below the title. */
 void section_note(json_t *section, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The value at "/a/b", or NULL. Borrowed. */
@@ -58,6 +60,7 @@ void report_method(const struct report *report, char ret[32]);
 
 int report_origins(struct report *report);      /* report_origins.c: what was run, the steps */
 int report_accuracy(struct report *report);     /* report_accuracy.c: before and after, corruptions */
+int report_sweep(struct report *report);        /* report_sweep.c: the same of a sweep */
 int report_method_parts(struct report *report); /* report_method.c: criticality, interpolation, curves */
 int report_settings(struct report *report);     /* report_settings.c: settings, files */
 
@@ -69,6 +72,7 @@ void cell_write(FILE *out, const json_t *column, const json_t *value, text_write
 enum cell_as column_as(const json_t *column);
 bool column_is_text(const json_t *column);
 bool row_is_marked(const json_t *section, size_t row);
+bool row_is_change(const json_t *section, size_t row);
 /* The same in row `row`, which may be one of changes. */
 void row_cell_write(FILE *out, const json_t *section, size_t row, const json_t *column, const json_t *value,
                     text_writer *put);

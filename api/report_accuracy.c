@@ -2,11 +2,9 @@
  *
  * Accuracies before and after side by side, and how both stand it when images are
  * corrupted. An evaluate job has the numbers; a rift job that hasn't come so far
- * has none yet, and the report says so. Of a sweep it is the averaged table. */
+ * has none yet, and the report says so. (Of many runs: report_sweep.c.) */
 #include "api/report.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { ATTACKS_TOP = 8 };
@@ -53,9 +51,7 @@ static void change_row(json_t *section, const json_t *before, const json_t *afte
     for (size_t i = 0; i < json_array_size(after); i++)
         json_array_append_new(cells, difference(json_array_get(before, i), json_array_get(after, i)));
     json_array_insert_new(cells, 0, json_string("change"));
-    section_row(section, cells, false);
-    json_object_set_new(section, "change",
-                        json_integer((json_int_t)json_array_size(json_object_get(section, "rows")) - 1));
+    section_change(section, cells);
 }
 
 static void attack_columns(const json_t *section, const json_t *attacks)
@@ -178,82 +174,6 @@ static void corruptions_add(struct report *report)
         section_note(section, "frost is %s.", frost);
 }
 
-/* ---- of many runs ---- */
-
-static void mean_cells(json_t *cells, const json_t *numbers)
-{
-    static const char *const keys[] = { "clean_accuracy", "corruption_accuracy", "robust_accuracy" };
-
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        const json_t *number = json_object_get(numbers, keys[i]);
-        json_array_append_new(cells, or_null(json_object_get(number, "mean")));
-        json_array_append_new(cells, or_null(json_object_get(number, "std")));
-    }
-}
-
-static void sweep_rows(json_t *section, const json_t *table)
-{
-    static const char *const sides[] = { "before", "after", "gain" };
-    const json_t *row;
-    size_t i;
-
-    json_array_foreach(json_object_get(table, "rows"), i, row)
-    {
-        for (size_t s = 0; s < sizeof(sides) / sizeof(sides[0]); s++) {
-            char *choice = spec_text(json_object_get(row, "modules"), JSON_COMPACT | JSON_ENCODE_ANY);
-            json_t *cells = json_pack("[O?, s?, s, O?]", json_object_get(row, "method"), choice, sides[s],
-                                      json_object_get(row, "n"));
-            free(choice);
-            mean_cells(cells, json_object_get(row, sides[s]));
-            section_row(section, cells, s == 1);
-        }
-    }
-}
-
-/* job/table.c's table of the runs. */
-static int runs_table(const struct report *report, json_t **ret, struct fault *why)
-{
-    struct table_run *runs = calloc((size_t)report->step_count + 1, sizeof(*runs));
-
-    if (!runs)
-        return -ENOMEM;
-    for (int i = 0; i < report->step_count; i++)
-        runs[i] = (struct table_run){ report->steps[i].id, job_state_names[report->steps[i].state],
-                                      text_json(report->steps[i].spec), text_json(report->steps[i].result) };
-    int r = table_make(runs, report->step_count, NULL, ret, why);
-    for (int i = 0; i < report->step_count; i++) {
-        json_decref((json_t *)runs[i].spec);
-        json_decref((json_t *)runs[i].result);
-    }
-    free(runs);
-    return r;
-}
-
-/* What can't be averaged has no table; its runs are listed all the same. */
-static int sweep_add(struct report *report)
-{
-    struct fault why = { 0 };
-    json_t *made = NULL;
-
-    json_t *section = section_add(report, "accuracy", "Before and after, averaged over seeds",
-                                  "method:text:Method|modules:text:Modules|weights:text:Weights|n:count:n|"
-                                  "clean:percent:Std|clean_std:percent:±|ood:percent:OOD|ood_std:percent:±|"
-                                  "robust:percent:Adv|robust_std:percent:±");
-    int r = runs_table(report, &made, &why);
-    json_auto_t *table = made;
-    if (r == -EINVAL)
-        section_note(section, "%s", why.message);
-    if (r < 0)
-        return r == -EINVAL ? 0 : r;
-    sweep_rows(section, table);
-    section_note(section,
-                 "Accuracy in percent, mean and sample standard deviation over n seeds; protocol %s; %zu of %d "
-                 "runs are missing.",
-                 json_string_value(report_at(report->spec, "/protocol")),
-                 json_array_size(json_object_get(table, "missing")), report->step_count);
-    return 0;
-}
-
 /* ---- training alone ---- */
 
 static void training_add(struct report *report, int kind)
@@ -275,7 +195,7 @@ static void training_add(struct report *report, int kind)
 int report_accuracy(struct report *report)
 {
     if (report->kind == JOB_SWEEP)
-        return sweep_add(report);
+        return report_sweep(report);
     if (report->kind == JOB_TRAIN || report->kind == JOB_FINETUNE)
         training_add(report, report->kind);
     if (report->kind == JOB_RIFT || report->kind == JOB_EVALUATE) {

@@ -75,20 +75,29 @@ void cell_write(FILE *out, const json_t *column, const json_t *value, text_write
 void row_cell_write(FILE *out, const json_t *section, size_t row, const json_t *column, const json_t *value,
                     text_writer *put)
 {
-    const json_t *change = json_object_get(section, "change");
+    bool percent = column_as(column) == AS_PERCENT;
 
-    if (json_is_integer(change) && (size_t)json_integer_value(change) == row && json_is_number(value))
+    if (percent && json_is_number(value) && row_is_change(section, row))
         fprintf(out, "%+.2f", 100 * json_number_value(value));
     else
         cell_write(out, column, value, put);
 }
 
-bool row_is_marked(const json_t *section, size_t row)
+static bool row_is_listed(const json_t *rows, size_t row)
 {
-    const json_t *mark;
+    const json_t *listed;
     size_t i;
 
-    json_array_foreach(json_object_get(section, "marked"), i,
-                       mark) if ((size_t)json_integer_value(mark) == row) return true;
+    json_array_foreach((json_t *)rows, i, listed) if ((size_t)json_integer_value(listed) == row) return true;
     return false;
+}
+
+bool row_is_marked(const json_t *section, size_t row)
+{
+    return row_is_listed(json_object_get(section, "marked"), row);
+}
+
+bool row_is_change(const json_t *section, size_t row)
+{
+    return row_is_listed(json_object_get(section, "changes"), row);
 }

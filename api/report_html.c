@@ -37,12 +37,10 @@ static const char *word(const json_t *json, const char *key)
 
 static void cells_write(FILE *out, const json_t *section, size_t i, const json_t *row)
 {
-    const json_t *columns = json_object_get(section, "columns"), *column, *change = json_object_get(section, "change");
-    const char *mark = row_is_marked(section, i) ? "marked" : "";
+    const json_t *columns = json_object_get(section, "columns"), *column;
+    const char *mark = row_is_marked(section, i) ? "marked" : row_is_change(section, i) ? "change" : "";
     size_t c;
 
-    if (json_is_integer(change) && (size_t)json_integer_value(change) == i)
-        mark = "change";
     fprintf(out, "<tr class=\"%s\">", mark);
     json_array_foreach(columns, c, column)
     {
@@ -122,10 +120,9 @@ static void steps_write(FILE *out, const json_t *section)
 static void tiles_write(FILE *out, const json_t *section)
 {
     const json_t *rows = json_object_get(section, "rows"), *columns = json_object_get(section, "columns"), *column;
-    const json_t *change = json_object_get(section, "change");
     size_t c;
 
-    if (!json_is_integer(change) || json_integer_value(change) != 2)
+    if (json_array_size(json_object_get(section, "changes")) != 1) /* one before, one after */
         return;
     fputs("<dl class=\"tiles\">\n", out);
     json_array_foreach(columns, c, column)

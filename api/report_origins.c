@@ -81,9 +81,10 @@ static json_t *attack_words(const json_t *spec)
         return json_null();
     char *radius = pixel_words(json_object_get(attack, "epsilon")),
          *size = pixel_words(json_object_get(attack, "step_size"));
-    json_t *words = json_sprintf("%s: ε %s, step %s, %lld steps, %lld run%s", word_at(attack, "/type"),
-                                 radius ? radius : "?", size ? size : "?", count_at(attack, "/steps"),
-                                 count_at(attack, "/restarts"), count_at(attack, "/restarts") == 1 ? "" : "s");
+    json_t *words =
+        json_sprintf("%s: ε %s, step %s, %lld step%s, %lld run%s", word_at(attack, "/type"), radius ? radius : "?",
+                     size ? size : "?", count_at(attack, "/steps"), count_at(attack, "/steps") == 1 ? "" : "s",
+                     count_at(attack, "/restarts"), count_at(attack, "/restarts") == 1 ? "" : "s");
     free(radius);
     free(size);
     return words;

@@ -25,8 +25,8 @@ json_t *section_add(struct report *report, const char *id, const char *title, co
 
     while (*columns)
         columns = column_add(list, columns);
-    json_t *section =
-        json_pack("{s:s, s:s, s:o, s:[], s:[]}", "id", id, "title", title, "columns", list, "rows", "marked");
+    json_t *section = json_pack("{s:s, s:s, s:o, s:[], s:[], s:[]}", "id", id, "title", title, "columns", list, "rows",
+                                "marked", "changes");
     json_array_append_new(json_object_get(report->json, "sections"), section);
     return section;
 }
@@ -38,6 +38,13 @@ void section_row(json_t *section, json_t *row, bool marked)
     if (marked)
         json_array_append_new(json_object_get(section, "marked"), json_integer((json_int_t)json_array_size(rows)));
     json_array_append_new(rows, row);
+}
+
+void section_change(json_t *section, json_t *row)
+{
+    json_array_append_new(json_object_get(section, "changes"),
+                          json_integer((json_int_t)json_array_size(json_object_get(section, "rows"))));
+    section_row(section, row, false);
 }
 
 void section_note(json_t *section, const char *format, ...)

@@ -81,7 +81,8 @@ export async function reportOf(id, { signal, before = null }) {
       part.evaluation = evaluationOf(told.evaluations, told.complete);
     }
   }));
-  return { job, parts };
+  const table = job.kind === "sweep" ? await ask(`v1/jobs/${id}/table`, { signal }) : null;
+  return { job, parts, table };
 }
 
 /** "PGD-AT", or "AT" where trained weights were given. */

@@ -224,8 +224,10 @@ class Reports(server.Case):
                 "module": "conv1", "modules": ["conv1"], "alpha": 0.5, "protocol": "validation", "attack": "pgd-10",
                 "before": {"clean_accuracy": clean, "robust_accuracy": 0.5}, "after": {"clean_accuracy": clean, "robust_accuracy": 0.5}})
         row = self.rows(job["id"], "accuracy")[0]
-        self.assertEqual((row["method"], row["weights"], row["n"]), ("pgd-at", "before", "2"))
+        self.assertEqual((row["method"], row["modules"], row["weights"], row["n"]), ("PGD-AT", "lowest", "before", "2"))
         self.assertAlmostEqual(float(row["clean"]), 0.81)
+        markdown = self.words(job["id"], format="markdown", part="accuracy")
+        self.assertIn("| PGD-AT | lowest | gain | 2 | +0.00 | +0.00 |", markdown)
 
     def test_questions_that_cannot_be_answered_are_refused(self):
         job = self.submit()["id"]

@@ -101,6 +101,18 @@ test("jobs of other kinds have a report of what they know", async () => {
     });
 });
 
+test("a sweep's report lists its runs and says what is missing of the average", async () => {
+  const { kind, ...rift } = web.riftd.riftSpec({ label: "two seeds" });
+  const sweep = await web.riftd.submit({ ...rift, kind: "sweep", sweep: { seeds: [1, 2] } });
+  await web.page(hash(sweep), async (page) => {
+    await page.getByText("2 of 2 runs are missing.").waitFor();
+    assert.equal(await page.getByRole("region", { name: "Rift jobs of this sweep" }).getByRole("link").count(), 2);
+    assert.match(await page.getByRole("link", { name: "Compare the runs" }).getAttribute("href"), /#\/compare\?jobs=/);
+    await web.accessible(page);
+  });
+  await web.riftd.ask(`v1/jobs/${sweep.id}/cancel`, { method: "POST" });
+});
+
 test("every format is a click away", () => web.page(hash(web.made.done), async (page) => {
   for (const [words, type] of [["HTML", "text/html"], ["Markdown", "text/markdown"], ["LaTeX", "application/x-latex"], ["CSV", "text/csv"]]) {
     const href = await page.getByRole("link", { name: words, exact: true }).getAttribute("href");

@@ -232,7 +232,7 @@ function training(part, { parts }) {
 /* In the order of the page: which kinds have the part beside rift jobs, and what draws it. */
 const PARTS = [
   [["*"], (part, { job }) => part.words(head(job))],
-  [["*"], (part, { job }) => part.words(job.kind === "sweep" ? runs(job) : steps(job))],
+  [["*"], (part, { job, table: averaged }) => part.words(job.kind === "sweep" ? runs(job, averaged) : steps(job))],
   [["evaluate"], (part, { job, parts }) => part.words(accuracy(job, parts.evaluate))],
   [["mrc"], criticality],
   [["interpolate"], interpolation],
@@ -241,10 +241,21 @@ const PARTS = [
   [["corrupt", "inspect"], (part, { job }) => part.words(job.kind !== "rift" && empty("Jobs of this kind have no figures here.", make("a", { href: `#/jobs/${job.id}` }, "The job")))],
 ];
 
-function runs(job) {
-  return card("Runs", table({ caption: "Rift jobs of this sweep", rows: job.steps, key: (run) => run.id, columns: [
+const AVERAGED = [["Std", "clean_accuracy"], ["OOD", "corruption_accuracy"], ["Adv", "robust_accuracy"]];
+const plusMinus = (number, show) => (known(number?.mean) ? `${show(number.mean)}${known(number.std) ? ` ± ${(100 * number.std).toFixed(2)}` : ""}` : "–");
+
+function runs(job, averaged) {
+  const rows = averaged.rows.flatMap((row) => ["before", "after", "gain"].map((side) => ({ ...row, side, numbers: row[side] || {} })));
+  const there = AVERAGED.filter(([, key]) => rows.some((row) => known(row.numbers[key]?.mean)));
+  return make("div", { class: "page" }, card("Before and after, averaged over seeds", table({ caption: "Averages over seeds", rows, chosen: (row) => row.side === "after",
+    none: empty("No run has ended yet.", "Each one that does counts here at once."), columns: [
+      { title: "Training", show: (row) => `${row.method.toUpperCase()}${row.side === "after" ? "+RiFT" : ""}` }, { title: "Modules", show: (row) => (typeof row.modules === "string" ? row.modules : JSON.stringify(row.modules)) },
+      { title: "", show: (row) => row.side }, { title: "n", number: true, show: (row) => row.n },
+      ...there.map(([title, key]) => ({ title, number: true, show: (row) => plusMinus(row.numbers[key], row.side === "gain" ? points : percent) }))] }),
+  note(`Mean ± sample standard deviation over n seeds; protocol ${averaged.protocol}. ${averaged.missing.length} of ${job.steps.length} runs are missing.`)),
+  card("Runs", table({ caption: "Rift jobs of this sweep", rows: job.steps, key: (run) => run.id, columns: [
     { title: "Run", show: (run) => make("a", { href: `#/jobs/${run.id}/report` }, run.label || run.id.slice(0, 13)) }, { title: "State", show: (run) => pill(run.state) }] }),
-  make("p", {}, make("a", { class: "button", href: link("compare", { jobs: job.steps.slice(0, 20).map((run) => run.id).join() }) }, "Compare the runs")));
+  make("p", {}, make("a", { class: "button", href: link("compare", { jobs: job.steps.slice(0, 20).map((run) => run.id).join() }) }, "Compare the runs"))));
 }
 
 export async function show(main, { id }, query, page) {
