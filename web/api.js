@@ -42,8 +42,8 @@ async function send(path, { method = "GET", body, headers = {}, signal, type } =
  * @returns {Promise<*>} the answer's JSON; null when it has none
  */
 export async function ask(path, options) {
-  const answer = await send(path, options);
-  return answer.status === 204 ? null : answer.json();
+  const text = await (await send(path, options)).text();
+  return text ? JSON.parse(text) : null;
 }
 
 /** The answer as text: logs, tables, reports. */

@@ -121,7 +121,7 @@ class Chart {
   range(low, high) {
     if (low === null || high === null) return [0, 1];
     for (const { from, to } of this.bands) [low, high] = [Math.min(low, from), Math.max(high, to)]; // bands are seen whole
-    const room = Math.max((high - low) * 0.08, this.y.percent ? 0.005 : Math.abs(high) * 1e-3 || 0.5);
+    const room = Math.max((high - low) * 0.08, this.y.percent ? 0.005 : high > low ? Math.abs(high) * 1e-3 : Math.abs(high) / 4 || 0.5);
     return this.y.percent ? [Math.max(0, low - room), Math.min(1, high + room)] : [low >= 0 ? Math.max(0, low - room) : low - room, high + room];
   }
 

@@ -58,7 +58,7 @@ class Web {
   }
 
   /** Pictures of the page at `hash`, light, dark and at phone width, each of which axe looks at, too; nothing may stick out sideways. */
-  async shots(name, hash, ready = async () => {}) {
+  async shots(name, hash, ready = async () => {}, more = {}) {
     mkdirSync(SHOTS, { recursive: true });
     for (const [ending, options] of [["light", {}], ["dark", { scheme: "dark" }], ["phone", { viewport: PHONE }]])
       await this.page(hash, async (page) => {
@@ -69,7 +69,16 @@ class Web {
         if (options.viewport) await page.setViewportSize({ width: 360, height: 780 });
         const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         assert.ok(over <= 0, `${name}: ${over} px stick out at the right (${ending})`);
-      }, options);
+      }, { ...options, ...more });
+  }
+
+  /** The paths of all pages, as the router has them. */
+  async listed() {
+    let paths = [];
+    await this.page("", async (page) => {
+      paths = await page.evaluate(async () => (await import("./web/router.js")).pages.map((row) => row.path));
+    });
+    return paths;
   }
 
   async close() {

@@ -1,0 +1,33 @@
+/* Does every page open, without errors, and readable by everybody? The short one: each page's own test says more. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { open } from "./harness.mjs";
+
+let web;
+before(async () => {
+  web = await open({ prepare: async (riftd) => {
+    const rift = await riftd.rift();
+    const model = await riftd.ask("v1/models", { method: "POST", body: { name: "first", job: rift.id } });
+    return { "jobs/:id": rift.id, "models/:id": model.id, "datasets/:name": "tiny", "jobs/:id/report": rift.id };
+  } });
+});
+after(() => web?.close());
+
+test("every page of the table opens and is accessible", async () => {
+  const paths = await web.listed();
+  assert.ok(paths.length >= 4, paths.join());
+  for (const path of paths) {
+    const known = path.includes(":") ? web.made[path] : "";
+    assert.ok(known !== undefined, `this test knows nothing to show on ${path}`);
+    await web.page(`#/${path.replace(/:\w+/, known)}`, async (page) => {
+      await page.locator("main h1").waitFor();
+      await page.waitForLoadState("networkidle").catch(() => {}); // the stream never is idle
+      assert.equal(await page.locator("main .trouble").count(), 0, `${path}: ${await page.locator("main .trouble").allTextContents()}`);
+      await web.accessible(page);
+    });
+  }
+});
+
+test("what is no page says so", () => web.page("#/nowhere/at/all", async (page) => {
+  await page.getByRole("heading", { name: "Nothing here" }).waitFor();
+}));
