@@ -117,6 +117,8 @@ export function duration(seconds) {
   if (whole < 86400) return `${Math.floor(whole / 3600)} h ${Math.floor(whole / 60) % 60} min`;
   return `${Math.floor(whole / 86400)} d ${Math.floor(whole / 3600) % 24} h`;
 }
+/** 3725 -> "1 h": of what isn't known exactly. */
+export const roughly = (seconds) => duration(seconds).replace(/ \d+ s$| \d+ min$| \d+ h$/, "");
 const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 export function bytes(value) {
   if (!isNumber(value)) return NONE;
@@ -128,7 +130,7 @@ export function bytes(value) {
 export function ago(text) {
   if (!text) return make("span", { class: "faint" }, NONE);
   const seconds = (Date.now() - new Date(text)) / 1000;
-  const words = seconds < 5 ? "just now" : seconds < 86400 * 7 ? `${duration(seconds).replace(/ \d+ s$| \d+ min$| \d+ h$/, "")} ago`
+  const words = seconds < 5 ? "just now" : seconds < 86400 * 7 ? `${roughly(seconds)} ago`
     : moment(text);
   return make("time", { datetime: text, title: moment(text) }, words);
 }
@@ -142,7 +144,7 @@ export const pill = (state, words = state) => make("span", { class: "pill", "dat
 export function bar(progress, { name = "progress" } = {}) {
   if (!progress || !(progress.total > 0)) return null;
   const part = Math.min(1, progress.done / progress.total);
-  const words = [progress.phase, isNumber(progress.eta_s) ? `${duration(progress.eta_s)} left` : null].filter(Boolean).join(", ");
+  const words = [progress.phase, isNumber(progress.eta_s) ? `${roughly(progress.eta_s)} left` : null].filter(Boolean).join(", ");
   return make("span", { class: "bar" }, make("progress", { max: 1, value: part, "aria-label": name }),
     make("span", { class: "bar-part" }, `${Math.floor(100 * part)} %`), words && make("span", { class: "faint" }, words));
 }

@@ -18,8 +18,8 @@ export function whole({ id, kind, progress, spec }) {
   }
   const known = wholes.get(id), [, epoch, what] = EPOCH.exec(progress.phase) || [];
   const epochs = spec?.[kind === "finetune" ? "finetune" : "train"]?.epochs;
-  if (known) return { ...known, phase: epoch ? `epoch ${epoch}: measuring ${what}` : progress.phase };
-  if (epoch && epochs) return { phase: `epoch ${epoch} of ${epochs}: measuring ${what}`, done: Number(epoch), total: epochs };
+  if (known) return { ...known, phase: epoch ? `epoch ${epoch}, ${what}` : progress.phase };
+  if (epoch && epochs) return { phase: `epoch ${epoch} of ${epochs}, ${what}`, done: Number(epoch), total: epochs };
   return null;
 }
 

@@ -98,7 +98,7 @@ export class Riftd {
       try {
         words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
       } catch { /* it has ended */ }
-      if (words[0].endsWith("rift-worker") && words.some((word) => word.startsWith(this.state))) process.kill(Number(pid), "SIGKILL");
+      if (words[0]?.endsWith("rift-worker") && words.some((word) => word.startsWith(this.state))) process.kill(Number(pid), "SIGKILL");
     }
     rmSync(this.dir, { recursive: true, force: true, maxRetries: 20 });
   }

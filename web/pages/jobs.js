@@ -72,22 +72,32 @@ export async function show(main, params, query, page) {
       return button(fit.length ? `${act.name} ${fit.length}` : act.name, async () => {
         await bulk(act, fit, () => {
           chosen.clear(); // at once: what is ticked meanwhile is meant for something else
-          tableDraw();
+          ticked();
         });
         await draw();
       }, { disabled: !fit.length, class: act.name === "Retry" ? null : "danger" });
     }), exists("compare") && chosen.size > 1 && make("a", { class: "button", href: link("compare", { jobs: [...chosen.keys()].slice(0, 20).join(",") }) }, "Compare"),
-    make("button", { type: "button", class: "quiet", onclick: () => { chosen.clear(); tableDraw(); } }, "Select none")]);
+    make("button", { type: "button", class: "quiet", onclick: () => { chosen.clear(); ticked(); } }, "Select none")]);
 
   const tick = (job) => make("input", { type: "checkbox", checked: chosen.has(job.id), "aria-label": `Select ${nameOf(job)}`, onchange: (event) => {
     event.target.checked ? chosen.set(job.id, job) : chosen.delete(job.id);
-    tableDraw();
+    ticked();
   } });
   const tickAll = () => make("input", { type: "checkbox", "aria-label": "Select all on this page", checked: jobs.length > 0 && jobs.every((job) => chosen.has(job.id)),
     indeterminate: chosen.size > 0 && !jobs.every((job) => chosen.has(job.id)), onchange: (event) => {
       for (const job of jobs) event.target.checked ? chosen.set(job.id, job) : chosen.delete(job.id);
-      tableDraw();
+      ticked();
     } });
+  /* Ticks alone change no row's words. */
+  const ticked = () => {
+    for (const row of list.querySelectorAll("tbody tr")) {
+      row.classList.toggle("chosen", chosen.has(row.dataset.key));
+      row.querySelector("input").checked = chosen.has(row.dataset.key);
+    }
+    const all = list.querySelector("thead input");
+    if (all) Object.assign(all, { checked: jobs.every((job) => chosen.has(job.id)), indeterminate: chosen.size > 0 && !jobs.every((job) => chosen.has(job.id)) });
+    toolsDraw();
+  };
   const tableDraw = () => {
     const owners = jobs.some((job) => job.owner);
     renew(list, tools, table({ caption: "Jobs, newest first", rows: jobs, key: (job) => job.id, rowHeader: 1, chosen: (job) => chosen.has(job.id),
