@@ -67,7 +67,11 @@ class Terminal:
         return self.wait(r"(?m)^\$ *\n*\Z")
 
     def __enter__(self):
-        self.wait(r"\$")
+        try:
+            self.wait(r"\$")
+        except BaseException:  # then nobody calls __exit__
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
