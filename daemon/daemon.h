@@ -59,7 +59,7 @@ struct slot {
 /* How a worker came to its end, as far as we know. */
 struct worker_end {
     bool seen;   /* it ended a moment ago */
-    bool known;  /* seen, and we are its parent */
+    bool known;  /* as its parent, or by its own word */
     bool exited; /* known, and by itself: status is the exit code; else a signal */
     int status;
     bool unstarted;       /* there is no worker that we know of */

@@ -76,8 +76,11 @@ int executor_start(struct daemon *daemon, struct worker *worker, const struct db
                    struct fault *why)
 {
     struct started started = { .pidfd = -1, .connection = -1 };
+    char exit_path[PATH_MAX + 16];
     int r = jobdir_create(worker->dir, spec, why);
 
+    snprintf(exit_path, sizeof(exit_path), "%s/" JOBDIR_EXIT, worker->dir);
+    unlink(exit_path); /* an earlier worker's */
     if (r >= 0)
         r = executor(daemon)->start(daemon, worker->dir, &started, why);
     if (r >= 0)

@@ -1,7 +1,8 @@
 /* A worker is gone: what becomes of its job?
  *
  * The journal's last word decides; how the process ended is only the second
- * witness, since a worker that we found again after a restart isn't our child.
+ * witness: a worker that we found again after a restart, or that a launcher
+ * started, isn't our child, and only a file of its own says how it exited.
  *
  *   finished                 succeeded, with its result
  *   failed, said just now    failed, with its code and message; a full disk or a lost
@@ -306,6 +307,17 @@ static int attempt_end(struct daemon *daemon, const struct worker *worker, struc
     return 0;
 }
 
+/* Who isn't its parent (riftd came after it, or a launcher started it) is told by the worker itself, if it could. */
+static void end_ask(struct worker *worker, const struct db_job *job)
+{
+    int status;
+
+    if (worker->end.known || !job->pid || jobdir_exit_read(worker->dir, (pid_t)job->pid, &status) < 0)
+        return;
+    worker->end.known = worker->end.exited = true;
+    worker->end.status = status;
+}
+
 static int verdict(struct daemon *daemon, struct worker *worker)
 {
     db_job_auto job = { 0 };
@@ -314,8 +326,10 @@ static int verdict(struct daemon *daemon, struct worker *worker)
 
     if (r >= 0 && !worker->end.seen)
         r = attempt_end(daemon, worker, &job);
-    if (r >= 0)
+    if (r >= 0) {
+        end_ask(worker, &job);
         r = decided_by_journal(daemon, &cause);
+    }
     if (r != 0 || works_elsewhere(daemon, worker, &job))
         return r;
     return verdict_without_word(daemon, &cause);

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct fault;
 
@@ -45,6 +46,7 @@ int journal_read(const char *path, int64_t *offset,
 #define JOBDIR_CHECKPOINT "checkpoint"
 #define JOBDIR_ARTIFACTS "artifacts"
 #define JOBDIR_LOG "log.txt"
+#define JOBDIR_EXIT "exit" /* how a worker ended that may have had no last word: PID and exit code */
 
 /* Exit codes of `rift-worker run`. */
 enum worker_exit {
@@ -71,6 +73,11 @@ int directory_make(const char *path, mode_t mode, struct fault *why);
 /* Create DIR, its sub-directories and DIR/spec.json (written aside, fsynced,
  * renamed). Doing it again is harmless. */
 int jobdir_create(const char *dir, const json_t *spec, struct fault *why);
+
+/* Before a worker exits: its code, for who isn't its parent. */
+int jobdir_exit_write(const char *dir, int code);
+/* What process pid wrote there. -ENOENT: it wrote nothing. */
+int jobdir_exit_read(const char *dir, pid_t pid, int *ret_code);
 
 /* Replace dir/name by data: written aside, fsynced, renamed, directory fsynced. */
 int file_replace(const char *dir, const char *name, const void *data, size_t size, struct fault *why);

@@ -4,6 +4,7 @@
  *   DIR/journal.ndjson   what happened (journal.c)
  *   DIR/checkpoint/      where to go on
  *   DIR/artifacts/       what came out
+ *   DIR/exit             how a worker ended that wasn't done
  *
  * Creating it twice is harmless, so whoever was interrupted between the
  * creation and its own bookkeeping does both again. spec.json comes last and in
@@ -67,6 +68,33 @@ int jobdir_create(const char *dir, const json_t *spec, struct fault *why)
     r = file_replace(dir, JOBDIR_SPEC, text, strlen(text), why);
     free(text);
     return r;
+}
+
+int jobdir_exit_write(const char *dir, int code)
+{
+    char text[64];
+    int length = snprintf(text, sizeof(text), "%d %d\n", (int)getpid(), code);
+
+    return file_replace(dir, JOBDIR_EXIT, text, (size_t)length, NULL);
+}
+
+int jobdir_exit_read(const char *dir, pid_t pid, int *ret_code)
+{
+    char path[PATH_MAX], *text;
+    size_t size;
+    int who = 0, code = 0;
+
+    if (snprintf(path, sizeof(path), "%s/" JOBDIR_EXIT, dir) >= (int)sizeof(path))
+        return -ENAMETOOLONG;
+    int r = file_read(path, 64, &text, &size, NULL);
+    if (r < 0)
+        return r;
+    int fields = sscanf(text, "%d %d", &who, &code);
+    free(text);
+    if (fields != 2 || who != (int)pid || code < 0 || code > 255)
+        return -ENOENT;
+    *ret_code = code;
+    return 0;
 }
 
 static bool artifact_character(char c)

@@ -212,7 +212,10 @@ static int run_command(int count, char **arguments)
         memory_limit();
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    return engine_run_confined(order.dir, &stop, order.quiet ? NULL : event_print, confine, &order);
+    int code = engine_run_confined(order.dir, &stop, order.quiet ? NULL : event_print, confine, &order);
+    if (code != WORKER_FINISHED)
+        jobdir_exit_write(order.dir, code); /* where that can't be, it looks like a crash */
+    return code;
 }
 
 static int check_command(int count, char **arguments)

@@ -136,6 +136,76 @@ class Launched(unittest.TestCase):
         (riftd.dir(job) / "go").touch()
         self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 2)
 
+    def test_a_launched_worker_that_refuses_its_job_fails_it_at_once(self):
+        self.launcher_start()
+        riftd = self.riftd("--max-attempts", "3")
+        body = riftd.wait(riftd.submit("exit:65"), "failed")
+        self.assertEqual((body["error"]["code"], body["attempts"]), ("bad_input", 1))
+
+    def test_a_launched_worker_that_refused_its_job_while_riftd_was_away_has_failed_it(self):
+        self.launcher_start()
+        riftd = self.riftd("--max-attempts", "3")
+        job, pid = self.held(riftd, "to:3 hold:go exit:65")
+        riftd.kill()
+        (riftd.dir(job) / "go").touch()
+        until("worker ended", lambda: not alive(pid))
+        riftd.start()
+        body = riftd.wait(job, "failed")
+        self.assertEqual((body["error"]["code"], body["attempts"]), ("bad_input", 1))
+
+    def test_a_damaged_journal_fails_a_launched_workers_job_with_the_damage(self):
+        self.launcher_start()
+        riftd = self.riftd("--max-attempts", "5")
+        job, pid = self.held(riftd, "to:15 hold:never finish")
+        with open(riftd.dir(job) / "journal.ndjson", "ab") as journal:
+            journal.write(b"rubbish\nrubbish\n")
+        os.kill(pid, signal.SIGKILL)
+        body = riftd.wait(job, "failed")
+        self.assertEqual((body["error"]["code"], body["attempts"]), ("journal_damaged", 2))
+
+    def test_a_launched_worker_that_is_killed_again_and_again_fails_its_job(self):
+        self.launcher_start()
+        riftd = self.riftd("--max-attempts", "2")
+        body = riftd.wait(riftd.submit("to:3 kill"), "failed")
+        self.assertEqual((body["error"]["code"], body["attempts"]), ("worker_crashed", 2))
+
+    def test_a_launched_worker_that_loses_its_device_makes_it_rest(self):
+        self.launcher_start()
+        riftd = self.riftd("--device-rest", "1s")
+        job = riftd.submit("1:exit:69 finish")
+        until("the device rests", lambda: any(one["state"] == "drained"
+                                              for one in riftd.ask("GET", "/v1/devices")[1]["devices"]))
+        self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 2)
+
+    def test_a_launched_workers_job_is_held_and_released(self):
+        self.launcher_start()
+        riftd = self.riftd()
+        job, pid = self.held(riftd, "to:3 1:hold:never to:5 finish")
+        riftd.ask("PATCH", f"/v1/jobs/{job}", {"held": True})
+        riftd.wait(job, "queued")
+        self.assertFalse(alive(pid))
+        self.assertEqual(riftd.journal(job)[-1]["type"], "interrupted")
+        riftd.ask("PATCH", f"/v1/jobs/{job}", {"held": False})
+        self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 2)
+
+    def test_a_launched_workers_slot_is_taken_and_given_back(self):
+        self.launcher_start()
+        riftd = self.riftd("--preempt-margin", "5", "--preempt-min-run", "0")
+        job, pid = self.held(riftd, "to:3 1:hold:never to:5 finish")
+        other = riftd.submit("hold:go finish", priority=5)
+        riftd.wait(other, "running")
+        self.assertEqual((alive(pid), riftd.job(job)["state"]), (False, "queued"))
+        until("its directory is there", riftd.dir(other).exists)
+        (riftd.dir(other) / "go").touch()
+        riftd.wait(other, "succeeded")
+        self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 2)
+
+    def test_a_deaf_launched_worker_over_its_time_is_killed_and_has_failed_of_it(self):
+        self.launcher_start()
+        riftd = self.riftd("--grace-s", "0")
+        body = riftd.wait(riftd.submit("deaf hold:never", time_limit_s=1), "failed")
+        self.assertEqual(body["error"]["code"], "time_limit")
+
     def test_jobs_wait_while_the_launcher_is_away(self):
         self.launcher_start()
         riftd = self.riftd()

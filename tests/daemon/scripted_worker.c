@@ -248,6 +248,13 @@ static int run(const char *dir)
     return WORKER_INTERNAL;
 }
 
+static void leave(int code, void *user)
+{
+    (void)user;
+    if (code)
+        jobdir_exit_write(".", code);
+}
+
 static json_t *devices(void)
 {
     return json_pack("[{s:s, s:s}]", "id", "cpu", "name", "a processor that follows a script, launched");
@@ -263,5 +270,8 @@ int main(int argc, char **argv)
     }
     if (argc == 4 && strcmp(argv[1], "serve") == 0)
         return serve(argv[3], devices);
-    return argc >= 3 && strcmp(argv[1], "run") == 0 ? run(argv[argc - 1]) : WORKER_BAD_INPUT;
+    if (argc < 3 || strcmp(argv[1], "run") != 0)
+        return WORKER_BAD_INPUT;
+    on_exit(leave, NULL);
+    return run(argv[argc - 1]);
 }
