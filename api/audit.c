@@ -249,9 +249,10 @@ static void text_tame(char *ret, size_t size, const char *text)
     ret[length] = 0;
 }
 
-void audit_see(const struct request *request, const char *method, int status)
+void audit_see(const struct request *request, const struct answer *answer, const char *method)
 {
-    const struct caller *caller = &request->caller;
+    const struct caller *caller = answer->proved.role > ROLE_NONE ? &answer->proved : &request->caller;
+    int status = answer->status;
     bool changes = strcmp(method, "GET") && strcmp(method, "HEAD");
     struct db_audit row = { .status = status };
 

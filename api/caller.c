@@ -104,7 +104,7 @@ static const char *credential_shown(const struct request *request, bool *ret_ses
     return request_cookie(request, SESSION_COOKIE);
 }
 
-static void caller_is(struct caller *caller, const struct db_token *token)
+void caller_is(struct caller *caller, const struct db_token *token)
 {
     caller->role = (enum role)role_find(token->role);
     caller->expires_ms = token->expires_ms;

@@ -48,6 +48,8 @@ int role_find(const char *name);
 /* The token (or session) that this text is. -EACCES: none that is good now. The
  * same work whether the id is unknown or the secret wrong. */
 int credential_check(struct db *db, const char *text, bool session, int64_t now_ms, struct db_token *ret);
+/* Whoever holds the token. */
+void caller_is(struct caller *caller, const struct db_token *token);
 /* Does TCP need a token? 1, 0, or negative errno. */
 int token_needed(const struct api_config *config);
 /* May riftd listen at its address? -EPERM with the reason in `message`. */

@@ -7,6 +7,7 @@
  *   job        its directory, where it has run; every artifact's size and SHA-256
  *   model      its file's size and SHA-256
  *   directory  one that belongs to no job
+ *   file       one that belongs to no model
  *
  * A few jobs at a time, between which the thread's other requests get their turn. A job
  * that isn't over is looked at without its artifacts: it may just be replacing them. */
@@ -178,6 +179,29 @@ static int stage_directories(struct check *check, FILE *out)
     return r;
 }
 
+/* Files of models that no row knows: an upload that was cut off between the two. */
+static int stage_files(struct check *check, FILE *out)
+{
+    DIR *dir = opendir(check->config->models_dir);
+    struct dirent *entry;
+    int r = dir ? 0 : -errno;
+
+    while (dir && r >= 0 && (entry = readdir(dir))) {
+        char sha256[65];
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(sha256, sizeof(sha256), "%.*s", (int)strcspn(entry->d_name, "."), entry->d_name);
+        int used = db_model_bytes_used(check->config->db, sha256);
+        if (used == 0)
+            finding(check, out, "file", entry->d_name, NULL, "belongs to no model");
+        else if (used < 0)
+            r = used;
+    }
+    if (dir)
+        closedir(dir);
+    return r;
+}
+
 static int stage_sum(struct check *check, FILE *out)
 {
     line(out, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "what", "sum", "jobs", check->jobs, "models", check->models,
@@ -187,8 +211,8 @@ static int stage_sum(struct check *check, FILE *out)
 
 static int check_fill(struct stream *base, char **ret_text, size_t *ret_size)
 {
-    static int (*const stages[])(struct check * check, FILE * out) = { stage_database, stage_jobs, stage_models,
-                                                                       stage_directories, stage_sum };
+    static int (*const stages[])(struct check * check, FILE * out) = { stage_database,    stage_jobs,  stage_models,
+                                                                       stage_directories, stage_files, stage_sum };
     struct check *check = (struct check *)base;
     const int count = (int)(sizeof(stages) / sizeof(stages[0]));
     char *text = NULL;

@@ -106,6 +106,7 @@ struct answer {
     bool has_file;
     struct answer_file file;
     struct stream *stream; /* owned */
+    struct caller proved;  /* who the body showed to be asking, where no header says so; role 0: nobody */
     struct {
         const char *name; /* static */
         char *value;      /* owned */
@@ -224,6 +225,8 @@ void upload_end(const struct upload *upload, char ret_hex[65], int64_t *ret_size
 int upload_sync(struct upload *upload);
 /* Put it in its place durably, once synced, as dir/name; what is there already is the same. */
 int upload_keep(struct upload *upload, const char *name);
+/* What was kept isn't wanted after all. */
+void upload_forget(struct upload *upload, const char *name);
 /* Take away what wasn't kept. NULL is fine. */
 void upload_close(struct upload *upload);
 /* Take away what a crash has left half done: files whose names begin so. */
@@ -270,6 +273,8 @@ bool header_plain(const char *name, const char *value);
 void request_id_choose(struct request *request);
 /* The body goes into a file: the route takes such, and the Content-Type says so. */
 bool request_uploads(const struct request *request);
+/* Is all said that must be said with a model's bytes? 1; 0 when answered. (models.c) */
+int model_upload_check(const struct request *request, struct answer *answer);
 int framing_check(const struct request *request, struct answer *answer, struct framing *framing);
 /* address NULL: a socket that no browser reaches, any Host will do. */
 int sender_check(const struct request *request, struct answer *answer, const struct framing *framing,
@@ -285,7 +290,7 @@ int answer_unknown(struct answer *answer, const struct request *request, bool wr
 
 /* ---- audit.c ---- */
 /* The request is about to be answered so: a row, where it deserves one. */
-void audit_see(const struct request *request, const char *method, int status);
+void audit_see(const struct request *request, const struct answer *answer, const char *method);
 
 /* ---- guard.c: who may speak to us at all ---- */
 
@@ -427,6 +432,14 @@ handler handle_webhook_deliveries;
 handler handle_queue, handle_datasets, handle_devices, handle_fields, handle_version, handle_problem;
 handler handle_backup_list, handle_backup_create, handle_backup_get, handle_backup_delete, handle_check;
 handler handle_metrics, handle_openapi, handle_healthz, handle_readyz, handle_page, handle_web;
+
+/* ---- kept.c ---- */
+
+/* Has retention taken what a reference wants of an ended job: the artifact of that name, its
+ * kind's weights (NULL), or all that it made as a job of the kind `wants` (-1: one file)? Says so. */
+bool artifact_gone(const struct db_job *job, int wants, const char *artifact, char *ret, size_t size);
+/* Are all files there that the job, or a step that would run again, takes from others? 1; 0 when answered. */
+int retry_check(const struct request *request, struct answer *answer, const char *id);
 
 /* ---- fits.c ---- */
 

@@ -31,19 +31,23 @@ struct feed {
     struct stream *stream;
     char *text; /* not yet sent: text[at..size) */
     size_t size, at;
-    int64_t sent_ms;   /* monotonic time of the last piece */
-    int64_t until_ms;  /* when the last one is due, INT64_MAX never */
-    bool parked;       /* suspended by us, not yet resumed */
+    int64_t sent_ms;  /* monotonic time of the last piece */
+    int64_t until_ms; /* when the last one is due, INT64_MAX never */
+    bool parked;      /* suspended by us, not yet resumed */
+    bool revoked;     /* who asked may not any more; under the lock */
+    char token[DB_ID_SIZE], session[DB_ID_SIZE];
     struct feed *next; /* in feeds->list */
 };
 
-struct feed *feed_open(struct feeds *feeds, void *connection, struct stream *stream)
+struct feed *feed_open(struct feeds *feeds, void *connection, const struct caller *caller, struct stream *stream)
 {
     struct feed *feed = calloc(1, sizeof(*feed));
 
     if (!feed)
         return NULL;
     *feed = (struct feed){ .feeds = feeds, .connection = connection, .stream = stream, .sent_ms = monotonic_ms() };
+    strcpy(feed->token, caller->token);
+    strcpy(feed->session, caller->session);
     feed->until_ms = stream->wait_ms ? feed->sent_ms + stream->wait_ms : INT64_MAX;
     pthread_mutex_lock(&feeds->lock);
     feed->next = feeds->list;
@@ -103,6 +107,17 @@ void feeds_news(struct feeds *feeds)
     pthread_mutex_unlock(&feeds->lock);
 }
 
+void feeds_revoke(struct feeds *feeds, const char *credential)
+{
+    pthread_mutex_lock(&feeds->lock);
+    for (struct feed *feed = feeds->list; feed; feed = feed->next)
+        if (!strcmp(feed->token, credential) || !strcmp(feed->session, credential))
+            feed->revoked = true;
+    feeds->news++; /* who is about to park looks once more */
+    parked_resume(feeds);
+    pthread_mutex_unlock(&feeds->lock);
+}
+
 /* Nothing to send: suspend, unless news came since `news` was read or all is
  * over. 1: parked, 0: look again. */
 static int feed_park(struct feed *feed, uint64_t news)
@@ -133,7 +148,10 @@ static int feed_fill(struct feed *feed)
     pthread_mutex_lock(&feeds->lock);
     uint64_t news = feeds->news;
     feed->stream->last = feeds->stopping || monotonic_ms() >= feed->until_ms;
+    bool revoked = feed->revoked;
     pthread_mutex_unlock(&feeds->lock);
+    if (revoked)
+        return -ENODATA;
     bool known = feed->stream->drained && feed->stream->news == news && !feed->stream->last;
     feed->stream->news = news;
     int r = known ? 0 : feed->stream->fill(feed->stream, &feed->text, &feed->size);

@@ -31,8 +31,11 @@ bool feeds_full(struct feeds *feeds);
 void feeds_stop(struct feeds *feeds);
 void feeds_done(struct feeds *feeds);
 
-/* Takes the stream over. NULL: out of memory. */
-struct feed *feed_open(struct feeds *feeds, void *connection, struct stream *stream);
+/* A token or session isn't good any more: its streams end. */
+void feeds_revoke(struct feeds *feeds, const char *credential);
+
+/* Takes the stream over, which `caller` asked for. NULL: out of memory. */
+struct feed *feed_open(struct feeds *feeds, void *connection, const struct caller *caller, struct stream *stream);
 void feed_close(struct feed *feed);
 /* Up to `max` bytes: their number; 0: suspended; negative: the stream is over. */
 ssize_t feed_read(struct feed *feed, char *buffer, size_t max);

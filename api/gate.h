@@ -5,6 +5,8 @@
 
 #include "db/db.h"
 
+struct feeds;
+
 /* ---- limits.c: how often may somebody ask? ---- */
 
 struct limits;
@@ -38,6 +40,7 @@ struct gate {
     struct limits *requests; /* by caller, NULL none */
     struct limits *failures; /* wrong credentials, by address */
     struct audit *audit;
+    struct feeds *feeds; /* whose streams end when their token is taken back; NULL none */
 };
 struct api_config;
 int gate_open(struct gate *gate, const struct api_config *config, char message[256]);

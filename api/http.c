@@ -79,8 +79,8 @@ static void stream_close(void *user)
 
 static struct MHD_Response *stream_response(struct exchange *exchange)
 {
-    struct feed *feed =
-        feed_open(&exchange->listener->api->feeds, exchange->request.connection, exchange->answer.stream);
+    struct feed *feed = feed_open(&exchange->listener->api->feeds, exchange->request.connection,
+                                  &exchange->request.caller, exchange->answer.stream);
 
     if (!feed)
         return NULL;
@@ -148,7 +148,7 @@ static enum MHD_Result answer_send(struct exchange *exchange)
 {
     traffic_count(exchange->request.traffic, exchange->request.route, exchange->answer.status,
                   (double)(monotonic_us() - exchange->began_us) / 1e6);
-    audit_see(&exchange->request, exchange->method, exchange->answer.status);
+    audit_see(&exchange->request, &exchange->answer, exchange->method);
     struct MHD_Response *response = response_make(exchange);
 
     if (!response)
@@ -276,6 +276,8 @@ static int exchange_begin(struct exchange *exchange, const char *method, const c
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, query_see, &survey);
     if (survey.no_memory)
         return -ENOMEM;
+    if (!survey.wrong && request_uploads(request) && (r = model_upload_check(request, answer)) <= 0)
+        return r < 0 ? r : 1;
     if (!survey.wrong && request_uploads(request))
         r = upload_open(request->config->models_dir, request->config->upload_limit, survey.framing.length,
                         &request->upload);

@@ -114,8 +114,11 @@ int handle_job_cancel(const struct request *request, struct answer *answer)
 int handle_job_retry(const struct request *request, struct answer *answer)
 {
     const struct api_config *config = request->config;
-    int r = db_job_retry(config->db, request->id, config->now_ms(config->user));
+    int r = retry_check(request, answer, request->id);
 
+    if (r <= 0)
+        return r;
+    r = db_job_retry(config->db, request->id, config->now_ms(config->user));
     if (r < 0)
         return move_refused(request, answer, r);
     config->bell(config->user);

@@ -13,6 +13,7 @@
  * lock keeps a file from going while the same bytes come in again. */
 #include "api/exchange.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -129,6 +130,7 @@ int handle_model_list(const struct request *request, struct answer *answer)
 static int model_store(const struct request *request, struct upload *upload, const struct db_model *model,
                        struct db_model *ret)
 {
+    const struct api_config *config = request->config;
     char name[80];
 
     file_name(model->sha256, name);
@@ -136,8 +138,11 @@ static int model_store(const struct request *request, struct upload *upload, con
     pthread_mutex_lock(&store_lock);
     if (r >= 0)
         r = upload_keep(upload, name);
-    if (r >= 0)
-        r = db_model_insert(request->config->db, model, ret);
+    if (r >= 0) {
+        r = db_model_insert(config->db, model, ret);
+        if (r < 0 && db_model_bytes_used(config->db, model->sha256) == 0)
+            upload_forget(upload, name);
+    }
     pthread_mutex_unlock(&store_lock);
     return r;
 }
@@ -192,14 +197,23 @@ static bool name_valid(const char *name)
     return text && characters >= 1 && characters <= LABEL_CHARACTERS_MAX;
 }
 
+int model_upload_check(const struct request *request, struct answer *answer)
+{
+    const char *name = request_query(request, "name");
+
+    if (!name || !name_valid(name))
+        return answer_problem(answer, request, PROBLEM_BAD_QUERY, "name: say ?name= with 1 to %d characters",
+                              LABEL_CHARACTERS_MAX);
+    return 1;
+}
+
+/* Its name was looked at before the body came. */
 static int uploaded(const struct request *request, struct answer *answer)
 {
     const char *name = request_query(request, "name");
     struct db_model model = { 0 };
 
-    if (!name || !name_valid(name))
-        return answer_problem(answer, request, PROBLEM_BAD_QUERY, "name: say ?name= with 1 to %d characters",
-                              LABEL_CHARACTERS_MAX);
+    assert(name);
     snprintf(model.name, sizeof(model.name), "%s", name);
     return upload_register(request, answer, request->upload, &model);
 }

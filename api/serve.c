@@ -127,6 +127,7 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
         r = doors_check(&api->config, message);
     if (r >= 0)
         r = gate_open(&api->gate, &api->config, message);
+    api->gate.feeds = &api->feeds;
     if (r >= 0)
         r = tls_start(&api->config, message);
     if (r >= 0)

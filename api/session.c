@@ -5,6 +5,8 @@
  * Scripts can't read it (HttpOnly), other sites' pages can't make the browser
  * send it (SameSite=Strict), and with TLS it never leaves without (Secure). */
 #include "api/caller.h"
+#include "api/feed.h"
+#include "api/gate.h"
 
 #include <errno.h>
 #include <string.h>
@@ -53,6 +55,7 @@ int handle_session_create(const struct request *request, struct answer *answer)
     if ((r = secret_make(text, session.id, session.secret_sha256)) < 0 ||
         (r = db_token_insert(config->db, &session)) < 0)
         return r;
+    caller_is(&answer->proved, &token);
     r = cookie_set(answer, request, text, (int)((session.expires_ms - now_ms + 999) / 1000));
     explicit_bzero(text, sizeof(text));
     if (r < 0)
@@ -76,6 +79,8 @@ int handle_session_delete(const struct request *request, struct answer *answer)
 
     if (r < 0 && r != -ENOENT)
         return r;
+    if (*session && request->gate->feeds)
+        feeds_revoke(request->gate->feeds, session);
     answer->status = 204;
     return cookie_set(answer, request, "", 0);
 }

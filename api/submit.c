@@ -99,6 +99,18 @@ static int ref_point(struct resolver *resolver, const struct spec_ref *ref, cons
     return r < 0 ? -ENOMEM : 0;
 }
 
+/* The same, if the job's files are still there; `artifact` is the name where it is another than the reference's. */
+static int ref_to_job(struct resolver *resolver, const struct spec_ref *ref, const struct db_job *job,
+                      const char *artifact)
+{
+    char message[250];
+
+    if (!artifact_gone(job, ref->wants, artifact ? artifact : ref->artifact, message, sizeof(message)))
+        return ref_point(resolver, ref, job->id, artifact);
+    errors_add(resolver->errors, ref->pointer, message);
+    return 0;
+}
+
 /* A reference to a rift job is one to the step that has what is wanted. */
 static int ref_to_step(struct resolver *resolver, const struct spec_ref *ref, const struct db_job *rift)
 {
@@ -123,7 +135,7 @@ static int ref_to_step(struct resolver *resolver, const struct spec_ref *ref, co
     }
     if (r < 0)
         return r;
-    return ref_point(resolver, ref, step.id, rest ? artifact : NULL);
+    return ref_to_job(resolver, ref, &step, rest ? artifact : NULL);
 }
 
 static bool drafts_hold(const struct drafts *drafts, const char *id);
@@ -145,7 +157,8 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
         return ref_point(resolver, ref, ref->job, NULL);
     int r = db_job_get(resolver->request->config->db, ref->job, &job);
     if (r == -ENOENT) {
-        errors_add(resolver->errors, ref->pointer, "there is no job of this id");
+        snprintf(message, sizeof(message), "there is no job of this id: %.36s", ref->job);
+        errors_add(resolver->errors, ref->pointer, message);
         return 0;
     }
     if (r < 0)
@@ -154,7 +167,7 @@ static int ref_resolve(const struct spec_ref *ref, void *user)
     if (kind == JOB_RIFT)
         return ref_to_step(resolver, ref, &job);
     if (ref->wants >= 0 ? kind == ref->wants : ref->artifact || (kind >= 0 && job_kinds[kind].weights))
-        return ref_point(resolver, ref, job.id, NULL);
+        return ref_to_job(resolver, ref, &job, NULL);
     if (ref->wants >= 0)
         snprintf(message, sizeof(message), "this is a %s job, not a%s %s job", job.kind,
                  ref->wants == JOB_MRC ? "n" : "", job_kinds[ref->wants].name);
@@ -251,6 +264,7 @@ struct drafts {
     const char *owner;     /* of all of them */
     int64_t time_limit_ms; /* of jobs that say none */
     struct needs all;      /* what all steps wait for */
+    struct fault gone;     /* what isn't there any more that was when the spec was read */
 };
 
 static void drafts_done(struct drafts *drafts)
@@ -339,9 +353,11 @@ static int steps_draft(const struct request *request, struct drafts *drafts, con
         if (steps[i])
             r = spec_refs(steps[i], ref_resolve, &resolver);
         /* Users' references were resolved before, so nothing can be wrong but
-         * a job that was deleted in this very moment. */
-        if (r >= 0 && json_array_size(resolver.errors))
-            r = -ENOENT;
+         * a job that was deleted, or whose files were, in this very moment. */
+        const json_t *error = json_array_get(resolver.errors, 0);
+        if (r >= 0 && error)
+            r = fault_set(&drafts->gone, -ENOENT, "%s: %s", json_string_value(json_object_get(error, "pointer")),
+                          json_string_value(json_object_get(error, "message")));
         json_decref(resolver.errors);
         if (r >= 0 && steps[i])
             r = draft_add(drafts, rift, steps[i], ids[i], &resolver.needs, parent, i);
@@ -434,8 +450,8 @@ static int submitted_answer(const struct request *request, struct answer *answer
         return answer_problem(answer, request, PROBLEM_KEY_REUSED,
                               "this Idempotency-Key came with another body before");
     if (r == -ENOENT)
-        return answer_problem(answer, request, PROBLEM_BAD_SPEC,
-                              "a job or model that the spec names was deleted just now");
+        return answer_problem(answer, request, PROBLEM_BAD_SPEC, "what the spec names was deleted just now: %s",
+                              db_errmsg(request->config->db));
     if (r == -EAGAIN)
         return answer_problem(answer, request, PROBLEM_TOO_MANY_JOBS, "%s", db_errmsg(request->config->db));
     if (r == -EDQUOT)
@@ -495,6 +511,9 @@ static int spec_submit(const struct request *request, struct answer *answer, con
         r = runs_draft(request, &drafts, runs, count);
     if (r >= 0)
         r = drafts_insert(request, answer, &drafts, identity);
+    if (r == -ENOENT)
+        r = answer_problem(answer, request, PROBLEM_BAD_SPEC, "what the spec names was deleted just now: %s",
+                           drafts.gone.message);
     drafts_done(&drafts);
     sweep_runs_free(runs, count);
     return r;

@@ -113,6 +113,11 @@ int upload_keep(struct upload *upload, const char *name)
     return fsync(upload->dir) < 0 ? -errno : 0;
 }
 
+void upload_forget(struct upload *upload, const char *name)
+{
+    unlinkat(upload->dir, name, 0);
+}
+
 void upload_close(struct upload *upload)
 {
     if (!upload)

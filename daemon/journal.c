@@ -143,7 +143,7 @@ static int ingest(struct daemon *daemon, const char *id, const char *path, int64
     if (total)
         api_news(daemon->api);
     if (failed)
-        return failed == -EEXIST ? -EBADMSG : failed;
+        return failed == -EEXIST || failed == -EINVAL ? -EBADMSG : failed; /* no row can be like that */
     if (r >= 0)
         return total;
     if (r == -ENOENT && !*offset)

@@ -65,6 +65,9 @@ static int artifact_choose(struct resolver *resolver, const struct spec_ref *ref
         name = job_kinds[kind].weights;
     if (!name)
         return fault_set(resolver->why, -EINVAL, "%s: a %s job makes no weights", ref->pointer, job.kind);
+    if (job.purged & PART_ARTIFACTS)
+        return fault_set(resolver->why, -ENOENT, "%s: %.100s of job %.36s is not kept any more (retain-artifacts)",
+                         ref->pointer, name, job.id);
     if (!artifact_name_valid(name))
         return fault_set(resolver->why, -EINVAL, "%s: \"%.80s\" is no name of an artifact", ref->pointer, name);
     snprintf(ret, size, "../%s/" JOBDIR_ARTIFACTS "/%s", job.id, name);

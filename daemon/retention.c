@@ -6,8 +6,11 @@
  * directory, which the janitor removes. */
 #include "daemon/daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PAGE = 50, PASS_LEAST_MS = 1000, PASS_MOST_MS = 3600000 };
 
@@ -28,16 +31,35 @@ static int64_t rule_keeps_s(const struct rule *rule, const struct settings *sett
     return *(const int64_t *)(const void *)((const char *)settings + rule->keep_s);
 }
 
+/* Has the job files of that part? Of events, which are no files, it has none. */
+static bool files_there(const struct daemon *daemon, const char *id, int part)
+{
+    char path[PATH_MAX + 80];
+    const struct dirent *entry;
+    bool found = false;
+
+    snprintf(path, sizeof(path), "%s/%s/%s", daemon->jobs_dir, id,
+             part == PART_CHECKPOINT ? JOBDIR_CHECKPOINT : JOBDIR_ARTIFACTS);
+    DIR *dir = part == PART_EVENTS ? NULL : opendir(path);
+    if (!dir)
+        return part != PART_EVENTS && errno != ENOENT;
+    while (!found && (entry = readdir(dir)))
+        found = strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(dir);
+    return found;
+}
+
 /* One job, step by step. */
 static void job_purge(struct daemon *daemon, const struct rule *rule, const char *id)
 {
+    bool files = files_there(daemon, id, rule->part);
     int r;
 
     do
-        r = rule->part ? db_job_purge(daemon->db, id, (enum db_part)rule->part, clock_ms())
+        r = rule->part ? db_job_purge(daemon->db, id, (enum db_part)rule->part, files, clock_ms())
                        : db_job_expire(daemon->db, id);
     while (r == 1 && janitor_may_go_on(daemon));
-    if (r == 0) {
+    if (r == 0 && (files || rule->part == PART_EVENTS || !rule->part)) {
         log_job(LEVEL_INFO, id, "%s: it ended long enough ago", rule->words);
         api_news(daemon->api);
     } else if (r < 0 && r != -ESTALE && r != -ENOENT) { /* wanted still, or gone */

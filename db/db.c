@@ -52,7 +52,8 @@ struct db {
     atomic_int arriving; /* threads that want the writer and don't have it yet */
     struct group *group; /* of the open transaction, NULL: none is open; under writer_lock */
     struct connection *writer;
-    int wal_pages;         /* after the last commit, under writer_lock */
+    int wal_pages;         /* after the last commit, under writer_lock as the next */
+    bool wrote;            /* the last commit changed something, and so cost an fsync */
     struct db_stats stats; /* under writer_lock */
     pthread_mutex_t readers_lock;
     struct connection *readers; /* free ones */
@@ -91,13 +92,19 @@ int sqlite_fault(sqlite3 *sqlite, int rc)
     static const struct {
         int rc, code;
     } codes[] = {
-        { SQLITE_CONSTRAINT, -EEXIST }, { SQLITE_NOMEM, -ENOMEM },   { SQLITE_FULL, -ENOSPC },
-        { SQLITE_BUSY, -EBUSY },        { SQLITE_READONLY, -EROFS },
+        { SQLITE_CONSTRAINT_UNIQUE, -EEXIST }, /* the extended codes first */
+        { SQLITE_CONSTRAINT_PRIMARYKEY, -EEXIST },
+        { SQLITE_CONSTRAINT_ROWID, -EEXIST },
+        { SQLITE_CONSTRAINT, -EINVAL },
+        { SQLITE_NOMEM, -ENOMEM },
+        { SQLITE_FULL, -ENOSPC },
+        { SQLITE_BUSY, -EBUSY },
+        { SQLITE_READONLY, -EROFS },
     };
     int code = -EIO;
 
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-        if ((rc & 0xff) == codes[i].rc)
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]) && code == -EIO; i++)
+        if (rc == codes[i].rc || (rc & 0xff) == codes[i].rc)
             code = codes[i].code;
     return refuse(code, "database: %s", sqlite ? sqlite3_errmsg(sqlite) : sqlite3_errstr(rc));
 }
@@ -152,6 +159,7 @@ static int remember_wal_pages(void *user, sqlite3 *sqlite, const char *name, int
     (void)sqlite;
     (void)name;
     db->wal_pages = pages;
+    db->wrote = true;
     return SQLITE_OK;
 }
 
@@ -267,20 +275,21 @@ static int group_commit(struct db *db)
 {
     struct connection *on = db->writer;
     int64_t began_us = monotonic_us();
-    int r = query_run(on, "COMMIT", NO_VALUES);
 
-    db->stats.commit_us += (uint64_t)(monotonic_us() - began_us);
-    db->stats.commits++;
+    db->wrote = false;
+    int r = query_run(on, "COMMIT", NO_VALUES);
+    if (db->wrote || r < 0) {
+        db->stats.commit_us += (uint64_t)(monotonic_us() - began_us);
+        db->stats.commits++;
+    }
     db->stats.transactions += (uint64_t)db->group->members;
     db->stats.failures += r < 0;
     if (r < 0)
         transaction_drop(on);
     group_end(db, r < 0 ? r : 0);
-    if (r >= 0 && db->wal_pages > CHECKPOINT_PAGES) {
-        /* PASSIVE never waits for readers; what it leaves behind comes next time. */
+    /* PASSIVE never waits for readers; what it leaves behind comes next time. */
+    if (db->wrote && db->wal_pages > CHECKPOINT_PAGES)
         sqlite3_wal_checkpoint_v2(on->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-        db->wal_pages = 0;
-    }
     return r < 0 ? r : 0;
 }
 

@@ -9,8 +9,8 @@
  * by db_policy_set.
  *
  * Times are milliseconds since the epoch and always passed in. Functions
- * return 0 or a count; -ENOENT (no such row), -EEXIST, -ESTALE (the move isn't
- * allowed from the row's state), -EIO and words through db_errmsg. */
+ * return 0 or a count; -ENOENT (no such row), -EEXIST, -EINVAL (no row may be so),
+ * -ESTALE (the move isn't allowed from the row's state), -EIO and words through db_errmsg. */
 #ifndef RIFT_DB_DB_H
 #define RIFT_DB_DB_H
 
@@ -314,10 +314,11 @@ struct db_aged {
  * still have one of these parts; those after (after_ms, after_number), oldest first. free(); the count. */
 int db_aged_list(struct db *db, int parts, int64_t before_ms, int64_t after_ms, int64_t after_number, int limit,
                  struct db_aged **ret);
-/* Take a part of an ended job: its directory is doomed, its rows go, an event says so.
- * -ESTALE: it hasn't ended, is pinned, or a job that hasn't ended needs it. Events go in
- * slices: 1 means that there are more. */
-int db_job_purge(struct db *db, const char *id, enum db_part part, int64_t now_ms);
+/* Take a part of an ended job: its directory is doomed, its rows go, an event says so, if
+ * anything was there: files, as the caller has seen, or rows. -ESTALE: it hasn't ended, is
+ * pinned, or a job that hasn't ended needs it. Events go in slices, the first of which says
+ * so: 1 means that there are more. */
+int db_job_purge(struct db *db, const char *id, enum db_part part, bool files, int64_t now_ms);
 /* db_job_delete for retention: -ESTALE for pinned ones too. */
 int db_job_expire(struct db *db, const char *id);
 /* Directories that are to be removed, and that were. */
@@ -445,6 +446,8 @@ struct db_model_filter {
 };
 int db_model_list(struct db *db, const struct db_model_filter *filter,
                   struct db_model **ret); /* free(), newest first */
+/* 1 when some model has these bytes, 0 when none does. */
+int db_model_bytes_used(struct db *db, const char *sha256);
 /* Ids of the jobs that read it, in order. free() the array; returns the count. */
 int db_model_users(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
 /* Forget it. -ESTALE while an unended job reads it. *ret_last: nobody else has its bytes. */

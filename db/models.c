@@ -143,6 +143,14 @@ int db_model_list(struct db *db, const struct db_model_filter *filter, struct db
     return r;
 }
 
+int db_model_bytes_used(struct db *db, const char *sha256)
+{
+    int64_t used = 0;
+    int r = number_select(db, "SELECT EXISTS(SELECT 1 FROM model WHERE sha256 = ?1)", VALUES(V(sha256)), &used);
+
+    return r < 0 ? r : (int)used;
+}
+
 int db_model_users(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE])
 {
     struct connection *on;

@@ -11,7 +11,8 @@
 
 #include <stdio.h>
 
-enum { EVENTS_SLICE = 1000 };
+/* A part that was looked at and not found has its bit of job.purged up there. */
+enum { EVENTS_SLICE = 1000, NOTHING_SHIFT = 8 };
 
 /* ---- which jobs ---- */
 
@@ -28,7 +29,7 @@ int db_aged_list(struct db *db, int parts, int64_t before_ms, int64_t after_ms, 
     r = query_start(
         on, &query,
         parts ? "SELECT id, ended_ms, number FROM job INDEXED BY job_by_end WHERE ended_ms > 0 AND ended_ms < ?1"
-                " AND (ended_ms, number) > (?2, ?3) AND (purged & ?4) <> ?4 AND pinned = 0"
+                " AND (ended_ms, number) > (?2, ?3) AND purged & (?4 | (?4 << 8)) = 0 AND pinned = 0"
                 " ORDER BY ended_ms, number LIMIT ?5"
               : "SELECT id, ended_ms, number FROM job INDEXED BY job_by_end WHERE ended_ms > 0 AND ended_ms < ?1"
                 " AND (ended_ms, number) > (?2, ?3) AND parent IS NULL AND pinned = ?4"
@@ -85,7 +86,9 @@ static int doom(struct connection *on, const struct job_key *job, const char *pa
 
 static int checkpoint_go(struct connection *on, const struct job_key *job)
 {
-    return doom(on, job, "checkpoint");
+    int r = doom(on, job, "checkpoint");
+
+    return r < 0 ? r : 0;
 }
 
 static int artifacts_go(struct connection *on, const struct job_key *job)
@@ -95,10 +98,12 @@ static int artifacts_go(struct connection *on, const struct job_key *job)
     return r < 0 ? r : query_run(on, "DELETE FROM artifact WHERE job = ?1", VALUES(V(job->number)));
 }
 
-/* 1 while there are more. */
+/* The newest event, which says that those before it are gone, stays. 1 while there are more. */
 static int events_go(struct connection *on, const struct job_key *job)
 {
-    int r = query_run(on, "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE job = ?1 ORDER BY id LIMIT ?2)",
+    int r = query_run(on,
+                      "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE job = ?1"
+                      " AND id < (SELECT MAX(id) FROM event WHERE job = ?1) ORDER BY id LIMIT ?2)",
                       VALUES(V(job->number), V((int)EVENTS_SLICE)));
 
     return r < 0 ? r : r == EVENTS_SLICE;
@@ -115,26 +120,50 @@ static const struct {
     { PART_EVENTS, "events", events_go, true },
 };
 
-static int purge(struct connection *on, const char *id, int which, int64_t now_ms)
+static int purged_event(struct connection *on, const struct job_key *job, const char *what, int64_t now_ms)
+{
+    char fields[120];
+
+    snprintf(fields, sizeof(fields), "{\"time_ms\":%lld,\"type\":\"purged\",\"what\":\"%s\"}", (long long)now_ms, what);
+    return event_store(on, job->number, job->family, 0, now_ms, "purged", fields);
+}
+
+/* Before the first event goes its readers must be able to see that (event_gap.c). */
+static int events_mark(struct connection *on, const struct job_key *job, int64_t now_ms)
+{
+    int64_t marked = 0;
+    int r = number_read(on,
+                        "SELECT type = 'purged' AND seq = 0 AND fields LIKE '%\"what\":\"events\"%' FROM event"
+                        " WHERE job = ?1 ORDER BY id DESC LIMIT 1",
+                        VALUES(V(job->number)), &marked);
+
+    return r < 0 || marked ? r : purged_event(on, job, "events", now_ms);
+}
+
+static int purge(struct connection *on, const char *id, int which, bool there, int64_t now_ms)
 {
     struct job_key job;
-    char fields[120];
+    bool sliced = parts[which].sliced;
     int r = may_go(on, id, &job);
 
+    if (r >= 0 && sliced)
+        r = events_mark(on, &job, now_ms);
     if (r >= 0)
         r = parts[which].go(on, &job);
-    if (r < 0 || (parts[which].sliced && r > 0))
+    if (r < 0 || (sliced && r > 0))
         return r;
-    r = query_run(on, "UPDATE job SET purged = purged | ?2, purged_ms = ?3 WHERE number = ?1",
-                  VALUES(V(job.number), V((int)parts[which].part), V(now_ms)));
-    snprintf(fields, sizeof(fields), "{\"time_ms\":%lld,\"type\":\"purged\",\"what\":\"%s\"}", (long long)now_ms,
-             parts[which].name);
-    if (r >= 0)
-        r = event_store(on, job.number, job.family, 0, now_ms, "purged", fields);
+    there |= sliced || r > 0;
+    r = query_run(
+        on,
+        "UPDATE job SET purged = purged | ?2, purged_ms = CASE WHEN ?3 THEN ?4 ELSE purged_ms END"
+        " WHERE number = ?1",
+        VALUES(V(job.number), V((int)parts[which].part << (there ? 0 : NOTHING_SHIFT)), V((int)there), V(now_ms)));
+    if (r >= 0 && there && !sliced)
+        r = purged_event(on, &job, parts[which].name, now_ms);
     return r < 0 ? r : 0;
 }
 
-int db_job_purge(struct db *db, const char *id, enum db_part part, int64_t now_ms)
+int db_job_purge(struct db *db, const char *id, enum db_part part, bool files, int64_t now_ms)
 {
     struct connection *on;
     int which = 0, r = writer_begin(db, &on);
@@ -143,7 +172,7 @@ int db_job_purge(struct db *db, const char *id, enum db_part part, int64_t now_m
         return r;
     while (parts[which].part != part)
         which++;
-    return writer_end(db, purge(on, id, which, now_ms));
+    return writer_end(db, purge(on, id, which, files, now_ms));
 }
 
 int db_job_expire(struct db *db, const char *id)

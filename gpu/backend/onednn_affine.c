@@ -11,7 +11,11 @@
 /* Floats of partial sums a tile: sum g and sum g*(y-mean) per lane. */
 #define TILE_PARTIAL (2 * MAX_BLOCK)
 /* Inputs and output of a loop may be the same cells, but then each at its own index. */
+#ifdef __clang__
+#define SAME_CELL _Pragma("clang loop vectorize(assume_safety)")
+#else
 #define SAME_CELL _Pragma("GCC ivdep")
+#endif
 
 /* Numbers of the channels of one block; lanes beyond C stay 0. */
 static void lanes_take(const float *from, int first, int count, float to[MAX_BLOCK])

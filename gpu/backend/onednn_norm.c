@@ -18,7 +18,11 @@
 #define TILE_PARTIAL (2 * MAX_BLOCK)
 #define UNROLL       4
 /* Inputs and output of a loop may be the same cells, but then each at its own index. */
+#ifdef __clang__
+#define SAME_CELL _Pragma("clang loop vectorize(assume_safety)")
+#else
 #define SAME_CELL _Pragma("GCC ivdep")
+#endif
 
 /* Sum of (y - shift) and of its square over a tile, per lane; shift is the tile's first pixel. */
 INLINE void tile_moments_block(const void *y, int pixels, float *sums, bool half, int block)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import socket
+import sqlite3
 import struct
 import unittest
 
@@ -43,6 +44,29 @@ class Models(server.Case):
         self.server.event(job, "artifact", name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
         self.server.do("move", job=job, state="succeeded")
         return job
+
+    def test_an_upload_without_a_name_is_refused_before_its_bytes_come(self):
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=server.DEADLINE_S) as sock:
+            sock.sendall(f"POST /v1/models HTTP/1.1\r\nHost: localhost:{self.server.port}\r\n"
+                         "Content-Type: application/octet-stream\r\nContent-Length: 100000000\r\n\r\n".encode())
+            self.assertEqual(sock.makefile("rb").readline().split()[1], b"400")
+
+    def test_a_file_whose_row_could_not_be_stored_goes_and_one_that_was_left_is_reported(self):
+        other = sqlite3.connect(os.path.join(self.server.dir, "riftd.db"))
+        self.addCleanup(other.close)
+        before = self.files()
+        other.execute("CREATE TRIGGER never BEFORE INSERT ON model BEGIN SELECT RAISE(ABORT, 'no'); END")
+        self.server.may_fail = True
+        self.assertEqual(self.upload(weights()).status, 500)
+        self.server.may_fail = False
+        other.execute("DROP TRIGGER never")
+        self.assertEqual(self.files(), before)
+        left = os.path.join(self.server.dir, "models", "0" * 64 + ".safetensors")
+        with open(left, "wb") as file:
+            file.write(b"left")
+        self.addCleanup(os.remove, left)
+        lines = [json.loads(line) for line in self.expect(self.server.get("/v1/admin/check"), 200).body.splitlines()]
+        self.assertIn({"what": "file", "id": "0" * 64 + ".safetensors", "problem": "belongs to no model"}, lines)
 
     def test_an_upload_comes_back_byte_for_byte_with_its_hash(self):
         data = weights(300000)

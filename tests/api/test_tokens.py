@@ -10,6 +10,7 @@ import unittest
 
 import server
 from server import TRAIN
+from test_streams import Stream
 
 NEVER = "rift_aaaaaaaaaaaa_" + "0" * 43
 
@@ -269,6 +270,36 @@ class Sessions(Case):
         self.assertEqual(answer.json["expires_at"], made["expires_at"])
         self.expect(self.server.ask("DELETE", f"/v1/tokens/{made['id']}"), 204)
         self.expect(self.from_page(cookie, "GET", "/v1/session"), 401, "unauthenticated")
+
+    def test_streams_end_with_the_token_they_were_opened_with(self):
+        made, other = self.token("read"), self.token("read")
+        _, cookie = self.sign_in(made["token"])
+        mine, kept = (Stream(self.server.port, "/v1/events?after=now", **self.bearer(one)) for one in (made, other))
+        pages = Stream(self.server.port, "/v1/events?after=now", Cookie=cookie)
+        self.assertEqual([one.status for one in (mine, kept, pages)], [200, 200, 200])
+        self.expect(self.server.ask("DELETE", f"/v1/tokens/{made['id']}"), 204)
+        self.assertEqual((mine.rest(), pages.rest()), ([], []))
+        job = self.submit()["id"]
+        self.assertIn(job, str(kept.next()))
+        for stream in (mine, kept, pages):
+            stream.close()
+
+    def test_streams_end_with_the_session_they_were_opened_with(self):
+        _, cookie = self.sign_in(self.token("read")["token"])
+        stream = Stream(self.server.port, "/v1/events?after=now", Cookie=cookie)
+        self.expect(self.from_page(cookie, "DELETE", "/v1/session"), 204)
+        self.assertEqual(stream.rest(), [])
+        stream.close()
+
+    def test_the_audit_log_says_who_signed_in(self):
+        made = self.token("submit", owner="ann")
+        self.sign_in(made["token"])
+        until = server.time.monotonic() + server.DEADLINE_S
+        row = None
+        while not row or row["path"] != "/v1/session":
+            self.assertLess(server.time.monotonic(), until)
+            row = (self.server.get("/v1/audit?limit=1").json["audit"] or [None])[0]
+        self.assertEqual((row["owner"], row["role"], row["token"], row["status"]), ("ann", "submit", made["id"], 201))
 
     def test_a_cookie_is_no_token_and_a_token_no_cookie(self):
         made = self.token("admin")

@@ -283,6 +283,8 @@ class Keeping(Scheduling):
         (self.folder / "riftd.conf").write_text("")
         riftd = self.riftd("--config", str(self.folder / "riftd.conf"))
         plain, pinned = riftd.submit("to:10 finish"), riftd.submit("to:10 finish")
+        idle = riftd.submit("finish", after=[{"job": plain, "on": "failure"}])  # it never runs
+        riftd.wait(idle, "cancelled")
         for job in (plain, pinned):
             riftd.wait(job, "succeeded")
             self.artifacts(riftd, job)
@@ -292,11 +294,34 @@ class Keeping(Scheduling):
         until("the files are gone", lambda: not (riftd.dir(plain) / "checkpoint").exists()
               and not (riftd.dir(plain) / "artifacts").exists())
         until("the trash is empty", lambda: not list((riftd.state / "trash").iterdir()))
+        until("its events are purged", lambda: riftd.job(idle)["purged"])
+        self.assertEqual(riftd.job(idle)["purged"], ["events"])
         self.assertTrue((riftd.dir(plain) / "journal.ndjson").exists())
         self.assertTrue((riftd.dir(pinned) / "checkpoint" / "step").exists())
         self.assertEqual(riftd.job(pinned)["purged"], [])
         events = riftd.ask("GET", f"/v1/jobs/{plain}/events?wait=0")[1]["events"]
         self.assertEqual([one["what"] for one in events if one["type"] == "purged"], ["events"])
+
+    def test_who_wants_files_that_are_not_kept_any_more_is_told_which(self):
+        (self.folder / "riftd.conf").write_text("")
+        riftd = self.riftd("--config", str(self.folder / "riftd.conf"))
+        source = riftd.submit("to:10 finish")
+        riftd.wait(source, "succeeded")
+        self.artifacts(riftd, source)
+        spec = {"kind": "mrc", "label": "exit:65", "dataset": {"format": "idx", "path": "/nowhere"},
+                "model": {"weights": {"job": source}}}
+        status, body = riftd.ask("POST", "/v1/jobs", spec)
+        self.assertEqual(status, 201, body)
+        riftd.wait(body["id"], "failed")
+        self.hup(riftd, "retain-artifacts = 1s\n")
+        until("they are gone", lambda: "artifacts" in riftd.job(source)["purged"])
+        status, problem = riftd.ask("POST", f"/v1/jobs/{body['id']}/retry")
+        self.assertEqual((status, problem["code"]), (409, "wrong-state"), problem)
+        for text in ("/model/weights", "best.safetensors", source):
+            self.assertIn(text, problem["detail"])
+        status, problem = riftd.ask("POST", "/v1/jobs", spec)
+        self.assertEqual((status, problem["errors"][0]["pointer"]), (422, "/model/weights"), problem)
+        self.assertIn("is not kept any more", problem["errors"][0]["message"])
 
     def test_whole_jobs_go_in_time_but_not_what_others_need(self):
         riftd = self.riftd("--retain-jobs", "1s")

@@ -493,9 +493,9 @@ static void exercise(void)
         n = db_aged_list(fixture, part, 1 << 30, 0, 0, 10, &aged);
         free(aged);
         if (part)
-            CHECK_INT(db_job_purge(fixture, "p", part == 3 ? PART_EVENTS : (enum db_part)part, 5), 0);
+            CHECK_INT(db_job_purge(fixture, "p", part == 3 ? PART_EVENTS : (enum db_part)part, true, 5), 0);
     }
-    CHECK_INT(db_job_purge(fixture, "p", PART_ARTIFACTS, 5), 0);
+    CHECK_INT(db_job_purge(fixture, "p", PART_ARTIFACTS, true, 5), 0);
     CHECK_INT(db_doomed_list(fixture, 10, &paths), 2);
     CHECK_INT(db_doomed_done(fixture, paths[0]), 0);
     free(paths);
@@ -529,6 +529,35 @@ static void plans(void)
     fixture_close();
 }
 
+static void statistics_say_what_was(void)
+{
+    struct db_stats before, after;
+
+    fixture_open();
+    db_stats(fixture, &before);
+    CHECK_INT(db_doomed_done(fixture, "nothing"), 0); /* changes nothing */
+    db_stats(fixture, &after);
+    CHECK_INT(after.commits - before.commits, 0);
+    for (int i = 0; i < 400 && after.wal_pages <= 1000; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "j%d", i);
+        add_job(id, "train", 0, NULL, NULL, -1);
+        db_stats(fixture, &after);
+    }
+    CHECK(after.wal_pages > 1000); /* also when they are in the file */
+    CHECK(after.commits > before.commits);
+    fixture_close();
+}
+
+static void constraints_are_told_apart(void)
+{
+    fixture_open();
+    CHECK_INT(add_job("a", "train", 0, NULL, NULL, -1), 0);
+    CHECK_INT(add_job("a", "train", 0, NULL, NULL, -1), -EEXIST);
+    CHECK_INT(add_job("b", "train", 0, NULL, "nobody", 0), -EINVAL); /* a step of nobody */
+    fixture_close();
+}
+
 static const struct check_case cases[] = {
     { "a file of version 0 is migrated, and opening again changes nothing", migration },
     { "a migration that fails leaves the old version and one copy of it, and writes over none", migration_fails },
@@ -541,5 +570,7 @@ static const struct check_case cases[] = {
     { "readers beside a writer see whole batches only", concurrent_readers },
     { "of transactions that share a commit each is stored or taken back alone", shared_commits },
     { "no query that db/ runs walks a whole table, or sorts without bound", plans },
+    { "empty commits aren't counted, and pages in the log are told after a checkpoint too", statistics_say_what_was },
+    { "a row that is there already is another failure than one that can't be", constraints_are_told_apart },
 };
 CHECK_MAIN(cases)

@@ -321,7 +321,7 @@ static int f_aged_list(struct db *db)
 }
 static int f_purge(struct db *db)
 {
-    return db_job_purge(db, "end", PART_ARTIFACTS, 9000);
+    return db_job_purge(db, "end", PART_ARTIFACTS, true, 9000);
 }
 static int f_expire(struct db *db)
 {
