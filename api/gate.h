@@ -40,7 +40,8 @@ struct gate {
     struct limits *requests; /* by caller, NULL none */
     struct limits *failures; /* wrong credentials, by address */
     struct audit *audit;
-    struct feeds *feeds; /* whose streams end when their token is taken back; NULL none */
+    struct feeds *feeds; /* whose streams end when their token or session isn't good any more */
+    void (*revoke)(struct feeds *feeds, const char *credential); /* or NULL: there are no streams */
 };
 struct api_config;
 int gate_open(struct gate *gate, const struct api_config *config, char message[256]);

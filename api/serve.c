@@ -128,6 +128,7 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
     if (r >= 0)
         r = gate_open(&api->gate, &api->config, message);
     api->gate.feeds = &api->feeds;
+    api->gate.revoke = feeds_revoke;
     if (r >= 0)
         r = tls_start(&api->config, message);
     if (r >= 0)

@@ -5,7 +5,6 @@
  * Scripts can't read it (HttpOnly), other sites' pages can't make the browser
  * send it (SameSite=Strict), and with TLS it never leaves without (Secure). */
 #include "api/caller.h"
-#include "api/feed.h"
 #include "api/gate.h"
 
 #include <errno.h>
@@ -79,8 +78,8 @@ int handle_session_delete(const struct request *request, struct answer *answer)
 
     if (r < 0 && r != -ENOENT)
         return r;
-    if (*session && request->gate->feeds)
-        feeds_revoke(request->gate->feeds, session);
+    if (*session && request->gate->revoke)
+        request->gate->revoke(request->gate->feeds, session);
     answer->status = 204;
     return cookie_set(answer, request, "", 0);
 }

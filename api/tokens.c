@@ -5,7 +5,6 @@
  * (api_token_make): where riftd refuses to listen because there is none, nobody
  * could ask for one. */
 #include "api/caller.h"
-#include "api/feed.h"
 #include "api/gate.h"
 
 #include <assert.h>
@@ -173,8 +172,8 @@ int handle_token_delete(const struct request *request, struct answer *answer)
         return answer_problem(answer, request, PROBLEM_NO_TOKEN, "there is no such token");
     if (r < 0)
         return r;
-    if (request->gate->feeds)
-        feeds_revoke(request->gate->feeds, token.id);
+    if (request->gate->revoke)
+        request->gate->revoke(request->gate->feeds, token.id);
     answer->status = 204;
     return 0;
 }
