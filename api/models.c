@@ -13,7 +13,6 @@
  * lock keeps a file from going while the same bytes come in again. */
 #include "api/exchange.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -207,13 +206,14 @@ int model_upload_check(const struct request *request, struct answer *answer)
     return 1;
 }
 
-/* Its name was looked at before the body came. */
 static int uploaded(const struct request *request, struct answer *answer)
 {
     const char *name = request_query(request, "name");
     struct db_model model = { 0 };
+    int r = model_upload_check(request, answer); /* once more: http.c has looked before the body came */
 
-    assert(name);
+    if (r <= 0)
+        return r;
     snprintf(model.name, sizeof(model.name), "%s", name);
     return upload_register(request, answer, request->upload, &model);
 }

@@ -105,7 +105,7 @@ static void a_bad_row_stores_nothing(void)
     fixture_open();
     add_job("a", "train", 0, NULL, NULL, -1);
     batch[1].row.name = NULL; /* series.name is NOT NULL */
-    CHECK_INT(db_ingest(fixture, "a", 0, 100, batch, 2), -EEXIST);
+    CHECK_INT(db_ingest(fixture, "a", 0, 100, batch, 2), -EINVAL);
     CHECK_INT(offset_of("a"), 0);
     CHECK_INT(count_events("a"), 1);
     batch[1].row.name = "loss";

@@ -47,7 +47,7 @@ static void sessions_go_with_their_token_and_their_time(void)
     CHECK_INT(add_token("t", "read", NULL, 1000, 0), 0);
     CHECK_INT(add_token("s1", "read", "t", 1000, 2000), 0);
     CHECK_INT(add_token("s2", "read", "t", 1000, 9000), 0);
-    CHECK_INT(add_token("s3", "read", "none", 1000, 9000), -EEXIST); /* of no token */
+    CHECK_INT(add_token("s3", "read", "none", 1000, 9000), -EINVAL); /* of no token */
     CHECK_INT(db_token_list(fixture, &list), 1);
     free(list);
     CHECK_INT(add_token("u", "read", NULL, 2000, 0), 0); /* forgets s1, whose time is over */
