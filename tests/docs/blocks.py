@@ -96,4 +96,4 @@ def skeleton(line):
                 break
         else:
             found += re.escape(part)
-    return r"^\s*" + found
+    return r"(?:^|\s)" + found

@@ -19,7 +19,7 @@ from real import Daemon, skip_unless_built  # noqa: E402
 
 GUIDE = "docs/api.md"
 FASHION = "/usr/share/datasets/fashion-mnist"
-DEADLINE_S = 280
+DEADLINE_S = 800
 
 
 def routes():

@@ -1,12 +1,14 @@
 """Does what the documents point at exist: files, headings, commands of riftctl with their options, paths of the house?"""
 import os
 import re
+import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
 
-from client import riftctl, ROOT  # noqa: E402
+from client import program, riftctl, BUILD, ROOT  # noqa: E402
 from pages import anchors, commands, documents, prose, read  # noqa: E402
 from real import skip_unless_built  # noqa: E402
 
@@ -50,6 +52,18 @@ class Links(unittest.TestCase):
                     self.assertTrue(os.path.exists(os.path.join(ROOT, name)), f"{short(path)} names {name}")
                 seen += 1
         self.assertGreater(seen, 20)
+
+    def test_the_tests_that_are_named_for_what_one_forgets_are_tests(self):
+        listed = subprocess.run(["ctest", "--test-dir", BUILD, "-N"], capture_output=True, text=True, check=True).stdout
+        known = re.findall(r"Test +#\d+: (\w+)", listed)
+        self.assertGreater(len(known), 50)
+        seen = 0
+        for row in re.findall(r"(?ms)^\| forgotten \|.*?\n\n", read("docs/extending.md") + "\n\n"):
+            for cell in re.findall(r"(?m)\| ([^|]*) \|$", row)[1:]:
+                for name in re.findall(r"`([a-z_]+)`", cell):
+                    self.assertIn(name, known, f"docs/extending.md names {name}, which is no test")
+                    seen += 1
+        self.assertGreater(seen, 15)
 
 
 class Commands(unittest.TestCase):
@@ -97,6 +111,20 @@ class Commands(unittest.TestCase):
         self.assertGreater(len(seen), 20)
 
 
+class Settings(unittest.TestCase):
+    """Lines `KEY = VALUE` of the documents, together one file."""
+    def test_settings_that_are_shown_are_accepted(self):
+        for path in ("docs/operations.md", "docs/security.md", "docs/settings.md"):
+            lines = re.findall(r"(?m)^ {4,}([a-z][a-z-]+ = .*)$", read(path))
+            self.assertTrue(lines, path)
+            with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+                file.write("\n".join(line for line in lines if not line.startswith(("tls-", "slots", "dataset"))) + "\n")
+                file.flush()
+                done = subprocess.run([program("riftd"), "--config", file.name, "--state", "/nowhere", "--check-config"],
+                                      capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"]})
+            self.assertEqual(done.returncode, 0, f"{path}: {done.stdout}{done.stderr}")
+
+
 if __name__ == "__main__":
-    skip_unless_built("riftctl")
+    skip_unless_built("riftctl", "riftd")
     unittest.main()
