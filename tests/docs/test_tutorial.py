@@ -1,6 +1,8 @@
 """Is docs/tutorial.md true? Its sh blocks are run in order, as they stand, by a riftd of the test's own where the tutorial
 has the quickstart's; what it shows of their answers is there, numbers aside. Blocks of `console` (installing, downloading,
-hours of training) aren't run: their commands must exist, and their specs be accepted."""
+hours of training) aren't run: their commands must exist, and their specs be accepted.
+
+    test_tutorial.py --short      without the sweep, which is two rift jobs more"""
 import os
 import re
 import shlex
@@ -26,6 +28,8 @@ class Tutorial(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.blocks = fences(read("docs/tutorial.md"))
+        if SHORT:
+            cls.blocks = without_sweep(cls.blocks)
         cls.commands = [lines for language, lines in cls.blocks if language == "sh"]
         work = tempfile.mkdtemp(prefix="rift-tutorial-")
         cls.addClassCleanup(shutil.rmtree, work)
@@ -51,7 +55,7 @@ class Tutorial(unittest.TestCase):
                     self.assertIsNone(difference(language, without_choice(lines), self.outputs[at]))
                 shown += 1
             before = language
-        self.assertGreater(shown, 4)
+        self.assertGreater(shown, 3)
 
     def test_specs_that_take_hours_are_accepted(self):
         console = [line for language, lines in self.blocks if language == "console" for line in lines]
@@ -72,6 +76,18 @@ class Tutorial(unittest.TestCase):
                 self.assertIn(name, told)
 
 
+def without_sweep(blocks):
+    """What isn't of the sweep: its commands, and what is shown of their answers."""
+    kept, of_sweep = [], False
+    for language, lines in blocks:
+        if language != "text":
+            of_sweep = any("$sweep" in line for line in lines)
+        if not of_sweep:
+            kept.append((language, lines))
+    assert 0 < len(kept) < len(blocks)
+    return kept
+
+
 def without_choice(lines):
     """Which module is the lowest and which alpha is chosen is another machine's business."""
     return "\n".join(re.sub(r"(?:# )?<- (?:lowest|chosen)|#+$|\s(?:layer\d\S*|conv1|linear)\s+[\d.]+$|module \S+, alpha \S+, ", "",
@@ -87,6 +103,9 @@ if __name__ == "__main__":
         print("skipped: /usr/share/datasets/fashion-mnist is not there (dataset-fashion-mnist)")
         sys.exit(77)
     skip_unless_built("riftctl", "riftd", "rift-worker")
+    SHORT = "--short" in sys.argv
+    if SHORT:
+        sys.argv.remove("--short")
     if "--show" in sys.argv:
         Tutorial.setUpClass()
         for command, output in zip(Tutorial.commands, Tutorial.outputs):
