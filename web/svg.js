@@ -100,7 +100,7 @@ export function saveButtons(title, svg) {
 
 /* ---- graphs ---- */
 
-const NODE_WIDTH = 144, NODE_HEIGHT = 44, GAP_X = 40, GAP_Y = 14;
+const NODE_WIDTH = 172, NODE_HEIGHT = 44, GAP_X = 24, GAP_Y = 14;
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 /**
@@ -127,7 +127,7 @@ export function graph({ title, nodes, edges }) {
       shape("rect", { x, y, width: NODE_WIDTH, height: NODE_HEIGHT, rx: 6 }),
       shape("circle", { cx: x + 14, cy: y + 15, r: 4, class: "dot" }),
       shape("text", { x: x + 24, y: y + 19, class: "node-title" }, `${cut(node.title, 12)} `, shape("tspan", { class: "node-state" }, `${node.state || ""} `)),
-      shape("text", { x: x + 10, y: y + 36 }, cut(node.words, 19)));
+      shape("text", { x: x + 10, y: y + 36 }, cut(node.words, 24)));
   });
   const drawn = drawing(width, height, title, lines, boxes);
   drawn.setAttribute("role", "group"); // it has links

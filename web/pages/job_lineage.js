@@ -38,7 +38,7 @@ async function reach(ids, signal) {
   return { jobs, edges: known, columns };
 }
 
-/* A column per node: one more than the last of what it needs. */
+/* A column per node: one more than the last of what it needs; what needs nothing stands right before its first user. */
 function layered(ids, edges) {
   const columns = new Map(ids.map((id) => [id, 0]));
   for (let round = 0; round < ids.length; round++) {
@@ -48,6 +48,10 @@ function layered(ids, edges) {
       moved = true;
     }
     if (!moved) break;
+  }
+  for (const id of ids) {
+    const users = edges.filter(([from, to]) => from === id && columns.has(to)).map(([, to]) => columns.get(to));
+    if (users.length && !edges.some(([, to]) => to === id)) columns.set(id, Math.max(0, Math.min(...users) - 1));
   }
   return columns;
 }
