@@ -360,6 +360,10 @@ static int f_model_get(struct db *db)
     struct db_model model;
     return db_model_get(db, "model", &model);
 }
+static int f_model_bytes_used(struct db *db)
+{
+    return db_model_bytes_used(db, "a");
+}
 static int f_model_list(struct db *db)
 {
     struct db_model_filter filter = { .limit = 10 };
@@ -554,6 +558,7 @@ const struct function functions[] = {
     { "db_model_insert", f_model_insert, 0, 1, true },
     { "db_model_get", f_model_get, 0, 0, false },
     { "db_model_list", f_model_list, 1, 1, false },
+    { "db_model_bytes_used", f_model_bytes_used, 1, 1, false },
     { "db_model_users", f_model_users, 0, 0, false },
     { "db_model_delete", f_model_delete, 0, -ENOENT, true },
     { "db_token_insert", f_token_insert, 0, -EEXIST, true },
