@@ -22,7 +22,7 @@ test("what runs shows its progress, and what waits says why", () => web.page("#/
 }));
 
 test("a finished rift job shows what it gained", () => web.page("#/", async (page) => {
-  const row = page.getByRole("region", { name: /Finished rift jobs/ }).getByRole("row", { name: /tiny/ });
+  const row = page.getByRole("region", { name: /Finished RiFT jobs/ }).getByRole("row", { name: /tiny/ });
   assert.match(await row.textContent(), /\d+\.\d\d %.*[+−]\d/);
   await row.getByRole("link", { name: "tiny" }).click();
   await page.waitForURL(`**/#/jobs/${web.made.rift.id}`);
