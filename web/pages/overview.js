@@ -89,9 +89,17 @@ const failuresCard = (jobs) => card("Failed lately", table({ caption: "Jobs that
 export async function show(main, params, query, page) {
   const body = make("div", { class: "page" });
   main.append(make("div", { class: "head" }, make("h1", {}, "Overview"), exists("new") && make("a", { class: "button primary push", href: "#/new" }, "New job")), body);
+  const specs = new Map(); // of jobs that run: the queue has none, and how far a job is needs its epochs
   const draw = async () => {
     const [queue, { devices }, { jobs }, { jobs: failed }] = await Promise.all([`v1/queue?limit=${QUEUE_ROWS}`, "v1/devices", "v1/jobs?kind=rift&state=succeeded&limit=8", "v1/jobs?state=failed&parent=&limit=5"]
       .map((path) => ask(path, { signal: page.signal })));
+    await Promise.all(queue.jobs.filter((job) => job.state === "running").map(async (job) => {
+      if (!specs.has(job.id)) specs.set(job.id, await ask(`v1/jobs/${job.id}`, { signal: page.signal }).then((one) => one.spec, (error) => {
+        if (error.status !== 404) throw error;
+        return null; // deleted meanwhile
+      }));
+      job.spec = specs.get(job.id);
+    }));
     const late = failed.filter((job) => Date.now() - new Date(job.ended_at) < LATELY_MS);
     renew(body,
       queue.drained && make("div", { class: "banner", role: "status" }, "riftd is drained: jobs are accepted and wait, running ones go on.", make("a", { href: "#/settings?part=service" }, "Resume")),
