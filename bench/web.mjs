@@ -15,6 +15,7 @@ const context = await browser.newContext({ viewport: { width: 1280, height: 900 
 const page = await context.newPage();
 page.on("pageerror", (error) => { throw error; });
 await page.addInitScript(() => {
+  performance.setResourceTimingBufferSize(1e5); // beyond its 250 requests aren't counted, and "zoom" would wait for ever
   /* Milliseconds from `act` until `done()` is true and drawn. */
   window.span = async (act, done) => {
     const start = performance.now();

@@ -105,9 +105,10 @@ export const points = (value) => (isNumber(value) ? `${value >= 0 ? "+" : "−"}
 export const digits = (value) => (isNumber(value) ? (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-4)
   ? value.toExponential(3) : String(Number(value.toPrecision(4)))) : NONE);
 export const count = (value) => (isNumber(value) ? value.toLocaleString("en") : NONE);
+/* Made once: making one takes longer than a row of a table. */
+const MOMENT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
 /** "2026-11-28T04:44:09.000Z" -> "28 Nov 2026, 04:44" of where the reader is */
-export const moment = (text) => (text ? new Date(text).toLocaleString("en-GB",
-  { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" }) : NONE);
+export const moment = (text) => (text ? MOMENT.format(new Date(text)) : NONE);
 /** 3725 -> "1 h 2 min" */
 export function duration(seconds) {
   if (!isNumber(seconds)) return NONE;
