@@ -147,10 +147,34 @@ static int users_json(struct db *db, const char *id, json_t **ret)
     return 0;
 }
 
+/* What became of each time that a worker was started for it. */
+static int history_json(struct db *db, const char *id, json_t **ret)
+{
+    struct db_attempt *attempts;
+    int count = db_attempt_list(db, id, &attempts);
+
+    if (count < 0)
+        return count;
+    *ret = json_array();
+    for (int i = 0; i < count; i++) {
+        const struct db_attempt *one = &attempts[i];
+        json_array_append_new(
+            *ret, json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "attempt", one->number, "device",
+                            string_or_null(one->device), "pid", json_integer(one->pid), "started_at",
+                            time_json(one->began_ms), "ended_at", time_json(one->ended_ms), "ran_s",
+                            one->ended_ms ? json_real((double)one->ran_ms / 1000) : json_null(), "state",
+                            string_or_null(one->state), "how", string_or_null(one->how), "exit_code",
+                            one->exit_code >= 0 ? json_integer(one->exit_code) : json_null(), "signal",
+                            one->signal ? json_integer(one->signal) : json_null(), "error", text_json(one->error)));
+    }
+    db_attempts_free(attempts, count);
+    return 0;
+}
+
 int job_json(const struct request *request, const char *id, json_t **ret)
 {
     struct db *db = request->config->db;
-    json_t *steps = NULL, *after = NULL, *needs = NULL, *users = NULL;
+    json_t *steps = NULL, *after = NULL, *needs = NULL, *users = NULL, *history = NULL;
     int64_t version; /* read first: whoever waits for the next one misses none */
     db_job_auto job = { 0 };
 
@@ -176,6 +200,10 @@ int job_json(const struct request *request, const char *id, json_t **ret)
     if (r < 0)
         return r;
     json_object_set_new(json, "used_by", users);
+    r = history_json(db, id, &history);
+    if (r < 0)
+        return r;
+    json_object_set_new(json, "history", history);
     int64_t now_ms = request->config->now_ms(request->config->user);
     int position = job.state == STATE_QUEUED ? db_job_position(db, id, now_ms) : -ENOENT; /* parents have none */
     if (position < 0 && position != -ENOENT)

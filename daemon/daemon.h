@@ -328,6 +328,14 @@ void webhooks_stop(struct daemon *daemon);
 /* There may be more to tell. Any thread. */
 void webhooks_poke(struct daemon *daemon);
 
+/* ---- ending.c: how a worker ended ---- */
+/* Nobody saw it: account for the time it ran. */
+int ending_date(struct daemon *daemon, const struct worker *worker, struct db_job *job);
+/* Its exit code, by its own word, where we aren't its parent. */
+void ending_ask(struct worker *worker, const struct db_job *job);
+/* Write it down with the attempt. last_word: type of the journal's last event, or NULL. */
+int ending_tell(struct daemon *daemon, const struct worker *worker, const struct db_job *job, const char *last_word);
+
 /* ---- verdict.c ---- */
 /* Nobody works on a running job any more: read the rest of its journal, decide
  * what becomes of it and take it off the list. When that can't be done now (the

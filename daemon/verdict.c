@@ -218,7 +218,9 @@ static int decided_by_journal(struct daemon *daemon, const struct cause *cause)
     free(last.fields);
     if (!word)
         return 0;
-    r = word->decide(daemon, cause, event);
+    r = ending_tell(daemon, cause->worker, cause->job, word->type);
+    if (r >= 0)
+        r = word->decide(daemon, cause, event);
     return r < 0 ? r : 1;
 }
 
@@ -254,7 +256,10 @@ static int verdict_without_word(struct daemon *daemon, const struct cause *cause
 {
     const struct worker_end *end = &cause->worker->end;
     const char *id = cause->job->id;
+    int r = end->unstarted ? 0 : ending_tell(daemon, cause->worker, cause->job, NULL);
 
+    if (r < 0)
+        return r;
     if (cause->job->cancel_wanted)
         return job_end(daemon, id, STATE_QUEUED, NULL, NULL);
     if (end->put_off)
@@ -276,48 +281,6 @@ static int verdict_without_word(struct daemon *daemon, const struct cause *cause
     return crashed(daemon, cause);
 }
 
-/* Nobody saw the worker's end: what it wrote last says until when it ran, so that time
- * in which riftd or the machine was off is nobody's. It says so by a clock that may have
- * been set meanwhile: it ran for as long as riftd saw it at least, and since it was
- * claimed at most. */
-static int attempt_end(struct daemon *daemon, const struct worker *worker, struct db_job *job)
-{
-    bool this_boot = job->attempt_steady_ms && strcmp(job->boot_id, daemon->boot_id) == 0;
-    int64_t ran_ms = 0, most_ms = this_boot ? monotonic_ms() - job->attempt_steady_ms : job->attempt_ran_ms;
-    struct db_event last = { 0 };
-    bool fresh = false;
-
-    if (!job->attempt_ms || process_find(daemon->worker_path, worker->dir) > 0)
-        return 0; /* it is accounted for, or goes on */
-    int r = db_event_last(daemon->db, worker->id, &last, &fresh);
-    free(last.fields);
-    if (r < 0 && r != -ENOENT)
-        return r;
-    if (r >= 0 && fresh)
-        ran_ms = last.time_ms - job->attempt_ms;
-    if (ran_ms < job->attempt_ran_ms)
-        ran_ms = job->attempt_ran_ms;
-    if (ran_ms > most_ms)
-        ran_ms = most_ms;
-    r = db_job_attempt_end(daemon->db, worker->id, ran_ms, clock_ms());
-    if (r < 0)
-        return r;
-    job->ran_ms += ran_ms;
-    job->attempt_ms = 0;
-    return 0;
-}
-
-/* Who isn't its parent (riftd came after it, or a launcher started it) is told by the worker itself, if it could. */
-static void end_ask(struct worker *worker, const struct db_job *job)
-{
-    int status;
-
-    if (worker->end.known || !job->pid || jobdir_exit_read(worker->dir, (pid_t)job->pid, &status) < 0)
-        return;
-    worker->end.known = worker->end.exited = true;
-    worker->end.status = status;
-}
-
 static int verdict(struct daemon *daemon, struct worker *worker)
 {
     db_job_auto job = { 0 };
@@ -325,9 +288,9 @@ static int verdict(struct daemon *daemon, struct worker *worker)
     int r = db_job_get(daemon->db, worker->id, &job);
 
     if (r >= 0 && !worker->end.seen)
-        r = attempt_end(daemon, worker, &job);
+        r = ending_date(daemon, worker, &job);
     if (r >= 0) {
-        end_ask(worker, &job);
+        ending_ask(worker, &job);
         r = decided_by_journal(daemon, &cause);
     }
     if (r != 0 || works_elsewhere(daemon, worker, &job))

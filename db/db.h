@@ -201,6 +201,25 @@ int db_job_crashed(struct db *db, const char *id);
 /* The attempt of a running job is over though nobody was there to see it, and took so
  * long: what comes later doesn't count as running. */
 int db_job_attempt_end(struct db *db, const char *id, int64_t ran_ms, int64_t now_ms);
+/* One time that a worker was started for a job. */
+struct db_attempt {
+    int number;                          /* as db_job.attempts counts; an older riftd's aren't there */
+    char device[64], state[16], how[16]; /* state: what the job became by it, "": it goes on */
+    int64_t pid, began_ms, ended_ms, ran_ms;
+    int exit_code; /* of the worker; -1: killed, or not known */
+    int signal;    /* that killed it, or 0 */
+    char *error;   /* why it wasn't the last one, or the job's: JSON text {"code","message"} or NULL, owned */
+};
+void db_attempts_free(struct db_attempt *attempts, int count);
+/* Oldest first, at most the newest 50. */
+int db_attempt_list(struct db *db, const char *id, struct db_attempt **ret);
+/* How the worker of the present attempt ended; what is not known (exit_code -1, signal 0) stays as it was told before.
+ */
+struct db_attempt_end {
+    const char *how;
+    int exit_code, signal;
+};
+int db_attempt_tell(struct db *db, const char *id, const struct db_attempt_end *end);
 /* All attempts go on: what they took so far will be known, whatever becomes of the machine. */
 int db_attempts_seen(struct db *db);
 /* running -> queued after a failure of the machine (JSON text {"code","message"}),

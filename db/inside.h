@@ -171,7 +171,8 @@ extern const char job_columns[];
 
 /* ---- states (jobs.c); all inside the caller's transaction ---- */
 
-/* Make the move, write its event, carry its consequences. The table must allow it. */
+/* Make the move, write its event, carry its consequences. The table must allow it. The error
+ * stays with a job that ended, and with an attempt that did. */
 int job_move(struct connection *on, const struct job_key *job, enum job_state to, const char *result, const char *error,
              int64_t now_ms);
 /* Move a blocked job on if the jobs it needs have decided. */
@@ -192,6 +193,15 @@ struct job_needs {
 int job_needs_count(struct connection *on, int64_t job, struct job_needs *ret);
 /* The attempt of a running job is over: its time counts for the job and for its owner. */
 int job_attempt_end(struct connection *on, const struct job_key *job, int64_t ran_ms, int64_t now_ms);
+/* ---- attempts (attempts.c); all inside the caller's transaction ---- */
+
+/* A worker was started, or is found to be another one. */
+int attempt_begin(struct connection *on, const char *id, int64_t pid);
+/* It ran for so long. */
+int attempt_time(struct connection *on, int64_t job, int64_t ran_ms);
+/* It is over: the job became `to`, because of error (JSON text or NULL). */
+int attempt_close(struct connection *on, int64_t job, enum job_state to, const char *error);
+
 /* All ids of a query's first column, to free(). */
 int ids_collect(struct connection *on, const char *sql, const struct value *values, int count,
                 char (**ret_ids)[DB_ID_SIZE]);

@@ -221,6 +221,8 @@ int job_attempt_end(struct connection *on, const struct job_key *job, int64_t ra
     policy_get(on->db, &policy);
     int r = query_run(on, "UPDATE job SET ran_ms = ran_ms + ?2, attempt_ms = 0 WHERE number = ?1",
                       VALUES(V(job->number), V(ran_ms)));
+    if (r >= 0)
+        r = attempt_time(on, job->number, ran_ms);
     return r < 0 ? r : usage_add(on, &policy, job->owner, ran_ms, now_ms);
 }
 
@@ -242,6 +244,8 @@ int job_move(struct connection *on, const struct job_key *job, enum job_state to
                   " not_before_ms = CASE WHEN ?4 THEN 0 ELSE not_before_ms END,"
                   " pid = 0, pid_start = 0, boot_id = '' WHERE number = ?1",
                   VALUES(V(job->number), V(job_state_names[to]), V(now_ms), V((int)ended), V(result), V(error)));
+    if (r >= 0 && job->state == STATE_RUNNING)
+        r = attempt_close(on, job->number, to, error);
     if (r >= 0)
         r = job_state_event(on, job, to, NULL, ended ? error : NULL, now_ms);
     if (r >= 0 && ended)
@@ -284,7 +288,8 @@ int db_job_postpone(struct db *db, const char *id, int64_t until_ms, const char 
         r = query_run(on, "UPDATE job SET not_before_ms = ?2, failure = ?3 WHERE number = ?1",
                       VALUES(V(job.number), V(until_ms), V(failure)));
     if (r >= 0)
-        r = job_move(on, &job, job.cancel_wanted ? STATE_CANCELLED : STATE_QUEUED, NULL, NULL, now_ms);
+        r = job.cancel_wanted ? job_move(on, &job, STATE_CANCELLED, NULL, NULL, now_ms)
+                              : job_move(on, &job, STATE_QUEUED, NULL, failure, now_ms);
     return writer_end(db, r);
 }
 
@@ -317,6 +322,8 @@ int db_job_started(struct db *db, const char *id, int64_t pid, int64_t pid_start
                   VALUES(V(id), V(pid), V(pid_start), V(boot_id)));
     if (r == 0)
         r = refuse(-ESTALE, "job %s is not running", id);
+    if (r > 0)
+        r = attempt_begin(on, id, pid);
     return writer_end(db, r < 0 ? r : 0);
 }
 

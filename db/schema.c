@@ -9,6 +9,7 @@
  *   job ---< dependency      job ---< event          job ---< outcome
  *    | parent (rift, sweep)  job ---< series ---< point, rollup
  *    `---< job               job ---< artifact       job ---< idempotency
+ *                            job ---< attempt
  *   model ---< model_use >--- job                    webhook ---< delivery
  *   token, usage (of device time, an owner), audit, state (of riftd itself), doomed (files)
  *
@@ -284,6 +285,25 @@ static const char *const steps[] = {
     "ALTER TABLE job ADD COLUMN attempt_steady_ms INTEGER NOT NULL DEFAULT 0;" /* attempt_ms by the clock of boot_id */
     "ALTER TABLE job ADD COLUMN attempt_ran_ms INTEGER NOT NULL DEFAULT 0;"    /* how long it was seen to run */
     "INSERT OR REPLACE INTO state VALUES('rollups_due', '1');", /* an upgrade to 5 may have been cut off before them */
+
+    /* 7: what became of each attempt */
+    "CREATE TABLE attempt("
+    "  job INTEGER NOT NULL REFERENCES job(number) ON DELETE CASCADE,"
+    "  number INTEGER NOT NULL," /* as job.attempts counts */
+    "  device TEXT NOT NULL,"
+    "  pid INTEGER NOT NULL,"
+    "  began_ms INTEGER NOT NULL,"
+    "  ended_ms INTEGER NOT NULL DEFAULT 0,"
+    "  ran_ms INTEGER NOT NULL DEFAULT 0,"
+    "  state TEXT NOT NULL DEFAULT '',"        /* what the job became by it, '': it goes on */
+    "  ending TEXT NOT NULL DEFAULT '',"       /* how the worker ended, '': nobody knows */
+    "  exit_code INTEGER NOT NULL DEFAULT -1," /* -1: it was killed, or nobody knows */
+    "  signal INTEGER NOT NULL DEFAULT 0,"     /* that killed it */
+    "  error TEXT,"
+    "  PRIMARY KEY(job, number)"
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO attempt(job, number, device, pid, began_ms) SELECT number, attempts, device, pid, attempt_ms FROM job"
+    " WHERE state = 'running' AND kind NOT IN ('rift','sweep') AND pid > 0;", /* the others' are forgotten */
 };
 
 enum { VERSION = sizeof(steps) / sizeof(steps[0]) };

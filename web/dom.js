@@ -109,6 +109,9 @@ export const count = (value) => (isNumber(value) ? value.toLocaleString("en") : 
 const MOMENT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
 /** "2026-11-28T04:44:09.000Z" -> "28 Nov 2026, 04:44" of where the reader is */
 export const moment = (text) => (text ? MOMENT.format(new Date(text)) : NONE);
+/** The same to the second: "28 Nov, 04:44:09" */
+const EXACTLY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+export const momentExactly = (text) => (text ? make("time", { datetime: text, title: moment(text) }, EXACTLY.format(new Date(text))) : NONE);
 /** 3725 -> "1 h 2 min" */
 export function duration(seconds) {
   if (!isNumber(seconds)) return NONE;
@@ -131,7 +134,7 @@ export function bytes(value) {
 export function ago(text) {
   if (!text) return make("span", { class: "faint" }, NONE);
   const seconds = (Date.now() - new Date(text)) / 1000;
-  const words = seconds < 5 ? "just now" : seconds < 86400 * 7 ? `${roughly(seconds)} ago`
+  const words = seconds < 5 ? "just now" : seconds < 86400 * 7 ? `${roughly(Math.round(seconds))} ago`
     : moment(text);
   return make("time", { datetime: text, title: moment(text) }, words);
 }

@@ -203,7 +203,7 @@ static void backwards(void)
 
 #define NOT_ROLLED "DELETE FROM rollup; UPDATE series SET rolled = -9223372036854775808, pending = count;"
 #define SCHEMA_5                                                                                                       \
-    "PRAGMA user_version = 5; ALTER TABLE job DROP COLUMN attempt_steady_ms;"                                          \
+    "PRAGMA user_version = 5; DROP TABLE attempt; ALTER TABLE job DROP COLUMN attempt_steady_ms;"                      \
     "ALTER TABLE job DROP COLUMN attempt_ran_ms;"
 #define SCHEMA_4                                                                                                       \
     "PRAGMA user_version = 4; ALTER TABLE series DROP COLUMN rolled; ALTER TABLE series DROP COLUMN pending;"          \

@@ -281,6 +281,39 @@ static void held_jobs_and_those_that_back_off_wait(void)
     fixture_close();
 }
 
+#define NO_ATTEMPTS "PRAGMA user_version = 6; DROP TABLE attempt"
+
+/* A riftd that is upgraded while a worker runs knows that attempt; those before are forgotten. */
+static void an_upgrade_keeps_the_attempt_that_runs(void)
+{
+    struct db_attempt *attempts = NULL;
+    char message[256];
+
+    fixture_open();
+    add("a", "", 0, 1000);
+    for (int64_t now_ms = 2000; now_ms < 6000; now_ms += 2000) {
+        CHECK_STRING(claim_at(now_ms), "a");
+        CHECK_INT(db_job_started(fixture, "a", now_ms, 1, "boot"), 0);
+        if (now_ms < 4000)
+            CHECK_INT(db_job_move(fixture, "a", STATE_QUEUED, NULL, NULL, 3000), 0);
+    }
+    db_close(fixture);
+    force(NO_ATTEMPTS);
+    CHECK_INT(db_open(fixture_path, &fixture, message), 0);
+    finish("a", 5000);
+    CHECK_INT(db_attempt_list(fixture, "a", &attempts), 1);
+    CHECK_INT(attempts[0].number, 2);
+    CHECK_INT(attempts[0].pid, 4000);
+    CHECK_STRING(attempts[0].device, "cpu");
+    CHECK_STRING(attempts[0].state, "succeeded");
+    CHECK_INT(attempts[0].ended_ms - attempts[0].began_ms, 1000);
+    db_attempts_free(attempts, 1);
+    CHECK_INT(db_job_delete(fixture, "a"), 0);
+    CHECK_INT(db_attempt_list(fixture, "a", &attempts), 0);
+    db_attempts_free(attempts, 0);
+    fixture_close();
+}
+
 static void a_kept_slot_takes_its_job_only(void)
 {
     struct db_offer kept = { .device = "cpu", .only = "b" };
@@ -524,6 +557,7 @@ static const struct check_case cases[] = {
     { "what was used a half-life ago counts half", use_fades },
     { "an owner runs, queues and keeps no more than allowed", owners_have_limits },
     { "memory is the second limit, and nothing overtakes who waits for it", memory_is_the_second_limit },
+    { "an upgrade keeps the attempt that runs", an_upgrade_keeps_the_attempt_that_runs },
     { "held jobs wait, and so do those that back off, until their time", held_jobs_and_those_that_back_off_wait },
     { "a kept slot takes its job only", a_kept_slot_takes_its_job_only },
     { "the pressing job is the one of highest priority, not of best score", the_pressing_job_is_of_highest_priority },

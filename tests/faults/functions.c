@@ -43,6 +43,7 @@ void fill(struct db *db)
 
     must(insert(db, "run", "train", NULL, -1, NULL), "run");
     must(db_job_claim(db, &(struct db_offer){ .device = "cpu" }, 2000, &job), "claim");
+    must(db_job_started(db, "run", 7, 8, "boot"), "started");
     must(db_ingest(db, "run", 0, 500, events, EVENT_COUNT), "ingest");
     must(insert(db, "end", "train", NULL, -1, "used"), "end");
     must(db_job_cancel(db, "end", 2000), "cancel");
@@ -120,6 +121,17 @@ static int f_claim(struct db *db)
 static int f_started(struct db *db)
 {
     return db_job_started(db, "run", 1, 2, "boot");
+}
+static int f_attempt_tell(struct db *db)
+{
+    return db_attempt_tell(db, "run", &(struct db_attempt_end){ "crashed", -1, 9 });
+}
+static int f_attempt_list(struct db *db)
+{
+    struct db_attempt *attempts = NULL;
+    int count = db_attempt_list(db, "run", &attempts);
+    db_attempts_free(attempts, count > 0 ? count : 0);
+    return count;
 }
 static int f_crashed(struct db *db)
 {
@@ -514,6 +526,8 @@ const struct function functions[] = {
     { "db_job_position", f_position, 1, 1, false },
     { "db_job_claim", f_claim, 1, 1, true },
     { "db_job_started", f_started, 0, 0, true },
+    { "db_attempt_tell", f_attempt_tell, 0, 0, true },
+    { "db_attempt_list", f_attempt_list, 1, 1, false },
     { "db_job_crashed", f_crashed, 1, 2, true },
     { "db_job_move", f_move, 0, -ESTALE, true },
     { "db_job_cancel", f_cancel, 0, -ESTALE, true },

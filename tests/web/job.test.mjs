@@ -8,7 +8,7 @@ import { until } from "./riftd.mjs";
 
 let web;
 before(async () => {
-  web = await open({ prepare: async (riftd) => {
+  web = await open({ options: ["--retry-delay", "1s"], prepare: async (riftd) => {
     const rift = await riftd.rift();
     const train = await riftd.reach((await riftd.submit(riftd.trainSpec({ label: "short", train: { epochs: 12 } }))).id, "succeeded");
     const judge = await riftd.submit({ kind: "evaluate", label: "judge", threads: 1, batch_size: 16, model: { ...train.spec.model, weights: { job: train.id } },
@@ -176,6 +176,24 @@ test("who was slower than somebody else is told so, and nothing is done", async 
     await page.getByText("Somebody has changed this job meanwhile").waitFor();
     assert.equal((await web.riftd.ask(`v1/jobs/${job.id}`)).held, true);
   }, { allow: [/412/] });
+});
+
+test("each attempt says when it ran, where, and how it ended", async () => {
+  const attempts = (page) => page.getByRole("region", { name: "Attempts" });
+  await jobPage("train", async (page) => { // one that went through is no news
+    await page.getByText("Succeeded", { exact: true }).waitFor();
+    assert.equal(await attempts(page).count(), 0);
+  });
+  await jobPage("running", async (page) => {
+    await page.getByRole("progressbar").waitFor();
+    const { history: [{ pid }] } = await web.riftd.ask(`v1/jobs/${web.made.running.id}`);
+    process.kill(pid, "SIGKILL");
+    const first = attempts(page).getByRole("row", { name: /crashed/ });
+    await first.waitFor();
+    assert.match(await first.textContent(), new RegExp(`cpu${pid}crashed .*signal 9; SIGKILL; queued again`));
+    await attempts(page).getByRole("row", { name: /running/ }).waitFor();
+    await page.getByRole("progressbar").waitFor();
+  });
 });
 
 test("finished, running and averaged jobs are readable in light, in dark and on a phone", async () => {

@@ -1,12 +1,13 @@
 /* What became of one job: how far it is, what it measured, what it was told, where it belongs?
  *
- * This file has the head, the timeline and what can be done; the parts below it
- * are in job_curves.js, job_results.js, job_spec.js, job_lineage.js and
+ * This file has the head, the timeline and what can be done; the other parts are in
+ * job_attempts.js, job_curves.js, job_results.js, job_spec.js, job_lineage.js and
  * job_files.js. */
 import { ask, askFields, askWhole } from "../api.js";
 import { bar, button, card, confirm, copy, duration, empty, make, moment, pill, renew, say, table } from "../dom.js";
 import { progressBar } from "../progress.js";
 import { link, exists } from "../router.js";
+import { attempts } from "./job_attempts.js";
 import { curvesOf } from "./job_curves.js";
 import { filesOf, logOf } from "./job_files.js";
 import { lineageOf } from "./job_lineage.js";
@@ -63,7 +64,6 @@ function timeline(job) {
   const waited = at(job.started_at) - at(job.created_at);
   const items = [["Submitted", job.created_at, job.owner ? `by ${job.owner}` : ""]];
   if (job.started_at) items.push(["Started", job.started_at, [waited < 1000 ? "at once" : `after ${duration(waited / 1000)}`, job.device && `on ${job.device}`].filter(Boolean).join(", ")]);
-  if (job.attempts > 1) items.push([`Attempt ${job.attempts}`, null, `ran ${duration(job.ran_s)} in those before`]);
   if (job.not_before && !ended(job)) items.push(["Tried again", job.not_before, job.last_failure ? job.last_failure.message : ""]);
   if (job.ended_at) items.push([{ succeeded: "Succeeded", failed: "Failed", cancelled: "Cancelled" }[job.state] || "Ended", job.ended_at,
     job.started_at ? `after ${duration((at(job.ended_at) - at(job.started_at)) / 1000)}` : ""]);
@@ -97,7 +97,7 @@ function head(state) {
   actions(state),
   job.error && make("div", { class: "trouble", role: "alert" }, make("strong", {}, job.error.code), " ", job.error.message),
   job.purged.length > 0 && make("p", { class: "faint" }, `Retention has removed: ${job.purged.join(", ")}.`),
-  card(null, timeline(job), running && progressBar(job, nameOf(job))),
+  card(null, timeline(job), running && progressBar(job, nameOf(job)), attempts(job)),
   steps(job)];
 }
 
