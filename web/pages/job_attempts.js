@@ -22,7 +22,7 @@ function ending(attempt) {
   if (!attempt.state) return pill("running");
   const [colour, name, meaning] = ENDS[attempt.how] || ["", attempt.how || attempt.state, ""];
   const code = attempt.exit_code === null ? null : `exit code ${attempt.exit_code}${attempt.exit_code === CHECKPOINT_WRITTEN ? ", checkpoint written" : ""}`;
-  const killed = attempt.signal ? SIGNALS[attempt.signal] || `signal ${attempt.signal}` : null;
+  const killed = attempt.signal && !attempt.error ? `killed by ${SIGNALS[attempt.signal] || `signal ${attempt.signal}`}` : null;
   const words = [attempt.error?.message || meaning, code, killed, attempt.state === "queued" ? "queued again" : null].filter(Boolean).join("; ");
   return [pill(colour, name), " ", make("span", { class: "faint" }, words)];
 }
@@ -32,7 +32,7 @@ export function attempts(job) {
   const rows = job.history;
   if (!rows.length || (rows.length === 1 && job.attempts === 1 && ["finished", null].includes(rows[0].how))) return null;
   const earlier = job.attempts - rows.length;
-  return make("div", {}, table({ caption: "Attempts", showCaption: true, rows, key: (one) => one.attempt, columns: [
+  return make("div", { class: "attempts" }, table({ caption: "Attempts", showCaption: true, rows, key: (one) => one.attempt, columns: [
     { title: "#", show: (one) => one.attempt },
     { title: "Started", show: (one) => momentExactly(one.started_at) },
     { title: "Ended", show: (one) => momentExactly(one.ended_at) },

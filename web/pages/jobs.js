@@ -3,11 +3,13 @@
  * Filters are the address's query, so that links, bookmarks and the back button
  * know them. Pages go by cursors, as the API's do. */
 import { ask, askFields, query as asQuery } from "../api.js";
-import { ago, button, confirm, duration, empty, make, pill, renew, say, table } from "../dom.js";
+import { ago, button, confirm, digits, duration, empty, make, percent, pill, points, renew, say, table } from "../dom.js";
 import { progressBar } from "../progress.js";
 import { exists, link } from "../router.js";
 
 const PAGE_JOBS = 50;
+const SEEN_FIRST = 24; // rows that fill a large screen: they are drawn first, the rest a moment later
+const REST_MS = 60;
 const STATES = ["blocked", "queued", "running", "succeeded", "failed", "cancelled"];
 const AT_ONCE = 4; // requests of one bulk action
 const FILTERS = ["state", "kind", "label", "owner", "steps"];
@@ -49,18 +51,34 @@ function filters(query, kinds, change) {
 }
 
 /* A rift job's progress is its running step's, a sweep's that of its rift jobs. */
+const isParent = (job) => job.state === "running" && ["rift", "sweep"].includes(job.kind);
 async function progressOf(job, signal) {
-  if (job.state !== "running" || !["rift", "sweep"].includes(job.kind)) return null;
   const { steps } = await ask(`v1/jobs/${job.id}`, { signal });
   const done = steps.filter(isEnded).length, running = steps.find((step) => step.state === "running");
   const part = running?.progress?.total > 0 ? running.progress.done / running.progress.total : 0;
   return { phase: job.kind === "rift" ? running?.kind || "" : "rift jobs", done: done + (job.kind === "rift" ? part : 0), total: steps.length, eta_s: null };
 }
 
+/* What came out, in a line. */
+function resultOf({ kind, result, state, error, last_failure: failure }) {
+  if (state === "failed") return make("span", { class: "bad clip", title: error?.message }, error?.message);
+  if (state === "queued" && failure) return make("span", { class: "faint clip", title: failure.message }, `tried again: ${failure.message}`);
+  if (!result) return "";
+  const number = (title, value, before) => typeof value === "number" && make("span", { class: "outcome" }, make("span", { class: "faint" }, title), " ", percent(value, 1),
+    typeof before === "number" && [" ", make("span", { class: value > before ? "good" : value < before ? "bad" : "faint" }, points(value - before))]);
+  const { before = {}, after, clean, attacks = [] } = result;
+  if (kind === "rift" && after) return [number("Std", after.clean_accuracy, before.clean_accuracy), number("Adv", after.robust_accuracy, before.robust_accuracy)];
+  if (kind === "evaluate") return [number("Std", clean?.accuracy), attacks[0] && number("Adv", attacks[0].accuracy)];
+  if (kind === "mrc" && result.lowest) return [make("span", { class: "faint" }, "lowest "), make("code", {}, result.lowest)];
+  if (kind === "interpolate" && typeof result.chosen_alpha === "number") return [make("span", { class: "faint" }, "alpha "), digits(result.chosen_alpha)];
+  return [number("Std", result.clean_accuracy), number("Adv", result.robust_accuracy)];
+}
+
 export async function show(main, params, query, page) {
   const filterBox = make("div"), list = make("div", { class: "card" }), tools = make("div", { class: "row tools" }), more = make("div", { class: "row wide" });
   const chosen = new Map(); // by id, what the reader ticked
-  let jobs = [], next = null;
+  let jobs = [], next = null, rest = 0;
+  const parents = new Map(); // by id, how far rift jobs and sweeps are as was asked last
   const { kinds } = await askFields();
   const change = (fields) => page.navigate({ ...fields, cursor: null });
   main.append(make("div", { class: "head" }, make("h1", {}, "Jobs"), exists("new") && make("a", { class: "button primary push", href: "#/new" }, "New job")), filterBox, list, more);
@@ -98,42 +116,59 @@ export async function show(main, params, query, page) {
     if (all) Object.assign(all, { checked: jobs.every((job) => chosen.has(job.id)), indeterminate: chosen.size > 0 && !jobs.every((job) => chosen.has(job.id)) });
     toolsDraw();
   };
-  const tableDraw = () => {
+  const tableDraw = (rows = jobs) => {
     const owners = jobs.some((job) => job.owner);
-    renew(list, tools, table({ caption: "Jobs, newest first", rows: jobs, key: (job) => job.id, rowHeader: 1, chosen: (job) => chosen.has(job.id),
+    clearTimeout(rest);
+    renew(list, tools, table({ caption: "Jobs, newest first", rows, key: (job) => job.id, rowHeader: 1, chosen: (job) => chosen.has(job.id),
       none: FILTERS.some((name) => query[name]) ? empty("No job fits these filters.", make("a", { href: "#/jobs" }, "Show all jobs"))
-        : empty("No jobs yet.", "Submit one: ", make("code", {}, "riftctl submit docs/quickstart.json")),
+        : empty("No jobs yet.", make("a", { href: "#/new" }, "Make one"), " with a form, or submit a file: ", make("code", {}, "riftctl submit docs/quickstart.json")),
       columns: [
         { title: tickAll(), class: "tick", show: tick },
-        { title: "Job", show: (job) => [make("a", { href: `#/jobs/${job.id}` }, nameOf(job)), job.pinned && make("span", { class: "badge", title: "Retention leaves it alone" }, "pinned")] },
-        { title: "Kind", show: (job) => job.kind },
+        { title: "Job", class: "name", show: (job) => [make("a", { href: `#/jobs/${job.id}` }, nameOf(job)), job.pinned && make("span", { class: "badge", title: "Retention leaves it alone" }, "pinned")] },
+        { title: "Kind", class: "minor", show: (job) => job.kind },
         { title: "State", show: (job) => [pill(job.held && !isEnded(job) ? "held" : job.state, job.held && !isEnded(job) ? `${job.state}, held` : job.cancel_wanted && !isEnded(job) ? "cancelling" : job.state)] },
-        { title: "Progress, result", show: (job) => (job.state === "running" ? progressBar(job.steps ? { ...job, progress: job.steps } : job, nameOf(job)) : job.state === "failed" ? make("span", { class: "bad clip", title: job.error?.message }, job.error?.message) : "") },
-        { title: "Device", show: (job) => job.device || "–" },
-        owners && { title: "Owner", show: (job) => job.owner || "–" },
-        { title: "Took", number: true, show: (job) => (job.started_at ? duration((new Date(job.ended_at || Date.now()) - new Date(job.started_at)) / 1000) : "–") },
+        { title: "Progress, result", class: "outcomes", show: (job) => (job.state === "running" ? progressBar(isParent(job) ? { ...job, progress: parents.get(job.id) } : job, nameOf(job)) : resultOf(job)) },
+        { title: "Device", class: "minor", show: (job) => job.device || "–" },
+        owners && { title: "Owner", class: "minor", show: (job) => job.owner || "–" },
+        { title: "Took", number: true, class: "minor", show: (job) => (job.started_at ? duration((new Date(job.ended_at || Date.now()) - new Date(job.started_at)) / 1000) : "–") },
         { title: "Submitted", show: (job) => ago(job.created_at) },
       ].filter(Boolean) }));
     toolsDraw();
     renew(more, query.cursor ? make("a", { class: "button", href: link("jobs", { ...query, cursor: null }) }, "Newest jobs") : make("span"),
       next && make("a", { class: "button", href: link("jobs", { ...query, cursor: next }) }, "Older jobs"));
   };
-  const draw = async () => {
+  const read = async () => {
     const { steps, ...fields } = query;
-    const found = await ask(`v1/jobs${asQuery({ limit: PAGE_JOBS, ...fields })}${steps === "1" ? "" : `&parent=`}`, { signal: page.signal });
-    await Promise.all(found.jobs.map(async (job) => { job.steps = await progressOf(job, page.signal).catch(() => null); }));
+    const asked = query, found = await ask(`v1/jobs${asQuery({ limit: PAGE_JOBS, ...fields })}${steps === "1" ? "" : `&parent=`}`, { signal: page.signal });
+    if (asked !== query) return false; // the reader was quicker; the answer to that comes, too
     ({ jobs, next } = found);
     for (const job of jobs) if (chosen.has(job.id)) chosen.set(job.id, job);
+    return true;
+  };
+  const parentsRead = () => Promise.all(jobs.filter(isParent).map(async (job) => parents.set(job.id, await progressOf(job, page.signal).catch(() => null))));
+  const draw = async () => {
+    if (!await read()) return;
+    await parentsRead();
     tableDraw();
+  };
+  /* Other jobs than before: what can be seen at once, then what is below it and what takes more questions. */
+  const drawAnew = async () => {
+    if (!await read()) return;
+    tableDraw(jobs.slice(0, SEEN_FIRST));
+    rest = setTimeout(() => {
+      tableDraw();
+      if (jobs.some(isParent)) parentsRead().then(() => tableDraw(), () => {});
+    }, REST_MS);
   };
   const filtersDraw = () => renew(filterBox, filters(query, kinds.map((kind) => kind.name), change));
   filtersDraw();
   await draw();
   page.live(draw);
   page.onQuery((now) => {
+    if (now.cursor !== query.cursor) scrollTo(0, 0);
     query = now;
     chosen.clear();
     filtersDraw();
-    draw().catch((error) => error.name !== "AbortError" && page.told(error));
+    drawAnew().catch((error) => error.name !== "AbortError" && page.told(error));
   });
 }

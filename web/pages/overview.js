@@ -22,7 +22,7 @@ function tiles(queue, devices) {
     tile("Waiting", `${waiting}${queue.more ? "+" : ""}`, held ? `${held} held` : waiting ? "in the order below" : "the queue is empty"),
     tile("Devices", ill.length ? `${devices.length - ill.length} of ${devices.length}` : "all well", ill.length ? ill.map((device) => device.why || device.state).join("; ") : [...new Set(devices.map((device) => device.id))].join(", ")),
     disk && tile("Disk", `${bytes(disk.free_bytes)} free`, make("meter", { min: 0, max: 1, value: 1 - disk.free_bytes / disk.total_bytes, low: 0.8, high: 0.95, optimum: 0, "aria-label": "disk used", class: disk.short ? "short-of" : null }),
-      ` of ${bytes(disk.total_bytes)}; jobs need ${bytes(disk.floor_bytes)}`));
+      ` of ${bytes(disk.total_bytes)}`));
 }
 
 /* ---- tables ---- */
