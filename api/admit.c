@@ -87,7 +87,7 @@ int framing_check(const struct request *request, struct answer *answer, struct f
 int sender_check(const struct request *request, struct answer *answer, const struct framing *framing,
                  const char *method, const char *address, uint16_t port)
 {
-    const struct api_config *config = request->config;
+    const struct api_rules *rules = rules_of(request->config);
     const char *host = request_header(request, "Host");
     int r;
 
@@ -96,7 +96,7 @@ int sender_check(const struct request *request, struct answer *answer, const str
     else if (framing->credentials > 1)
         r = answer_problem(answer, request, PROBLEM_BAD_REQUEST, "there is more than one Authorization header");
     else if (address && !host_allowed(host, address, port) &&
-             !host_named(host, config->allowed_hosts, config->allowed_host_count))
+             !host_named(host, rules->allowed_hosts, rules->allowed_host_count))
         r = answer_problem(answer, request, PROBLEM_HOST, "riftd answers to localhost:%u, not to %.200s", port,
                            host ? host : "a request without a Host header");
     else if (strcmp(method, "GET") && strcmp(method, "HEAD") &&

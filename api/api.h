@@ -36,41 +36,46 @@ void histogram_write(FILE *out, const char *name, const char *labels, const stru
 struct api_condition {
     bool no_space; /* nothing new is accepted or started: free_bytes is below floor_bytes */
     int64_t free_bytes, floor_bytes, total_bytes; /* of the file system of the jobs; total 0: it can't be asked */
-    int owner_running_max;     /* jobs of one owner that run at once, 0: any number */
-    int64_t time_limit_max_ms; /* longest time limit that a job may have, 0: any */
+    int owner_running_max;                        /* jobs of one owner that run at once, 0: any number */
+    int64_t time_limit_max_ms;                    /* longest time limit that a job may have, 0: any */
 };
 
-/* Strings must live until api_stop, addresses until api_start. */
-struct api_config {
-    const char *address;      /* "127.0.0.1", "::1" */
-    uint16_t port;            /* 0: the kernel chooses */
-    const char *socket_path;  /* a unix socket beside it, or NULL */
-    const char *health_address; /* one more address, that answers only health, so that it does when others are full */
-    uint16_t health_port;
-    /* Listening sockets that somebody opened for us, in the place of the three above; 0: none. Taken over. */
-    int tcp_fd, local_fd, health_fd;
-    const char *jobs_dir;     /* STATE/jobs: job directories are jobs_dir/ID */
-    const char *models_dir;   /* STATE/models: registered weights under their hashes */
-    const char *backups_dir;  /* STATE/backups: copies of the database */
-    int64_t upload_limit;     /* bytes of an uploaded model: more is 413; 0: 8 GiB */
-    const char *trash_dir;    /* on the same file system; what is to be removed is moved there */
-    const char *web_dir;      /* files of the dashboard, or NULL */
-    const char *openapi_path; /* openapi.yaml to serve, or NULL */
+/* What may change while riftd serves (api_rules_set). With its lists it stays as it is until api_stop. */
+struct api_rules {
     /* Must TCP clients show a token? AUTO: on loopback once there was one. */
     enum { TOKEN_AUTO, TOKEN_ALWAYS, TOKEN_NEVER } require_token;
     const char *const *allowed_hosts; /* names beside our own that Host may have, with any port */
     int allowed_host_count;
     const char *const *proxies; /* addresses, or unix:USER, whose X-Forwarded-For is believed */
     int proxy_count;
-    const char *tls_cert, *tls_key;   /* PEM files: TCP speaks TLS; both or neither */
-    int rate_limit, rate_burst;       /* requests a second of one caller, and at once; 0: no limit */
-    int64_t audit_keep_ms;            /* 0: for ever */
-    size_t body_limit; /* bytes of a JSON body: more is 413; 0: 1 MiB */
-    int stream_limit;  /* event streams at once: more is 503; 0: 256 */
-    int header_ms;     /* from accept, or the answer before, to a complete header; 0: 15000 */
-    int body_ms;       /* a body may be slower than 1 KiB/s for so long; 0: 15000 */
-    int address_limit; /* connections from one address that isn't loopback; 0: 128 */
-    int heartbeat_ms;  /* a comment on silent event streams; 0: 15000 */
+    int rate_limit, rate_burst; /* requests a second of one caller, and at once; 0: no limit */
+    int64_t audit_keep_ms;      /* 0: for ever */
+    int address_limit;          /* connections from one address that isn't loopback; 0: 128 */
+};
+
+/* Strings must live until api_stop, addresses until api_start. */
+struct api_config {
+    const char *address;        /* "127.0.0.1", "::1" */
+    uint16_t port;              /* 0: the kernel chooses */
+    const char *socket_path;    /* a unix socket beside it, or NULL */
+    const char *health_address; /* one more address, that answers only health, so that it does when others are full */
+    uint16_t health_port;
+    /* Listening sockets that somebody opened for us, in the place of the three above; 0: none. Taken over. */
+    int tcp_fd, local_fd, health_fd;
+    const char *jobs_dir;                  /* STATE/jobs: job directories are jobs_dir/ID */
+    const char *models_dir;                /* STATE/models: registered weights under their hashes */
+    const char *backups_dir;               /* STATE/backups: copies of the database */
+    int64_t upload_limit;                  /* bytes of an uploaded model: more is 413; 0: 8 GiB */
+    const char *trash_dir;                 /* on the same file system; what is to be removed is moved there */
+    const char *web_dir;                   /* files of the dashboard, or NULL */
+    const char *openapi_path;              /* openapi.yaml to serve, or NULL */
+    const struct api_rules *_Atomic rules; /* read it once and use what you got; NULL: all zero */
+    const char *tls_cert, *tls_key;        /* PEM files: TCP speaks TLS; both or neither */
+    size_t body_limit;                     /* bytes of a JSON body: more is 413; 0: 1 MiB */
+    int stream_limit;                      /* event streams at once: more is 503; 0: 256 */
+    int header_ms;                         /* from accept, or the answer before, to a complete header; 0: 15000 */
+    int body_ms;                           /* a body may be slower than 1 KiB/s for so long; 0: 15000 */
+    int heartbeat_ms;                      /* a comment on silent event streams; 0: 15000 */
     struct db *db;
 
     /* The daemon's part; called from HTTP threads. */
@@ -102,6 +107,9 @@ bool api_alive(struct api *api);
 /* Read the certificate again; the one before stays where that fails, and
  * `message` (256 bytes) says why. Without TLS nothing happens. */
 int api_reload(struct api *api, char message[256]);
+/* Other rules from now on. -EPERM, and `message` (256 bytes) says why, when riftd may not listen where it
+ * does under them: those before stay. One thread. */
+int api_rules_set(struct api *api, const struct api_rules *rules, char message[256]);
 /* Tell event streams that there is news in the database. Any thread. */
 void api_news(struct api *api);
 /* No new requests; streams end; waits for handlers to finish. */

@@ -38,6 +38,7 @@ struct audit {
     int64_t rounds; /* of writing all there is, well or not */
     int64_t lost;
     bool hurry, stopping;
+    bool other_rules; /* options.keep_ms is another: look at once what goes */
 };
 
 static void complain(struct audit *audit, const char *what, int64_t rows)
@@ -117,9 +118,12 @@ static int64_t trim(struct audit *audit)
 {
     const struct audit_options *options = &audit->options;
 
-    if (options->keep_ms) {
+    int64_t keep_ms = options->keep_ms;
+
+    audit->other_rules = false;
+    if (keep_ms) {
         pthread_mutex_unlock(&audit->lock);
-        db_audit_trim(options->db, options->now_ms(options->user) - options->keep_ms);
+        db_audit_trim(options->db, options->now_ms(options->user) - keep_ms);
         pthread_mutex_lock(&audit->lock);
     }
     return monotonic_ms() + TRIM_MS;
@@ -137,13 +141,13 @@ static void *run(void *user)
     pthread_mutex_lock(&audit->lock);
     int64_t trim_ms = trim(audit);
     while (!audit->stopping) {
-        if (!pending(audit))
+        if (!pending(audit) && !audit->other_rules)
             wait_ms(audit, TRIM_MS);
         if (pending(audit) && !audit->hurry && !audit->stopping)
             wait_ms(audit, BATCH_MS); /* another row doesn't end it: see audit_note */
         if (pending(audit) && !queue_write(audit) && !audit->stopping)
             wait_ms(audit, RETRY_MS);
-        if (monotonic_ms() >= trim_ms)
+        if (audit->other_rules || monotonic_ms() >= trim_ms)
             trim_ms = trim(audit);
     }
     if (pending(audit))
@@ -173,6 +177,16 @@ int audit_open(const struct audit_options *options, struct audit **ret)
     }
     *ret = audit;
     return 0;
+}
+
+void audit_keep(struct audit *audit, int64_t keep_ms)
+{
+    pthread_mutex_lock(&audit->lock);
+    audit->other_rules |= audit->options.keep_ms != keep_ms;
+    audit->options.keep_ms = keep_ms;
+    if (audit->other_rules)
+        pthread_cond_signal(&audit->changed);
+    pthread_mutex_unlock(&audit->lock);
 }
 
 void audit_note(struct audit *audit, const struct db_audit *row)

@@ -6,8 +6,8 @@
  *   none, over TCP, where no token is needed                      -> admin, in nobody's name
  *   none, otherwise                                               -> nobody: 401 unless the route takes anybody
  *
- * A token is needed when the settings say so, when riftd can be reached from
- * other machines, and once there has ever been one. A wrong token is a 401 even
+ * A token is needed when the settings say so, at an address that other machines
+ * reach, and once there has ever been one. A wrong token is a 401 even
  * where none would be needed: whoever shows one wants to be told.
  *
  * Who may submit may change only what is their own. That is decided here, for
@@ -36,9 +36,11 @@ int role_find(const char *name)
 
 int token_needed(const struct api_config *config)
 {
-    if (config->require_token == TOKEN_NEVER)
+    int wanted = rules_of(config)->require_token;
+
+    if (wanted == TOKEN_NEVER)
         return 0;
-    if (config->require_token == TOKEN_ALWAYS || !address_is_loopback(config->address))
+    if (wanted == TOKEN_ALWAYS || !address_is_loopback(config->address))
         return 1;
     return db_token_ever(config->db);
 }
@@ -52,7 +54,7 @@ int doors_check(const struct api_config *config, char message[256])
     }
     if (address_is_loopback(config->address))
         return 0;
-    if (config->require_token == TOKEN_NEVER) {
+    if (rules_of(config)->require_token == TOKEN_NEVER) {
         snprintf(message, 256, "%s: other machines reach this address, so tokens can't be switched off",
                  config->address);
         return -EPERM;
@@ -126,7 +128,7 @@ static int caller_by_peer(struct request *request)
         user_name(peer->uid, caller->owner);
         return 0;
     }
-    int needed = token_needed(request->config);
+    int needed = peer->outside ? 1 : token_needed(request->config);
     if (needed < 0)
         return needed;
     if (!needed)

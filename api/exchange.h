@@ -45,6 +45,7 @@ struct peer {
     uid_t uid;
     bool proxied; /* somebody is between: no trust in the connection itself */
     bool tls;     /* to us, or to a proxy of ours */
+    bool outside; /* other machines reach the address that was asked */
 };
 
 struct request {
@@ -378,6 +379,8 @@ int answer_event_list(const struct request *request, struct answer *answer, int6
 /* ---- service.c ---- */
 
 /* How the daemon is; all well where there is none (tests). */
+/* The rules as they are now; never NULL. */
+const struct api_rules *rules_of(const struct api_config *config);
 void server_condition(const struct request *request, struct api_condition *ret);
 
 /* ---- query.c: typed query parameters ---- */

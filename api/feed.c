@@ -111,7 +111,7 @@ void feeds_revoke(struct feeds *feeds, const char *credential)
 {
     pthread_mutex_lock(&feeds->lock);
     for (struct feed *feed = feeds->list; feed; feed = feed->next)
-        if (!strcmp(feed->token, credential) || !strcmp(feed->session, credential))
+        if (!strcmp(feed->token, credential) || (*credential && !strcmp(feed->session, credential)))
             feed->revoked = true;
     feeds->news++; /* who is about to park looks once more */
     parked_resume(feeds);

@@ -31,7 +31,7 @@ bool feeds_full(struct feeds *feeds);
 void feeds_stop(struct feeds *feeds);
 void feeds_done(struct feeds *feeds);
 
-/* A token or session isn't good any more: its streams end. */
+/* A token or session isn't good any more: its streams end. "": of those who have shown none. */
 void feeds_revoke(struct feeds *feeds, const char *credential);
 
 /* Takes the stream over, which `caller` asked for. NULL: out of memory. */

@@ -215,13 +215,14 @@ static enum MHD_Result query_see(void *user, enum MHD_ValueKind kind, const char
 }
 
 /* Who is at the other end? */
-static int peer_see(struct request *request, const struct framing *framing)
+static int peer_see(struct request *request, const struct framing *framing, const struct listener *listener)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     int r = info ? peer_find(request, info->connect_fd) : -EIO;
 
     request->peer.tls = !request->peer.local && request->config->tls_cert;
+    request->peer.outside = !listener->trusted && !address_is_loopback(listener->address);
     if (r >= 0)
         peer_forwarded(request, framing->forwarded_for, framing->forwarded_proto);
     return r;
@@ -263,7 +264,7 @@ static int exchange_begin(struct exchange *exchange, const char *method, const c
         return r;
     }
     exchange->has_body = survey.framing.has_body;
-    r = peer_see(request, &survey.framing);
+    r = peer_see(request, &survey.framing, listener);
     if (!r)
         r = sender_check(request, answer, &survey.framing, method, listener->trusted ? NULL : listener->address,
                          listener->port);

@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
@@ -19,9 +20,10 @@
 #define PLACES 8
 
 struct limits {
-    double interval_ms, tolerance_ms;
-    uint64_t seed; /* so that nobody can choose whom to share a place with */
+    uint64_t seed;    /* so that nobody can choose whom to share a place with */
+    atomic_bool none; /* any number: nothing is counted, and nobody waits for the lock */
     pthread_mutex_t lock;
+    double interval_ms, tolerance_ms;
     struct bucket {
         uint64_t who; /* hash, 0 free */
         double full_ms;
@@ -34,12 +36,22 @@ struct limits *limits_open(double rate, int burst)
 
     if (!limits)
         return NULL;
-    limits->interval_ms = 1000 / rate;
-    limits->tolerance_ms = burst * limits->interval_ms;
     if (getrandom(&limits->seed, sizeof(limits->seed), GRND_NONBLOCK) < 0)
         limits->seed = (uint64_t)monotonic_ms();
     pthread_mutex_init(&limits->lock, NULL);
+    limits_set(limits, rate, burst);
     return limits;
+}
+
+void limits_set(struct limits *limits, double rate, int burst)
+{
+    pthread_mutex_lock(&limits->lock);
+    limits->interval_ms = rate > 0 ? 1000 / rate : 0;
+    limits->tolerance_ms = burst * limits->interval_ms;
+    limits->none = rate <= 0;
+    for (int i = 0; i < SETS * PLACES; i++) /* what was owed was counted otherwise */
+        limits->sets[i / PLACES][i % PLACES] = (struct bucket){ 0 };
+    pthread_mutex_unlock(&limits->lock);
 }
 
 void limits_close(struct limits *limits)
@@ -80,7 +92,7 @@ int limits_take(struct limits *limits, const char *who, int64_t now_ms)
 {
     double now = (double)now_ms;
 
-    if (!limits)
+    if (!limits || limits->none)
         return 0;
     pthread_mutex_lock(&limits->lock);
     struct bucket *bucket = bucket_find(limits, hash_of(limits->seed, who));

@@ -128,15 +128,15 @@ int peer_find(struct request *request, int fd)
  * is the peer itself, who may be known by its user's name; an address that somebody forwarded isn't. */
 static bool is_proxy(const struct request *request, const char *address, bool user)
 {
-    const struct api_config *config = request->config;
+    const struct api_rules *rules = rules_of(request->config);
     char named[DB_OWNER_SIZE + 8] = "", name[DB_OWNER_SIZE], plain[64];
 
     if (user && request->peer.local) {
         user_name(request->peer.uid, name);
         snprintf(named, sizeof(named), "unix:%s", name);
     }
-    for (int i = 0; i < config->proxy_count; i++) {
-        const char *proxy = config->proxies[i];
+    for (int i = 0; i < rules->proxy_count; i++) {
+        const char *proxy = rules->proxies[i];
         if (!strcmp(proxy, address) || (*named && !strcmp(proxy, named)))
             return true;
         if (address_write(proxy, strlen(proxy), plain) && !strcmp(plain, address))

@@ -118,6 +118,13 @@ void reaper_stop(struct reaper *reaper)
     reaper->runs = false;
 }
 
+void reaper_rules(struct reaper *reaper, int per_address)
+{
+    pthread_mutex_lock(&reaper->lock);
+    reaper->per_address = per_address;
+    pthread_mutex_unlock(&reaper->lock);
+}
+
 /* ---- visitors ---- */
 
 /* The clock starts: for a header, or for a body. Under the lock. */

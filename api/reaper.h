@@ -23,6 +23,8 @@ struct reaper {
     bool runs;
 };
 int reaper_start(struct reaper *reaper, int header_ms, int body_ms, int body_floor, int per_address);
+/* Other rules for who comes from now on. */
+void reaper_rules(struct reaper *reaper, int per_address);
 void reaper_stop(struct reaper *reaper);
 
 /* A connection was accepted; NULL: out of memory, nobody watches it. One too many from

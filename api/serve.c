@@ -87,6 +87,11 @@ static int listeners_open(struct api *api, char message[256])
     return r;
 }
 
+static int address_limit(const struct api_rules *rules)
+{
+    return rules->address_limit ? rules->address_limit : ADDRESS_LIMIT;
+}
+
 int api_start(const struct api_config *config, struct api **ret, char message[256])
 {
     struct api *api = calloc(1, sizeof(*api));
@@ -103,7 +108,6 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
     api->config.heartbeat_ms = config->heartbeat_ms ? config->heartbeat_ms : HEARTBEAT_MS;
     api->config.header_ms = config->header_ms ? config->header_ms : HEADER_MS;
     api->config.body_ms = config->body_ms ? config->body_ms : BODY_MS;
-    api->config.address_limit = config->address_limit ? config->address_limit : ADDRESS_LIMIT;
     api->tcp.fd = api->local.fd = api->health.fd = -1;
     api->tcp.knock_fd = api->local.knock_fd = api->health.knock_fd = -1;
     api->traffic.started_ms = config->now_ms(config->user);
@@ -119,7 +123,7 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
         snprintf(message, 256, "no thread for heartbeats: %s", strerror(-r));
     if (r >= 0 && ((r = clerks_start(&api->clerks)) < 0 ||
                    (r = reaper_start(&api->reaper, api->config.header_ms, api->config.body_ms, BODY_BYTES_PER_S,
-                                     api->config.address_limit)) < 0))
+                                     address_limit(rules_of(&api->config)))) < 0))
         snprintf(message, 256, "too few threads: %s", strerror(-r));
     if (r >= 0)
         r = listeners_adopt(api, message);
@@ -161,6 +165,23 @@ bool api_is_overheard(const struct api *api)
 int api_reload(struct api *api, char message[256])
 {
     return api->config.tls_cert ? tls_load(api->config.tls_cert, api->config.tls_key, message) : 0;
+}
+
+int api_rules_set(struct api *api, const struct api_rules *rules, char message[256])
+{
+    struct api_config wanted = api->config;
+    int was_needed = token_needed(&api->config);
+
+    wanted.rules = rules;
+    int r = doors_check(&wanted, message);
+    if (r < 0)
+        return r;
+    api->config.rules = rules;
+    gate_rules(&api->gate, rules);
+    reaper_rules(&api->reaper, address_limit(rules));
+    if (was_needed == 0 && token_needed(&api->config))
+        feeds_revoke(&api->feeds, ""); /* streams of those who have shown none; over the unix socket they come again */
+    return 0;
 }
 
 uint16_t api_port(const struct api *api)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHECK_SILENCE_S 600 /* one large file may take that long to hash */
@@ -64,21 +65,93 @@ static int backup_fetch(struct cli *cli, const char *href, const char *path)
     return r;
 }
 
+/* riftd-20261128T010203.456Z.db: so riftd calls its copies, and in this order they were made. What
+ * else somebody has put beside them is his. */
+static bool is_riftds(const char *name)
+{
+    static const char shape[] = "riftd-ddddddddTdddddd.dddZ.db";
+
+    if (strlen(name) != strlen(shape))
+        return false;
+    for (size_t i = 0; shape[i]; i++)
+        if (i >= 6 && shape[i] == 'd' && i < strlen(shape) - 2 ? name[i] < '0' || name[i] > '9' : name[i] != shape[i])
+            return false;
+    return true;
+}
+
+/* Delete all copies but the `keep` newest, and never `made`, unless none is to be kept: a clock that
+ * was put back may have given it an old name. */
+static int backups_trim(struct cli *cli, int64_t keep, const char *made)
+{
+    json_auto_t *answer = NULL;
+    const json_t *backup;
+    size_t i;
+    int64_t seen = 0;
+    int r = server_get(cli, &answer, "/v1/admin/backups");
+
+    json_array_foreach(json_object_get(answer, "backups"), i, backup) /* newest first */
+    {
+        const char *name = text_at(backup, "name", "");
+        json_auto_t *nothing = NULL;
+        if (!is_riftds(name) || seen++ < keep || (keep && !strcmp(name, made)))
+            continue;
+        r = server_call(cli, "DELETE", text_at(backup, "href", "/"), NULL, NULL, &nothing);
+        if (r != CLI_OK && r != CLI_NOT_FOUND)
+            return r;
+    }
+    return r == CLI_NOT_FOUND ? CLI_OK : r; /* somebody was quicker */
+}
+
+/* --keep N, or -1. */
+static int keep_read(struct cli *cli, long *ret)
+{
+    const char *text = cli_value(cli, "keep", NULL);
+    char *end;
+
+    *ret = -1;
+    if (!text)
+        return CLI_OK;
+    long keep = strtol(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || keep > 100000)
+        return cli_error(CLI_USAGE, "--keep: \"%s\" is no number of copies", text);
+    if (!keep && !cli_given(cli, "to"))
+        return cli_error(CLI_USAGE, "--keep 0 would leave no copy at all, unless --to says where one goes");
+    *ret = keep;
+    return CLI_OK;
+}
+
+/* --to DIR is DIR/NAME. NULL: no memory. */
+static char *place_of(const char *to, const char *name)
+{
+    struct stat st;
+    char *path = NULL;
+
+    if (stat(to, &st) < 0 || !S_ISDIR(st.st_mode))
+        return strdup(to);
+    return asprintf(&path, "%s%s%s", to, to[strlen(to) - 1] == '/' ? "" : "/", name) < 0 ? NULL : path;
+}
+
 int command_admin_backup(struct cli *cli)
 {
     const char *to = cli_value(cli, "to", NULL);
     json_auto_t *backup = NULL;
-    int r = server_call(cli, "POST", "/v1/admin/backups", NULL, NULL, &backup);
+    char *path = NULL;
+    long keep;
+    int r = keep_read(cli, &keep);
 
+    if (r == CLI_OK)
+        r = server_call(cli, "POST", "/v1/admin/backups", NULL, NULL, &backup);
+    const char *name = text_at(backup, "name", "-");
+    if (r == CLI_OK && to && !(path = place_of(to, name)))
+        r = cli_error(CLI_FAILED, "out of memory");
     if (r == CLI_OK && to)
-        r = backup_fetch(cli, text_at(backup, "href", "/"), to);
-    if (r != CLI_OK)
-        return r;
-    if (cli->json)
+        r = backup_fetch(cli, text_at(backup, "href", "/"), path);
+    if (r == CLI_OK && cli->json)
         print_json(backup);
-    else
-        printf("%s\n", to ? to : text_at(backup, "name", "-"));
-    return CLI_OK;
+    else if (r == CLI_OK)
+        printf("%s\n", to ? path : name);
+    free(path);
+    return r == CLI_OK && keep >= 0 ? backups_trim(cli, keep, name) : r; /* only now: there is the new one */
 }
 
 int command_admin_backups(struct cli *cli)

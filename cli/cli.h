@@ -218,6 +218,7 @@ int command_queue(struct cli *cli);
 int command_top(struct cli *cli);
 int command_fields(struct cli *cli);
 int command_version(struct cli *cli);
+int command_admin_audit(struct cli *cli);
 int command_token_create(struct cli *cli);
 int command_token_list(struct cli *cli);
 int command_token_revoke(struct cli *cli);

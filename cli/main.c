@@ -191,12 +191,19 @@ const struct cli_command commands[] = {
     { "admin resume", "", 0, 0, "start jobs again", "For administrators.\n", { { 0 } }, command_resume },
     { "admin backup", "", 0, 0, "copy riftd's database while it is in use",
       "The copy lies beside the database, under the name that is printed; `riftd restore` puts\n"
-      "it back. Job directories and models are files: copy them afterwards, with rsync.\n",
-      { { "to", "FILE", "download it, too" } }, command_admin_backup },
+      "it back. Job directories and models are files: copy them afterwards, with rsync. With\n"
+      "--keep old copies go once the new one is there, none that has another name than riftd\n"
+      "gives. Examples:\n"
+      "  riftctl admin backup --keep 14\n"
+      "  riftctl admin backup --to /backup/ --keep 0\n",
+      { { "to", "FILE", "download it, too; into a directory under its own name" },
+        { "keep", "N", "of riftd's copies only the N newest (default: all); 0: none, with --to" } }, command_admin_backup },
     { "admin backups", "", 0, 0, "the copies that riftd has, newest first", NULL, { { 0 } }, command_admin_backups },
     { "admin check", "", 0, 0, "hold every file against what was announced",
       "Reads every artifact and model. Prints what is wrong; exit code 1 when something is.\n", { { 0 } },
       command_admin_check },
+    { "admin audit", "", 0, 0, "who changed what, and whose credentials were wrong, newest first", NULL,
+      { { "limit", "N", "at most N, up to 200 (default 50)" } }, command_admin_audit },
     { "admin token create", "NAME", 1, 1, "make a token for somebody, and print it",
       "The token is printed this once; its holder puts it into ~/.config/riftctl/token (mode\n"
       "600) or into $RIFT_TOKEN. Example:\n"

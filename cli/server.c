@@ -131,8 +131,9 @@ static enum cli_exit exit_of_status(int status)
 static void advise(int status, bool pointers)
 {
     if (status == 401)
-        cli_advice("An administrator makes a token: `riftctl admin token create NAME`. Put it into\n"
-                   "  ~/.config/riftctl/token (mode 600), or into $RIFT_TOKEN.");
+        cli_advice("An administrator makes a token: `riftctl admin token create NAME`; root on riftd's machine\n"
+                   "  needs none for that, with --server unix:/run/riftd/riftd.sock where it is installed. Put it\n"
+                   "  into ~/.config/riftctl/token (mode 600), or into $RIFT_TOKEN.");
     if (status == 403)
         cli_advice("`riftctl whoami` says for whom riftd takes you, and what you may do.");
     if (pointers)

@@ -1,4 +1,4 @@
-/* Who is let in? Tokens: given out, listed, taken back. */
+/* Who is let in? Tokens: given out, listed, taken back. And what did they do with them? */
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -84,6 +84,34 @@ int command_token_revoke(struct cli *cli)
         cli_advice("`riftctl admin token list` shows those there are.");
     free(path);
     return r;
+}
+
+int command_admin_audit(struct cli *cli)
+{
+    char *path = strdup("/v1/audit");
+    json_auto_t *answer = NULL;
+    const json_t *row;
+    size_t i;
+
+    if (!path || url_add(&path, "limit", cli_value(cli, "limit", NULL)) < 0)
+        return cli_error(CLI_FAILED, "out of memory");
+    int r = server_get(cli, &answer, "%s", path);
+    free(path);
+    if (r != CLI_OK)
+        return r;
+    if (cli->json) {
+        print_json(answer);
+        return CLI_OK;
+    }
+    const json_t *rows = json_object_get(answer, "audit");
+    int owner = print_width(rows, "owner", 5), address = print_width(rows, "address", 7);
+    printf("%-24s  %-*s  %-12s  %-*s  %6s  %s\n", "time", owner, "owner", "token", address, "address", "status",
+           "what");
+    json_array_foreach(rows, i, row) printf(
+        "%-24s  %-*s  %-12s  %-*s  %6" JSON_INTEGER_FORMAT "  %s %s\n", text_at(row, "time", "?"), owner,
+        text_at(row, "owner", ""), text_at(row, "token", "-"), address, text_at(row, "address", "?"),
+        json_integer_value(json_object_get(row, "status")), text_at(row, "method", "?"), text_at(row, "path", "?"));
+    return CLI_OK;
 }
 
 /* Who does riftd take us for? */

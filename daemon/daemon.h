@@ -19,7 +19,6 @@
 
 enum {
     SLOTS_MAX = 256,
-    LENT_MAX = 128,
     JOB_DELAY_MOST_MS = 3600 * 1000, /* the longest that a job or a delivery waits after a failure */
     WEBHOOK_DELAY_MOST_MS = 6 * 3600 * 1000,
 };
@@ -109,8 +108,8 @@ struct daemon {
     /* Read it once and use what you got: SIGHUP puts another in its place. What
      * it points at stays as it is and is there to the end. */
     const struct settings *_Atomic settings;
-    char address[64];           /* where we listen */
-    const char *lent[LENT_MAX]; /* lists of the settings that api/ reads */
+    char address[64];    /* where we listen */
+    struct rules *rules; /* of these settings, for api/ */
     char jobs_dir[PATH_MAX];
     char models_dir[PATH_MAX];
     char backups_dir[PATH_MAX];
@@ -196,6 +195,12 @@ int settings_open(struct daemon *daemon, int argc, char **argv, int *ret_exit_co
 /* SIGHUP: read them again and apply what can change while we run. */
 void settings_reload(struct daemon *daemon);
 void settings_close(struct daemon *daemon);
+
+/* ---- rules.c: what api/ is told anew ---- */
+/* Those of the settings, with `older` behind them: HTTP threads may still read there. NULL: out of memory. */
+struct rules *rules_make(const struct settings *settings, struct rules *older);
+const struct api_rules *rules_lend(const struct rules *rules);
+void rules_free(struct rules *rules); /* with all older ones */
 
 /* ---- scheduler.c ---- */
 /* If it is time (schedule_at_ms), give runnable jobs to free slots, take slots away
@@ -285,8 +290,8 @@ int data_place_check(const struct daemon *daemon, const char *path, struct fault
 /* ---- offline.c: commands that don't serve ---- */
 /* Say why on stderr; returns 1, the exit code. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The state directory belongs to another user than ours. */
-bool state_is_others(int dir);
+/* Be the user whose state directory this is: root becomes it for good. -EPERM: we are another. */
+int state_user_become(int dir);
 
 /* ---- restore.c ---- */
 int restore_main(int argc, char **argv); /* `riftd restore`; the exit code */

@@ -160,30 +160,6 @@ static int worker_find(struct daemon *daemon, struct fault *why)
     return 0;
 }
 
-/* The settings' lists as api/ wants them; their texts live as long as we do. */
-static int lists_lend(struct daemon *daemon, struct api_config *config, struct fault *why)
-{
-    const struct {
-        const struct setting_list *from;
-        const char *const **to;
-        int *count;
-    } lists[] = {
-        { &daemon->settings->allowed_hosts, &config->allowed_hosts, &config->allowed_host_count },
-        { &daemon->settings->proxy, &config->proxies, &config->proxy_count },
-    };
-    int used = 0;
-
-    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        *lists[i].to = &daemon->lent[used];
-        for (int k = 0; k < lists[i].from->count && used < LENT_MAX; k++)
-            daemon->lent[used++] = lists[i].from->items[k].text;
-        *lists[i].count = (int)(&daemon->lent[used] - *lists[i].to);
-        if (*lists[i].count < lists[i].from->count)
-            return fault_set(why, -E2BIG, "more than %d allowed hosts and proxies", LENT_MAX);
-    }
-    return 0;
-}
-
 static int http_open(struct daemon *daemon, struct fault *why)
 {
     const struct settings *settings = daemon->settings;
@@ -195,19 +171,14 @@ static int http_open(struct daemon *daemon, struct fault *why)
         .tcp_fd = daemon->tcp_fd,
         .local_fd = daemon->local_fd,
         .health_fd = daemon->health_fd,
-        .address_limit = (int)settings->connections_per_address,
         .jobs_dir = daemon->jobs_dir,
         .models_dir = daemon->models_dir,
         .backups_dir = daemon->backups_dir,
         .trash_dir = daemon->trash_dir,
         .web_dir = settings->web,
         .openapi_path = settings->openapi,
-        .require_token = settings->require_token,
         .tls_cert = settings->tls_cert,
         .tls_key = settings->tls_key,
-        .rate_limit = (int)settings->rate_limit,
-        .rate_burst = (int)settings->rate_burst,
-        .audit_keep_ms = 1000 * settings->retain_audit_s,
         .db = daemon->db,
         .user = daemon,
         .bell = on_bell,
@@ -223,10 +194,11 @@ static int http_open(struct daemon *daemon, struct fault *why)
     settings_address(settings, address, &config.port);
     if (settings->health_listen)
         listen_parse(settings->health_listen, health_address, &config.health_port); /* checked when it was read */
-    int r = lists_lend(daemon, &config, why);
-    if (r < 0)
-        return r;
-    r = api_start(&config, &daemon->api, message);
+    daemon->rules = rules_make(settings, NULL);
+    if (!daemon->rules)
+        return fault_set(why, -ENOMEM, "out of memory");
+    config.rules = rules_lend(daemon->rules);
+    int r = api_start(&config, &daemon->api, message);
     return r < 0 ? fault_set(why, r, "%s", message) : 0;
 }
 
@@ -245,6 +217,9 @@ static int announce(struct daemon *daemon, struct fault *why)
         return r;
     if (api_is_open(daemon->api) > 0)
         log_warning("no token has been made yet: whoever can reach %s may do everything", url);
+    else if (db_token_admin(daemon->db, clock_ms()) == 0)
+        log_info("there is no administrator's token: root makes one over the unix socket (riftctl --server unix:PATH "
+                 "admin token create NAME --role admin)");
     else if (api_is_overheard(daemon->api))
         log_warning("tokens and results cross the network in the clear on %s", url);
     printf("listening on %s\n", url);
@@ -305,6 +280,7 @@ static void stop(struct daemon *daemon)
             unlink(path);
         close(daemon->lock_fd);
     }
+    rules_free(daemon->rules);
     settings_close(daemon);
 }
 

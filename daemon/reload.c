@@ -9,6 +9,7 @@
  * to the end, a few kilobytes for each SIGHUP. */
 #include "daemon/daemon.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,8 +150,8 @@ void settings_close(struct daemon *daemon)
 
 /* ---- SIGHUP ---- */
 
-/* The new settings say of this row what the old ones did. */
-static int row_keep(const struct setting *row, const struct settings *old, struct settings *new)
+/* The new settings say of this row what the old ones did. No list is such a row. */
+static void row_keep(const struct setting *row, const struct settings *old, struct settings *new)
 {
     static const size_t sizes[] = {
         [SETTING_STRING] = sizeof(const char *),
@@ -160,35 +161,19 @@ static int row_keep(const struct setting *row, const struct settings *old, struc
         [SETTING_DURATION] = sizeof(int64_t),
         [SETTING_BOOLEAN] = sizeof(bool),
         [SETTING_ENUM] = sizeof(int),
-        [SETTING_LIST] = sizeof(struct setting_list),
     };
-    const void *from = (const char *)old + row->offset;
-    void *to = (char *)new + row->offset;
 
-    if (row->type == SETTING_LIST) { /* each set has items of its own */
-        const struct setting_list *kept = from;
-        struct setting_list *list = to;
-        struct setting_item *items = calloc((size_t)kept->count + 1, sizeof(*items));
-        if (!items)
-            return -ENOMEM;
-        for (int i = 0; i < kept->count; i++)
-            items[i] = kept->items[i];
-        free(list->items);
-        *list = (struct setting_list){ items, kept->count };
-    } else {
-        memcpy(to, from, sizes[row->type]);
-    }
+    assert(row->type != SETTING_LIST);
+    memcpy((char *)new + row->offset, (const char *)old + row->offset, sizes[row->type]);
     new->origins[row - settings_table] = old->origins[row - settings_table];
-    return 0;
 }
 
 /* Say what is new; what wants a restart gets its old value back. */
-static int differences_tell(const struct settings *old, struct settings *new)
+static void differences_tell(const struct settings *old, struct settings *new)
 {
     char before[512], after[512], from[512];
-    int r = 0;
 
-    for (int i = 0; i < settings_count && r >= 0; i++) {
+    for (int i = 0; i < settings_count; i++) {
         const struct setting *row = &settings_table[i];
         if (setting_same(row, old, new))
             continue;
@@ -200,9 +185,25 @@ static int differences_tell(const struct settings *old, struct settings *new)
             continue;
         }
         log_warning("%s: %s (%s) wants a restart; until then it is %s", row->key, after, from, before);
-        r = row_keep(row, old, new);
+        row_keep(row, old, new);
     }
-    return r;
+}
+
+/* What api/ follows. It may refuse: then nothing changes. */
+static int rules_apply(struct daemon *daemon, const struct settings *new, struct fault *why)
+{
+    struct rules *rules = rules_make(new, daemon->rules);
+    char message[256];
+
+    if (!rules)
+        return fault_set(why, -ENOMEM, "out of memory");
+    int r = api_rules_set(daemon->api, rules_lend(rules), message);
+    if (r < 0) {
+        free(rules); /* never lent */
+        return fault_set(why, r, "%s", message);
+    }
+    daemon->rules = rules;
+    return 0;
 }
 
 /* What was computed from settings follows them. */
@@ -211,11 +212,11 @@ static int apply(struct daemon *daemon, struct settings *new, struct fault *why)
     json_auto_t *datasets = NULL;
     int r = datasets_make(new, &datasets, why);
 
+    if (r >= 0)
+        r = rules_apply(daemon, new, why);
     if (r < 0)
         return r;
-    r = differences_tell(daemon->settings, new);
-    if (r < 0)
-        return fault_set(why, r, "out of memory");
+    differences_tell(daemon->settings, new);
     datasets_set(daemon, json_incref(datasets));
     log_level_set((enum log_level) new->log_level);
     new->older = (struct settings *)daemon->settings;

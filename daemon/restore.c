@@ -2,10 +2,14 @@
  *
  *     riftd restore FILE --state DIR
  *
- * Without riftd running, as the user that riftd runs as. The copy is checked where
- * it lies, copied beside the database and synced. The present database takes in
- * what its write-ahead log holds and gets a second name; then one rename puts the
- * copy in its place. So at each moment there is one whole database or the other,
+ * By root or riftd's user, without riftd and its workers running: a worker that goes
+ * on would write in the directory of a job that the copy may not know, or may know as
+ * waiting and start once more. FILE is opened by whoever asks, who may be the only one
+ * that can read it; all else is done as the state directory's user.
+ *
+ * FILE is copied beside the database, synced, and checked there. The present database
+ * takes in what its write-ahead log holds and gets a second name; then one rename puts
+ * the copy in its place. So at each moment there is one whole database or the other,
  * and a wrong restore can be undone by hand.
  *
  * Jobs that went on after the copy was made are not lost with it: their
@@ -14,6 +18,7 @@
  * finished since is asked once more, and its worker says that it has finished. */
 #include "daemon/daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -29,26 +34,49 @@
 static int usage(void)
 {
     fprintf(stderr, "usage: riftd restore FILE --state DIR\n"
-                    "Puts a copy that `riftctl admin backup` made in the database's place while riftd isn't running.\n"
+                    "Puts a copy that `riftctl admin backup` made in the database's place while neither riftd nor its\n"
+                    "workers run. Done by root, it is done as the user whose DIR is.\n"
                     "The present database is kept as riftd.db.before-restore-TIME.\n");
     return 2;
 }
 
-/* FILE -> dir/name, on the disk. */
-static int file_copy(const char *path, int dir, const char *name)
+/* -> dir/name, on the disk. */
+static int file_copy(int from, int dir, const char *name)
 {
-    int from = open(path, O_RDONLY | O_CLOEXEC);
-    int to = from < 0 ? -1 : openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int to = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     ssize_t n = 1;
 
     while (to >= 0 && n > 0)
         n = sendfile(to, from, NULL, 1 << 20);
     int r = to < 0 || n < 0 || fsync(to) < 0 ? -errno : 0;
-    if (from >= 0)
-        close(from);
     if (to >= 0)
         close(to);
     return r;
+}
+
+/* A worker holds a lock on its job's journal. 1 and the job's id in ret_id where one is at work. */
+static int worker_at_work(const char *state, char ret_id[DB_ID_SIZE])
+{
+    char path[PATH_MAX + 300];
+    int found = 0;
+
+    snprintf(path, sizeof(path), "%s/jobs", state);
+    DIR *jobs = opendir(path);
+    for (struct dirent *entry; jobs && !found && (entry = readdir(jobs));) {
+        size_t length = strlen(entry->d_name);
+        if (*entry->d_name == '.' || length >= DB_ID_SIZE)
+            continue;
+        snprintf(path, sizeof(path), "%s/jobs/%s/" JOBDIR_JOURNAL, state, entry->d_name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        found = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+        if (found)
+            memcpy(ret_id, entry->d_name, length + 1);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (jobs)
+        closedir(jobs);
+    return found;
 }
 
 /* What the WAL holds goes into the database, and the WAL away: riftd ended perhaps without
@@ -84,24 +112,19 @@ static int present_keep(int dir, char ret_kept[64])
     return fsync(dir) < 0 ? -errno : 0;
 }
 
-static int restore(const char *file, const char *state, int dir)
+static int restore(const char *file, int from, const char *state, int dir)
 {
     static const char aside[] = "riftd.db.restoring";
-    char message[256], kept[64], *path = NULL;
-    int r = db_backup_check(file, message);
+    char message[256], kept[64], id[DB_ID_SIZE], path[PATH_MAX + 32];
 
-    if (r < 0)
+    if (worker_at_work(state, id))
+        return complain("a worker is at work on job %s: stop it first (systemctl stop 'rift-worker@*')", id);
+    int r = file_copy(from, dir, aside);
+    snprintf(path, sizeof(path), "%s/%s", state, aside);
+    if (r >= 0 && db_backup_check(path, message) < 0) {
+        unlinkat(dir, aside, 0);
         return complain("%s: %s", file, message);
-    r = file_copy(file, dir, aside);
-    if (r >= 0 && asprintf(&path, "%s/%s", state, aside) < 0) {
-        path = NULL; /* whatever it is now */
-        r = -ENOMEM;
     }
-    if (r >= 0 && db_backup_check(path, message) < 0) { /* what was copied, not only what was there to copy */
-        free(path);
-        return complain("%s/%s: %s", state, aside, message);
-    }
-    free(path);
     if (r >= 0)
         present_settle(state);
     if (r >= 0)
@@ -112,6 +135,19 @@ static int restore(const char *file, const char *state, int dir)
         return complain("%s: %s", state, strerror(-r));
     printf("%s is the database of %s now; the one before is kept as %s\n", file, state, kept);
     return 0;
+}
+
+static int restore_locked(const char *file, int from, const char *state, int dir)
+{
+    if (state_user_become(dir) < 0)
+        return complain("%s belongs to another user: do this as root, or as that user", state);
+    int lock = openat(dir, "riftd.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int code = lock < 0                             ? complain("%s/riftd.lock: %s", state, strerror(errno))
+               : flock(lock, LOCK_EX | LOCK_NB) < 0 ? complain("riftd is running on %s: stop it first", state)
+                                                    : restore(file, from, state, dir);
+    if (lock >= 0)
+        close(lock);
+    return code;
 }
 
 int restore_main(int argc, char **argv)
@@ -127,19 +163,15 @@ int restore_main(int argc, char **argv)
     }
     if (!state || !*state || optind + 1 != argc)
         return usage();
+    if (strlen(state) > PATH_MAX - 1)
+        return complain("%.80s...: %s", state, strerror(ENAMETOOLONG));
+    int from = open(argv[optind], O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return complain("%s: %s", argv[optind], strerror(errno));
     int dir = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return complain("%s: %s", state, strerror(errno));
-    if (state_is_others(dir)) {
+    int code = dir < 0 ? complain("%s: %s", state, strerror(errno)) : restore_locked(argv[optind], from, state, dir);
+    if (dir >= 0)
         close(dir);
-        return complain("%s belongs to another user: do this as that user (sudo -u riftd riftd restore ...)", state);
-    }
-    int lock = openat(dir, "riftd.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    int code = lock < 0                             ? complain("%s/riftd.lock: %s", state, strerror(errno))
-               : flock(lock, LOCK_EX | LOCK_NB) < 0 ? complain("riftd is running on %s: stop it first", state)
-                                                    : restore(argv[optind], state, dir);
-    if (lock >= 0)
-        close(lock);
-    close(dir);
+    close(from);
     return code;
 }

@@ -45,30 +45,35 @@ const struct setting settings_table[] = {
     { "port", AS_INTEGER(port), .min = 0, .max = 65535, .argument = "PORT",
       .meaning = "The port alone. It counts before the port in listen, unless a stronger source says listen." },
     { "socket", AS_PATH(socket), .argument = "PATH", .meaning = "Serve HTTP on this unix socket too." },
-    { "require-token", AS_ENUM(require_token), .fallback = "auto", .values = "auto|yes|no", .argument = "WHEN",
-      .meaning = "Whether TCP clients must show a token. auto: on loopback once a token has ever been made, and always "
-                 "where other machines reach riftd. no: never on loopback; elsewhere riftd then doesn't start." },
-    { "allowed-hosts", AS_LIST(allowed_hosts), .argument = "NAME", .check = host_check,
+    { "require-token", AS_ENUM(require_token), .flags = RELOADABLE, .fallback = "auto", .values = "auto|yes|no",
+      .argument = "WHEN",
+      .meaning =
+          "Whether TCP clients must show a token. auto: on loopback once a token has ever been made, and always "
+          "at an address that other machines reach. no: never on loopback; elsewhere riftd then doesn't start." },
+    { "allowed-hosts", AS_LIST(allowed_hosts), .flags = RELOADABLE, .argument = "NAME", .check = host_check,
       .meaning = "A name that clients may call riftd by, beside localhost and its address, such as that of a proxy in "
                  "front of it. May be given often." },
-    { "proxy", AS_LIST(proxy), .argument = "ADDRESS|unix:USER", .check = proxy_check,
+    { "proxy", AS_LIST(proxy), .flags = RELOADABLE, .argument = "ADDRESS|unix:USER", .check = proxy_check,
       .meaning = "A proxy whose X-Forwarded-For and X-Forwarded-Proto are believed. May be given often." },
-    { "connections-per-address", AS_INTEGER(connections_per_address), .fallback = "128", .min = 1, .max = 2048,
-      .argument = "N", .meaning = "How many connections one address may hold; loopback may hold any number." },
+    { "connections-per-address", AS_INTEGER(connections_per_address), .flags = RELOADABLE, .fallback = "128", .min = 1,
+      .max = 2048, .argument = "N",
+      .meaning = "How many connections one address may hold; loopback may hold any number." },
     { "health-listen", AS_STRING(health_listen), .argument = "ADDR:PORT", .check = listen_check,
       .meaning = "One more address that answers only /healthz, /readyz and /metrics, with connections of its own, so "
-                 "that it answers when the others are full. Where listen needs no token, this doesn't either, whoever "
-                 "reaches it." },
+                 "that it answers when the others are full. /metrics wants a token there as it does at listen, and "
+                 "always where "
+                 "other machines reach it." },
     { "tls-cert", AS_PATH(tls_cert), .argument = "FILE",
       .meaning = "Serve TCP with TLS, showing this certificate and its chain (PEM). SIGHUP reads the file again." },
     { "tls-key", AS_PATH(tls_key), .argument = "FILE", .meaning = "The certificate's key (PEM)." },
-    { "rate-limit", AS_INTEGER(rate_limit), .fallback = "0", .max = 100000, .unit = "1/s", .argument = "N",
+    { "rate-limit", AS_INTEGER(rate_limit), .flags = RELOADABLE, .fallback = "0", .max = 100000, .unit = "1/s",
+      .argument = "N",
       .meaning = "How many requests a second one caller (a token, or an address without one) may make on average; "
                  "more are answered 429. 0: any number." },
-    { "rate-burst", AS_INTEGER(rate_burst), .fallback = "0", .max = 1000000, .argument = "N",
+    { "rate-burst", AS_INTEGER(rate_burst), .flags = RELOADABLE, .fallback = "0", .max = 1000000, .argument = "N",
       .meaning = "How many of these may come at once. 0: as many as in a second." },
-    { "retain-audit", AS_DURATION(retain_audit_s), .fallback = "365d", .max = 3153600000, .argument = "TIME",
-      .meaning = "How long rows of the audit log are kept. 0: for ever." },
+    { "retain-audit", AS_DURATION(retain_audit_s), .flags = RELOADABLE, .fallback = "365d", .max = 3153600000,
+      .argument = "TIME", .meaning = "How long rows of the audit log are kept. 0: for ever." },
     { "slots", AS_STRING(slots), .argument = "DEVICE[:COUNT],...",
       .meaning = "How many jobs run at once on which device, such as cpu:2,cuda:0. Without it one on each GPU, else "
                  "one on the CPU." },

@@ -2,7 +2,7 @@
  *
  *     riftd token create --state DIR [--name NAME] [--owner OWNER] [--role ROLE]
  *
- * Without riftd running, straight into the database: where riftd refuses to
+ * By root or riftd's user, without riftd running, straight into the database: where riftd refuses to
  * start for want of a token, no HTTP is there to ask for one. It takes the state
  * directory's lock, so it never writes beside a riftd; while one runs, `riftctl
  * admin token create` does the same. */
@@ -83,12 +83,11 @@ int token_main(int argc, char **argv)
     if (mkdir(wish.state, 0700) < 0 && errno != EEXIST)
         return complain("%s: %s", wish.state, strerror(errno));
     int dir = open(wish.state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool others = dir >= 0 && state_is_others(dir);
+    int r = dir >= 0 ? state_user_become(dir) : 0;
     if (dir >= 0)
         close(dir);
-    if (others)
-        return complain("%s belongs to another user: do this as that user (sudo -u riftd riftd token create ...)",
-                        wish.state);
+    if (r < 0)
+        return complain("%s belongs to another user: do this as root, or as that user", wish.state);
     snprintf(path, sizeof(path), "%s/riftd.lock", wish.state);
     int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (lock < 0)

@@ -1,5 +1,5 @@
-# What could stand in /etc/riftd/riftd.conf? Everything, commented out, as riftd
-# itself describes it. cmake -DRIFTD=PATH -DCONF=FILE -P conf.cmake
+# What could stand in /etc/riftd/riftd.conf? Everything, as riftd itself describes it;
+# commented out, but for what a machine with other users needs from the first moment. cmake -DRIFTD=PATH -DCONF=FILE -P conf.cmake
 execute_process(COMMAND ${CMAKE_COMMAND} -E env --unset=RIFTD_CONFIG ${RIFTD} --config /dev/null --state /var/lib/riftd
                         --print-settings --json
                 OUTPUT_VARIABLE json COMMAND_ERROR_IS_FATAL ANY)
@@ -43,7 +43,14 @@ foreach(i RANGE ${last})
     string(REPLACE "ON" "yes" default "${default}")
     string(REPLACE "OFF" "no" default "${default}")
   endif()
-  string(APPEND text "\n${meaning}#${key} = ${default}\n")
+  set(said "#${key} = ${default}\n")
+  if(key STREQUAL "require-token") # its default takes everybody on loopback for an administrator until there is one
+    set(said "#
+# As installed: yes. Root needs none over the unix socket, and makes the first there:
+#   sudo riftctl --server unix:/run/riftd/riftd.sock admin token create NAME --role admin
+require-token = yes\n")
+  endif()
+  string(APPEND text "\n${meaning}${said}")
 endforeach()
 string(REPLACE "<semicolon>" ";" text "${text}")
 file(WRITE ${CONF} "${text}")

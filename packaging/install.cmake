@@ -4,7 +4,8 @@ set(made "@install_made@/made")
 file(REMOVE_RECURSE "${made}")
 
 # Units name programs and files by their paths.
-foreach(unit riftd.service riftd.socket rift-worker.socket rift-worker@.service riftd.slice)
+foreach(unit riftd.service riftd.socket rift-worker.socket rift-worker@.service riftd.slice riftd-backup.service
+             riftd-backup.timer)
   file(READ "${source}/systemd/${unit}" text)
   string(REPLACE "/usr/bin/rift" "${CMAKE_INSTALL_PREFIX}/bin/rift" text "${text}")
   string(REPLACE "/usr/share/riftd" "${CMAKE_INSTALL_PREFIX}/share/riftd" text "${text}")

@@ -122,6 +122,9 @@ class Given(Case):
         self.run_ctl(7, "list", *ann)
         self.run_ctl(5, "admin", "token", "revoke", id, *admin)
         self.run_ctl(6, "admin", "token", "create", "x", "--role", "king", *admin)
+        out, _ = self.run_ctl(0, "admin", "audit", *admin)
+        self.assertRegex(out, rf"(?m)^20\d\d-.*Z +\w+ +- +unix:\d+ +204  DELETE /v1/tokens/{id}$")
+        self.assertEqual(len(self.run_ctl(0, "admin", "audit", "--limit", "1", *admin)[0].splitlines()), 2)
         self.run_ctl(2, "admin", "token", "create", "x", "--expires", "soon", *admin)
 
     def test_admin_alone_lists_what_an_admin_can_do(self):

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -74,6 +75,10 @@ class Sources(Case):
         told = dict(line.strip("|").split("|")[:2] for line in page.splitlines() if line.startswith("| `"))
         told = {key.strip(" `"): default.strip(" `") for key, default in told.items()}
         self.assertEqual(told, {key: row["default"] or "" for key, row in self.settings().items()})
+        files = ("tls-cert", "tls-key")  # which SIGHUP reads again, by the same names
+        when = dict(re.findall(r"(?m)^\| `([a-z-]+)` \|[^|]*\| ?([a-z ]*?) ?\|", page))
+        self.assertEqual(when, {key: "its file" if key in files else "yes" if row["reloadable"] else "restart"
+                                for key, row in self.settings().items()})
 
     def test_help_names_every_setting_and_every_command(self):
         text = self.run_riftd("--help").stdout

@@ -160,6 +160,7 @@ static void pristine_make(const char *path)
 
 void service_open(struct api_config *ret)
 {
+    static const struct api_rules open_to_all = { .require_token = TOKEN_NEVER };
     char path[512], message[256];
     struct db *db;
 
@@ -174,7 +175,7 @@ void service_open(struct api_config *ret)
         .jobs_dir = jobs_dir,
         .models_dir = models_dir,
         .backups_dir = backups_dir,
-        .require_token = TOKEN_NEVER,
+        .rules = &open_to_all,
         .web_dir = web_dir,
         .openapi_path = openapi,
         .body_limit = 1 << 20,

@@ -13,7 +13,8 @@ from package import BUILD, ROOT, package_make
 
 PROGRAMS = ("riftd", "riftctl", "rift-worker")
 PAGES = ("riftd.8", "riftd.conf.5", "riftctl.1", "rift-worker.1")
-UNITS = ("riftd.service", "riftd.socket", "rift-worker.socket", "rift-worker@.service", "riftd.slice")
+UNITS = ("riftd.service", "riftd.socket", "rift-worker.socket", "rift-worker@.service", "riftd.slice", "riftd-backup.service",
+         "riftd-backup.timer")
 
 
 def run(*words, **more):
@@ -77,13 +78,13 @@ class Package(unittest.TestCase):
         newest = run("gzip", "-dc", self.root / "usr/share/doc/riftd/changelog.gz").split("\n")[0]
         self.assertTrue(newest.startswith(f"riftd ({version})"), newest)
 
-    def test_the_settings_are_a_conffile_and_all_commented_out(self):
+    def test_the_settings_are_a_conffile_and_all_commented_out_but_that_everybody_shows_a_token(self):
         self.assertEqual(self.control("conffiles"), "/etc/riftd/riftd.conf\n")
         text = (self.root / "etc/riftd/riftd.conf").read_text()
-        self.assertEqual([line for line in text.splitlines() if line and not line.startswith("#")], [])
+        self.assertEqual([line for line in text.splitlines() if line and not line.startswith("#")], ["require-token = yes"])
         printed = json.loads(run(BUILD / "riftd", "--config", "/dev/null", "--state", "/nowhere", "--print-settings", "--json"))
         keys = [row["key"] for row in printed["settings"] if row["key"] != "state"]
-        self.assertEqual(re.findall(r"^#([a-z-]+) = ", text, re.M), keys)
+        self.assertEqual(re.findall(r"^#?([a-z-]+) = ", text, re.M), keys)
 
     def test_a_default_of_the_settings_is_taken_where_its_sign_is_taken_away(self):
         text = (self.root / "etc/riftd/riftd.conf").read_text()

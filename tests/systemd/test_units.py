@@ -13,13 +13,14 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 UNITS = ROOT / "systemd"
-NAMES = ("riftd.service", "riftd.socket", "rift-worker.socket", "rift-worker@.service", "riftd.slice")
+NAMES = ("riftd.service", "riftd.socket", "rift-worker.socket", "rift-worker@.service", "riftd.slice", "riftd-backup.service",
+         "riftd-backup.timer")
 # The targets that every unit stands on.
 STANDING = ("basic.target", "sysinit.target", "shutdown.target", "sockets.target", "slices.target", "local-fs.target",
             "network.target", "multi-user.target", "paths.target", "timers.target")
 # systemd-analyze's exposure level times ten, at most. 20 is what the house asks of riftd; the worker has graphics
 # cards, writes the code that it runs and reads home directories, and stays below it all the same.
-EXPOSURE = {"riftd.service": 20, "rift-worker@.service": 20}
+EXPOSURE = {"riftd.service": 20, "rift-worker@.service": 20, "riftd-backup.service": 30}
 
 
 def unit(name):
@@ -49,7 +50,7 @@ class Units(unittest.TestCase):
             shutil.copy(UNITS / name, folder)
         for target in STANDING:
             (folder / target).write_text("[Unit]\nDescription=stands here for the real one\n")
-        for program in ("riftd", "rift-worker", "kill"):
+        for program in ("riftd", "riftctl", "rift-worker", "kill"):
             shutil.copy("/bin/true", self.root / "usr/bin" / program)
 
     def analyze(self, *words):
@@ -102,6 +103,18 @@ class Units(unittest.TestCase):
         grace = next(row["default"] for row in json.loads(printed)["settings"] if row["key"] == "grace-s")
         grace_s = int(re.fullmatch(r"(\d+)s?", str(grace)).group(1))
         self.assertGreater(int(values("rift-worker@.service", "TimeoutStopSec")[0]), grace_s)
+
+    def test_the_backup_is_riftctls_and_keeps_some(self):
+        command, = values("riftd-backup.service", "ExecStart")
+        program, *words = command.split()
+        self.assertEqual(program, "/usr/bin/riftctl")
+        self.assertIn(words[words.index("--server") + 1].removeprefix("unix:"), values("riftd.socket", "ListenStream"))
+        told = subprocess.run([f"{os.environ['RIFT_BUILD']}/riftctl", "admin", "backup", "--help"], capture_output=True,
+                              text=True, check=True).stdout
+        for word in (word for word in words if word.startswith("--") and word != "--server"):
+            self.assertIn(f"  {word} ", told)
+        self.assertGreater(int(words[words.index("--keep") + 1]), 6)
+        self.assertEqual(values("riftd-backup.service", "User"), ["riftd"])
 
     def test_the_users_are_ones_that_systemd_would_make(self):
         if not shutil.which("systemd-sysusers"):
