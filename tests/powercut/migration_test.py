@@ -39,7 +39,8 @@ def old_tables(path):
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
     columns = {table: [row[1] for row in database.execute(f"PRAGMA table_info({table})")] for table in tables}
     database.close()
-    return [f"SELECT {','.join(names)} FROM {table}" for table, names in columns.items()]
+    on_the_way = {"state": " WHERE name <> 'rollups_due'"}
+    return [f"SELECT {','.join(names)} FROM {table}{on_the_way.get(table, '')}" for table, names in columns.items()]
 
 
 class Upgrades(unittest.TestCase):
@@ -57,12 +58,15 @@ class Upgrades(unittest.TestCase):
         database = sqlite3.connect(state / "riftd.db")
         database.execute("PRAGMA journal_mode = WAL")
         database.executescript((FIXTURES / f"schema-{version}.sql").read_text())
-        # What runs would be started again, and what waits be run: this is about the upgrade alone.
+        # What runs would be started again, and what waits be run, told or removed: this is about the upgrade alone.
         database.execute("UPDATE job SET state = 'cancelled' WHERE state IN ('running', 'queued', 'blocked')")
+        if version >= 4:
+            database.execute("UPDATE delivery SET done_ms = 1 WHERE done_ms = 0")
+            database.execute("DELETE FROM doomed")
         database.commit()
         database.close()
         disk.load()
-        riftd = Riftd(state, environment=disk.environment())
+        riftd = Riftd(state, "--retain-checkpoints", "0", "--retain-audit", "0", environment=disk.environment())
         riftd.log_path = folder / "riftd.log"
         riftd.start()
         newest = riftd.rows("PRAGMA user_version")[0][0]
@@ -71,8 +75,10 @@ class Upgrades(unittest.TestCase):
         return disk, story, newest
 
     def test_after_a_cut_at_any_moment_the_database_is_of_one_version_whole_and_has_its_copy(self):
-        for version in (1, 2, 3):
+        for version in sorted(int(path.stem.removeprefix("schema-")) for path in FIXTURES.glob("schema-*.sql")):
             disk, story, newest = self.upgraded(version)
+            if version == newest:  # it will be an old one some day
+                continue
             before = self.folder / f"before-{version}"
             disk.imagine([], before, random.Random(0), "nothing")
             questions = old_tables(before / "state" / "riftd.db")
