@@ -32,7 +32,8 @@ enum cell_as {
     AS_TEXT,
     AS_MONO,    /* text that is a name or a number of something */
     AS_PERCENT, /* a fraction: 81.46 */
-    AS_POINTS,  /* a difference of fractions, with its sign: +1.98 */
+    AS_POINTS,  /* by how much the fraction before it is more than the one before that: +1.98 */
+    AS_SINCE,   /* by how much the fraction before it is more than that of the first row */
     AS_LOST,    /* one that counts downwards: 2.86 */
     AS_NUMBER,  /* four digits */
     AS_COUNT,
@@ -47,10 +48,12 @@ enum cell_as {
 json_t *section_add(struct report *report, const char *id, const char *title, const char *columns);
 /* Add a row (stolen); `marked` ones stand out. */
 void section_row(json_t *section, json_t *row, bool marked);
-/* One of differences: its fractions are points, with their sign. */
+/* One of differences, right below the two rows that it is of: its fractions are points, with their sign. */
 void section_change(json_t *section, json_t *row);
 /* A sentence below the title. */
 void section_note(json_t *section, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "`words` 200 test images.", where the result says so. */
+void section_images(json_t *section, const char *words, const json_t *result);
 /* The value at "/a/b", or NULL. Borrowed. */
 json_t *report_at(const json_t *json, const char *pointer);
 /* "TRADES": the training method as people write it; "AT" where weights were given. */
@@ -73,9 +76,8 @@ enum cell_as column_as(const json_t *column);
 bool column_is_text(const json_t *column);
 bool row_is_marked(const json_t *section, size_t row);
 bool row_is_change(const json_t *section, size_t row);
-/* The same in row `row`, which may be one of changes. */
-void row_cell_write(FILE *out, const json_t *section, size_t row, const json_t *column, const json_t *value,
-                    text_writer *put);
+/* The same of column `c` in row `row`, which may be one of changes. */
+void row_cell_write(FILE *out, const json_t *section, size_t row, size_t c, text_writer *put);
 void html_put(FILE *out, const char *text);
 
 void report_markdown(FILE *out, const json_t *report); /* report_text.c */

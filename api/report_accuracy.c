@@ -109,6 +109,7 @@ static void evaluation_add(struct report *report)
     section_note(section,
                  "Accuracy in percent, change in percentage points; Std: clean test images, OOD: corrupted ones, "
                  "Adv: attacked ones.");
+    section_images(section, "Measured on", result);
     if (rift)
         section_note(section, "One run, seed %lld; module and alpha were chosen under the %s protocol.",
                      (long long)json_integer_value(json_object_get(report->spec, "seed")), protocol ? protocol : "?");

@@ -94,7 +94,8 @@ struct heat {
     double most; /* of the changes */
 };
 
-static void heat_cell(const struct heat *heat, double x, double y, double value)
+/* `percent` is what is written of it. */
+static void heat_cell(const struct heat *heat, double x, double y, double value, double percent)
 {
     double strength = heat->change ? fabs(value) / heat->most : value;
 
@@ -107,7 +108,7 @@ static void heat_cell(const struct heat *heat, double x, double y, double value)
     fprintf(heat->out,
             heat->change ? "<text class=\"middle\" x=\"%.1f\" y=\"%.1f\">%+.1f</text>"
                          : "<text class=\"middle\" x=\"%.1f\" y=\"%.1f\">%.1f</text>",
-            x + heat->cell / 2 - 1, y + 15, 100 * value);
+            x + heat->cell / 2 - 1, y + 15, percent);
 }
 
 /* Rows of one corruption come one after another, the first one as many as the others. */
@@ -119,6 +120,17 @@ static size_t severities_count(const json_t *rows)
            !strcmp(text_of(json_array_get(rows, count), 0), text_of(json_array_get(rows, 0), 0)))
         count++;
     return count;
+}
+
+/* With one decimal; a change is what the maps beside it differ by. */
+static double percent_of(const json_t *row, size_t column)
+{
+    double value = json_number_value(json_array_get(row, column));
+    const json_t *before = json_array_get(row, 3), *after = json_array_get(row, 4);
+
+    if (column != 5 || !json_is_number(before) || !json_is_number(after))
+        return 100 * value;
+    return points_gained(value, json_number_value(before), json_number_value(after), 1);
 }
 
 static void map_draw(struct heat *heat, const json_t *rows, size_t severities, const struct map *map)
@@ -143,7 +155,7 @@ static void map_draw(struct heat *heat, const json_t *rows, size_t severities, c
         const json_t *value = json_array_get(row, map->column);
         double x = heat->x + heat->cell * (double)(i % severities), y = HEAD - 2 + CELL_HIGH * (double)(i / severities);
         if (json_is_number(value))
-            heat_cell(heat, x, y, json_number_value(value));
+            heat_cell(heat, x, y, json_number_value(value), percent_of(row, map->column));
     }
     fputc('\n', heat->out);
 }

@@ -8,8 +8,9 @@
 #include <string.h>
 
 static const char *const as_words[] = {
-    [AS_TEXT] = "text",     [AS_MONO] = "mono",   [AS_PERCENT] = "percent", [AS_POINTS] = "points", [AS_LOST] = "lost",
-    [AS_NUMBER] = "number", [AS_COUNT] = "count", [AS_SECONDS] = "seconds", [AS_BYTES] = "bytes",
+    [AS_TEXT] = "text",       [AS_MONO] = "mono",   [AS_PERCENT] = "percent", [AS_POINTS] = "points",
+    [AS_LOST] = "lost",       [AS_SINCE] = "since", [AS_NUMBER] = "number",   [AS_COUNT] = "count",
+    [AS_SECONDS] = "seconds", [AS_BYTES] = "bytes",
 };
 
 enum cell_as column_as(const json_t *column)
@@ -57,6 +58,7 @@ void cell_write(FILE *out, const json_t *column, const json_t *value, text_write
         fprintf(out, "%.2f", 100 * number);
         break;
     case AS_POINTS:
+    case AS_SINCE:
         fprintf(out, "%+.2f", 100 * number);
         break;
     case AS_SECONDS:
@@ -71,14 +73,28 @@ void cell_write(FILE *out, const json_t *column, const json_t *value, text_write
     }
 }
 
-/* A change is in points, whatever its column is. */
-void row_cell_write(FILE *out, const json_t *section, size_t row, const json_t *column, const json_t *value,
-                    text_writer *put)
+static const json_t *cell_at(const json_t *section, size_t row, size_t c)
 {
-    bool percent = column_as(column) == AS_PERCENT;
+    return json_array_get(json_array_get(json_object_get(section, "rows"), row), c);
+}
 
-    if (percent && json_is_number(value) && row_is_change(section, row))
-        fprintf(out, "%+.2f", 100 * json_number_value(value));
+/* What stands in a cell is printed as the difference of two others as they are printed (points_gained). */
+void row_cell_write(FILE *out, const json_t *section, size_t row, size_t c, text_writer *put)
+{
+    const json_t *column = json_array_get(json_object_get(section, "columns"), c), *value = cell_at(section, row, c);
+    const json_t *before = NULL, *after = NULL;
+    enum cell_as as = column_as(column);
+
+    if (as == AS_PERCENT && row_is_change(section, row)) {
+        before = cell_at(section, row - 2, c);
+        after = cell_at(section, row - 1, c);
+    } else if (as == AS_POINTS || as == AS_SINCE) {
+        before = as == AS_POINTS ? cell_at(section, row, c - 2) : cell_at(section, 0, c - 1);
+        after = cell_at(section, row, c - 1);
+    }
+    if (json_is_number(value) && json_is_number(before) && json_is_number(after))
+        fprintf(out, "%+.2f",
+                points_gained(json_number_value(value), json_number_value(before), json_number_value(after), 2));
     else
         cell_write(out, column, value, put);
 }

@@ -35,7 +35,7 @@ static const char *word(const json_t *json, const char *key)
 
 /* ---- tables ---- */
 
-static void cells_write(FILE *out, const json_t *section, size_t i, const json_t *row)
+static void cells_write(FILE *out, const json_t *section, size_t i)
 {
     const json_t *columns = json_object_get(section, "columns"), *column;
     const char *mark = row_is_marked(section, i) ? "marked" : row_is_change(section, i) ? "change" : "";
@@ -44,10 +44,9 @@ static void cells_write(FILE *out, const json_t *section, size_t i, const json_t
     fprintf(out, "<tr class=\"%s\">", mark);
     json_array_foreach(columns, c, column)
     {
-        const json_t *value = json_array_get(row, c);
         const char *kind = column_as(column) == AS_MONO ? "mono" : column_is_text(column) ? "" : "number";
         fprintf(out, c ? "<td class=\"%s\">" : "<th scope=\"row\" class=\"%s\">", kind);
-        row_cell_write(out, section, i, column, value, html_put);
+        row_cell_write(out, section, i, c, html_put);
         fputs(c ? "</td>" : "</th>", out);
     }
     fputs("</tr>\n", out);
@@ -74,7 +73,7 @@ static void table_write(FILE *out, const json_t *section)
         fputs("</tr></thead>\n", out);
     }
     fputs("<tbody>\n", out);
-    json_array_foreach(json_object_get(section, "rows"), i, row) cells_write(out, section, i, row);
+    json_array_foreach(json_object_get(section, "rows"), i, row) cells_write(out, section, i);
     fputs("</tbody></table></div>\n", out);
 }
 
@@ -135,7 +134,8 @@ static void tiles_write(FILE *out, const json_t *section)
         fputs("<div><dt>", out);
         html_put(out, word(column, "head"));
         fprintf(out, "</dt><dd>%.2f<small> %%</small></dd><dd class=\"gain %s\">%+.2f from %.2f</dd></div>\n",
-                100 * json_number_value(after), gained < 0 ? "down" : "up", 100 * gained,
+                100 * json_number_value(after), gained < 0 ? "down" : "up",
+                points_between(json_number_value(before), json_number_value(after), 2),
                 100 * json_number_value(before));
     }
     fputs("</dl>\n", out);

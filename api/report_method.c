@@ -99,7 +99,7 @@ static int interpolation_add(struct report *report)
     if (!is_wanted(report, JOB_INTERPOLATE))
         return 0;
     json_t *section = section_add(report, "interpolation", "Interpolation",
-                                  "alpha:number:alpha|clean:percent:Std|robust:percent:Adv|change:points:Adv change|"
+                                  "alpha:number:alpha|clean:percent:Std|robust:percent:Adv|change:since:Adv change|"
                                   "note:text:");
     if (!has_part(report, JOB_INTERPOLATE)) {
         section_note(section, "Nothing was interpolated.");
@@ -134,6 +134,7 @@ static int interpolation_add(struct report *report)
                      "the best clean accuracy among points that lose at most %.4g percentage points of robust "
                      "accuracy.",
                      100 * allowed);
+    section_images(section, "Measured on", report->results[JOB_INTERPOLATE]);
     return 0;
 }
 

@@ -59,6 +59,15 @@ void section_note(json_t *section, const char *format, ...)
                         before ? json_sprintf("%s %s", before, json_string_value(note)) : json_incref(note));
 }
 
+void section_images(json_t *section, const char *words, const json_t *result)
+{
+    const json_t *images = json_object_get(result, "images");
+    const char *split = json_string_value(json_object_get(result, "split"));
+
+    if (json_is_integer(images))
+        section_note(section, "%s %lld %s images.", words, (long long)json_integer_value(images), split ? split : "");
+}
+
 json_t *report_at(const json_t *json, const char *pointer)
 {
     char name[80];

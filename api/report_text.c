@@ -53,7 +53,7 @@ static void markdown_table(FILE *out, const json_t *section)
         json_array_foreach(columns, c, column)
         {
             fputs(marked && c == 0 ? "| **" : "| ", out);
-            row_cell_write(out, section, i, column, json_array_get(row, c), markdown_put);
+            row_cell_write(out, section, i, c, markdown_put);
             fputs(marked && c == 0 ? "** " : " ", out);
         }
         fputs("|\n", out);
@@ -122,8 +122,9 @@ static void latex_put(FILE *out, const char *text)
     }
 }
 
-static void latex_cell(FILE *out, const json_t *section, size_t row, const json_t *column, const json_t *value)
+static void latex_cell(FILE *out, const json_t *section, size_t row, size_t c, const json_t *value)
 {
+    const json_t *column = json_array_get(json_object_get(section, "columns"), c);
     bool minus = column_as(column) != AS_SECONDS && json_is_number(value); /* a minus sign, no hyphen */
 
     if (!json_is_number(value) && !json_is_string(value)) {
@@ -131,7 +132,7 @@ static void latex_cell(FILE *out, const json_t *section, size_t row, const json_
         return;
     }
     fputs(minus ? "$" : "", out);
-    row_cell_write(out, section, row, column, value, latex_put);
+    row_cell_write(out, section, row, c, latex_put);
     fputs(minus ? "$" : "", out);
 }
 
@@ -155,7 +156,7 @@ static void latex_table(FILE *out, const json_t *section)
         json_array_foreach(columns, c, column)
         {
             fputs(c ? " & " : "", out);
-            latex_cell(out, section, i, column, json_array_get(row, c));
+            latex_cell(out, section, i, c, json_array_get(row, c));
         }
         fputs(" \\\\\n", out);
     }

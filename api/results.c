@@ -28,7 +28,8 @@ int rows_read(struct db *db, const char *job, enum db_row_type type, json_t **re
     return 0;
 }
 
-/* {"job", "kind", "complete", NAME: rows, EXTRA: member of the result}. */
+/* {"job", "kind", "complete", NAME: rows, EXTRA: member of the result, "images", "split"}: the
+ * last three null until there is a result; without EXTRA none of them. */
 static int rows_answer(const struct request *request, struct answer *answer, const struct db_job *job,
                        enum db_row_type type, const char *name, const char *extra, json_t **ret_rows)
 {
@@ -38,11 +39,13 @@ static int rows_answer(const struct request *request, struct answer *answer, con
     if (r < 0)
         return r;
     json_auto_t *result = text_json(job->result);
-    json_t *found = extra ? json_object_get(result, extra) : NULL;
+    const char *const members[] = { extra, "images", "split" };
     json_t *json = json_pack("{s:s, s:s, s:b, s:o}", "job", job->id, "kind", job->kind, "complete",
                              job->state == STATE_SUCCEEDED, name, rows);
-    if (json && extra)
-        json_object_set_new(json, extra, found ? json_incref(found) : json_null());
+    for (size_t i = 0; json && extra && i < sizeof(members) / sizeof(members[0]); i++) {
+        json_t *found = json_object_get(result, members[i]);
+        json_object_set_new(json, members[i], found ? json_incref(found) : json_null());
+    }
     if (ret_rows) { /* the caller adds to it and answers */
         *ret_rows = json;
         return json ? 0 : -ENOMEM;

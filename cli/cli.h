@@ -112,6 +112,7 @@ int access_open(struct cli *cli, const char *address, struct http **ret, struct 
 const char *text_at(const json_t *object, const char *key, const char *fallback); /* a string member */
 void print_json(const json_t *json);       /* one document, indented, numbers exact: 0.10000000000000001 */
 void print_json_short(const json_t *json); /* the same for people: 0.1 */
+enum { PERCENT_PLACES = 2 };
 void print_percent(char ret[16], const json_t *fraction); /* 0.7812 -> "78.12 %" */
 void print_number(char ret[32], const json_t *number);    /* four significant digits, zeros kept */
 /* The longest text that the rows have at `key`, at least `least`. */
@@ -123,7 +124,9 @@ void print_jobs(const json_t *jobs);
 void print_job(const json_t *job);
 /* lowest: the module's name, or NULL; greedy: the rows that a search for sets found, or NULL. */
 void print_modules(const json_t *modules, const char *lowest, const json_t *greedy);
-void print_interpolation(const json_t *points, const json_t *chosen);
+void print_interpolation(const json_t *answer); /* of /interpolation */
+/* `words`, "200 test images", `end`: what a result's accuracies are of; nothing where it doesn't say. */
+void print_images(const char *words, const json_t *result, const char *end);
 const char *print_article(const char *noun); /* "a" or "an" */
 const char *print_plural(size_t count);      /* "" or "s" */
 

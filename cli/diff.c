@@ -151,7 +151,7 @@ static void change_text(char ret[32], const char *name, const json_t *left, cons
     if (!json_is_number(left) || !json_is_number(right))
         return;
     if (strstr(name, "accuracy"))
-        snprintf(ret, 32, "%+.2f", 100 * by);
+        snprintf(ret, 32, "%+.2f", points_between(json_number_value(left), json_number_value(right), PERCENT_PLACES));
     else
         snprintf(ret, 32, "%+.4g", by);
 }

@@ -146,7 +146,8 @@ static void print_pair(const struct sides *sides, const char *name, const json_t
     print_percent(left, before);
     print_percent(right, after);
     if (json_is_number(before) && json_is_number(after))
-        snprintf(change, sizeof(change), "%+.2f", FULL_POINTS * (json_number_value(after) - json_number_value(before)));
+        snprintf(change, sizeof(change), "%+.2f",
+                 points_between(json_number_value(before), json_number_value(after), PERCENT_PLACES));
     if (sides->before)
         printf("%-*s %10s  %10s  %8s", sides->width, name, left, right, change);
     else
@@ -334,8 +335,10 @@ void print_table(const json_t *job, const json_t *evaluation)
     print_both(&sides);
     if (json_is_number(alpha))
         snprintf(chosen, sizeof(chosen), "%g", json_number_value(alpha));
-    printf("module %s, alpha %s, chosen under the %s protocol\n", text_at(result, "module", "-"), chosen,
+    printf("module %s, alpha %s, chosen under the %s protocol", text_at(result, "module", "-"), chosen,
            text_at(result, "protocol", "-"));
+    print_images("; measured on", result, "");
+    putchar('\n');
     if (json_is_number(alpha) && json_number_value(alpha) == 0)
         say_kept(job);
     print_corruptions(sides);

@@ -21,6 +21,7 @@ void show_criticality(struct cli *cli, const json_t *answer)
     if (sets) /* only the job's result says which of them a search chose */
         server_try(cli->http, path, &job);
     print_modules(modules, text_at(answer, "lowest", NULL), json_object_get(json_object_get(job, "result"), "greedy"));
+    print_images("on", answer, "\n");
 }
 
 static int show_modules(struct cli *cli, const json_t *job)
@@ -43,7 +44,7 @@ static int show_interpolation(struct cli *cli, const json_t *job)
     if (r != CLI_OK)
         return r;
     printf("\nInterpolation\n\n");
-    print_interpolation(json_object_get(answer, "points"), json_object_get(answer, "chosen_alpha"));
+    print_interpolation(answer);
     return CLI_OK;
 }
 

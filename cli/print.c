@@ -45,7 +45,7 @@ void print_json_short(const json_t *json)
 void print_percent(char ret[16], const json_t *fraction)
 {
     if (json_is_number(fraction))
-        snprintf(ret, 16, "%.2f %%", 100.0 * json_number_value(fraction));
+        snprintf(ret, 16, "%.*f %%", PERCENT_PLACES, 100.0 * json_number_value(fraction));
     else
         strcpy(ret, "-");
 }
@@ -249,9 +249,18 @@ void print_modules(const json_t *modules, const char *lowest, const json_t *gree
     }
 }
 
-void print_interpolation(const json_t *points, const json_t *chosen)
+void print_images(const char *words, const json_t *result, const char *end)
 {
-    const json_t *point;
+    const json_t *images = json_object_get(result, "images");
+
+    if (json_is_integer(images))
+        printf("%s %" JSON_INTEGER_FORMAT " %s image%s%s", words, json_integer_value(images),
+               text_at(result, "split", ""), print_plural((size_t)json_integer_value(images)), end);
+}
+
+void print_interpolation(const json_t *answer)
+{
+    const json_t *points = json_object_get(answer, "points"), *chosen = json_object_get(answer, "chosen_alpha"), *point;
     size_t i;
 
     printf("%6s  %10s  %10s  %11s  %11s\n", "alpha", "clean", "robust", "clean loss", "robust loss");
@@ -269,4 +278,5 @@ void print_interpolation(const json_t *points, const json_t *chosen)
                robust_loss, is_chosen ? style_on(STYLE_GOOD) : "", is_chosen ? "  <- chosen" : "",
                is_chosen ? style_off() : "");
     }
+    print_images("on", answer, "\n");
 }

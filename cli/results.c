@@ -45,7 +45,7 @@ int command_interpolation(struct cli *cli)
     else if (!json_array_size(json_object_get(answer, "points")))
         return cli_nothing(cli, job);
     else
-        print_interpolation(json_object_get(answer, "points"), json_object_get(answer, "chosen_alpha"));
+        print_interpolation(answer);
     return CLI_OK;
 }
 

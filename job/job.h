@@ -493,8 +493,8 @@ int rift_expand(const struct job_spec *rift, json_t *ret_steps[RIFT_STEPS]);
 
 /* The before/after table of a rift job from the results of its five steps (in
  * order; NULL for a step with no result yet). New reference:
- * {"module", "alpha", "protocol", "before": {"clean_accuracy","corruption_accuracy","robust_accuracy"},
- *  "after": {...}}; members whose step is missing are null. */
+ * {"module", "alpha", "protocol", "images", "split", "before": {"clean_accuracy","corruption_accuracy",
+ *  "robust_accuracy"}, "after": {...}}; members whose step is missing are null. */
 json_t *rift_table(const json_t *const results[RIFT_STEPS], const char *protocol);
 
 /* A `sweep` spec as rift specs, one for each method, seed and module choice, in
@@ -509,6 +509,14 @@ void sweep_runs_free(struct sweep_run *runs, int count);
 /* Let a run that shares take its trained weights and its criticality from there,
  * unless its spec says already where from. Steals both references. 0 or -ENOMEM. */
 int sweep_share(json_t *spec, json_t *weights, json_t *mrc_job);
+
+/* ---- percent ---------------------------------------------------------------- */
+
+/* The percentage points from one fraction to another, so that they are what the two
+ * differ by as they are printed with `places` decimals (percent.c says why). */
+double points_between(double before, double after, int places);
+/* The same of a gain that may be known of other runs than the two means: then it is itself. */
+double points_gained(double gain, double before, double after, int places);
 
 /* ---- averaged tables ------------------------------------------------------------
  * Rows are training methods times module choices, columns accuracies before and

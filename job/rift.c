@@ -227,8 +227,10 @@ json_t *rift_table(const json_t *const results[RIFT_STEPS], const char *protocol
     const json_t *modules = json_object_get(results[2], "modules"), *evaluated = results[4];
     const json_t *attack = json_array_get(json_object_get(evaluated, "attacks"), 0);
 
-    return json_pack("{s:o, s:o, s:o, s:s?, s:o, s:o, s:o}", "module", names_joined(modules), "modules",
+    return json_pack("{s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:o, s:o}", "module", names_joined(modules), "modules",
                      or_null(modules), "alpha", or_null(json_object_get(results[3], "chosen_alpha")), "protocol",
-                     protocol, "attack", or_null(json_object_get(attack, "name")), "before",
+                     protocol, "attack", or_null(json_object_get(attack, "name")), "images",
+                     or_null(json_object_get(evaluated, "images")), "split",
+                     or_null(json_object_get(evaluated, "split")), "before",
                      table_row(json_object_get(evaluated, "baseline")), "after", table_row(evaluated));
 }

@@ -427,6 +427,20 @@ static json_t *protocol_make(const struct tabling *t)
     return protocol;
 }
 
+/* A member of all results that there are, if they agree; else null. */
+static json_t *result_make(const struct tabling *t, const char *name)
+{
+    const json_t *found = NULL;
+
+    for (int i = 0; i < t->count; i++) {
+        const json_t *value = json_object_get(t->runs[i].result, name);
+        if (measured(&t->runs[i]) && (!value || (found && !json_equal(found, value))))
+            return json_null();
+        found = measured(&t->runs[i]) ? value : found;
+    }
+    return copy_of(found);
+}
+
 int table_make(const struct table_run *runs, int count, const char *group_by, json_t **ret, struct fault *why)
 {
     struct tabling t = { .runs = runs, .count = count, .why = why };
@@ -446,8 +460,9 @@ int table_make(const struct table_run *runs, int count, const char *group_by, js
         for (int i = 0; i < count; i++)
             if (t.row[i] == i)
                 json_array_append_new(rows, row_make(&t, i));
-        json_t *table = json_pack("{s:o, s:o, s:o, s:o}", "protocol", protocol_make(&t), "group_by", names, "rows",
-                                  rows, "missing", missing_make(&t));
+        json_t *table = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "protocol", protocol_make(&t), "images",
+                                  result_make(&t, "images"), "split", result_make(&t, "split"), "group_by", names,
+                                  "rows", rows, "missing", missing_make(&t));
         if (table)
             *ret = table;
         else

@@ -20,7 +20,7 @@ const struct table_format_info table_formats[TABLE_FORMAT_COUNT] = {
     [TABLE_TEXT] = { "text", NULL, "text/plain; charset=utf-8" },
 };
 
-enum { CELLS_TOP = 32 };
+enum { CELLS_TOP = 32, PLACES = 2 /* of percent */ };
 
 /* ---- words ---------------------------------------------------------------------------- */
 
@@ -64,18 +64,29 @@ static struct cell *cell_new(struct paper *paper)
     return cell;
 }
 
-/* "81.46 ± 0.12"; of a gain, with its sign. */
-static void put_mean(struct paper *paper, struct cell *cell, const json_t *number, bool sign)
+static double mean_at(const json_t *row, const char *side, const char *column)
 {
+    return json_number_value(json_object_get(json_object_get(json_object_get(row, side), column), "mean"));
+}
+
+/* "81.46 ± 0.12"; of a gain, with its sign. */
+static void put_mean(struct paper *paper, struct cell *cell, const json_t *row, const char *side, const char *column)
+{
+    const json_t *number = json_object_get(json_object_get(row, side), column);
     const json_t *mean = json_object_get(number, "mean"), *std = json_object_get(number, "std");
-    bool latex = paper->format == TABLE_LATEX;
+    bool latex = paper->format == TABLE_LATEX, gain = strcmp(side, "gain") == 0;
 
     cell->marked = latex;
     if (!json_is_number(mean)) {
         cell_put(cell, "-");
         return;
     }
-    cell_put(cell, sign ? "%s%+.2f" : "%s%.2f", latex ? "$" : "", 100 * json_number_value(mean));
+    if (gain)
+        cell_put(cell, "%s%+.2f", latex ? "$" : "",
+                 points_gained(json_number_value(mean), mean_at(row, "before", column), mean_at(row, "after", column),
+                               PLACES));
+    else
+        cell_put(cell, "%s%.*f", latex ? "$" : "", PLACES, 100 * json_number_value(mean));
     if (json_is_number(std))
         cell_put(cell, " %s %.2f", latex ? "\\pm" : "±", 100 * json_number_value(std));
     cell_put(cell, "%s", latex ? "$" : "");
@@ -187,7 +198,7 @@ static void line_make(struct paper *paper, const json_t *row, const char *side)
         if (!side)
             cell_put(cell, "%s", columns[c].head);
         else
-            put_mean(paper, cell, json_object_get(json_object_get(row, side), columns[c].key), gain);
+            put_mean(paper, cell, row, side, columns[c].key);
     }
     cell_put(cell_new(paper), side ? "%lld" : "n", (long long)json_integer_value(json_object_get(row, "n")));
     cell = cell_new(paper);
@@ -259,18 +270,34 @@ static const char *attack_of_all(const json_t *table)
     return attack ? attack : "";
 }
 
+/* Is a number of it a mean of several? */
+static bool is_averaged(const json_t *table)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(json_object_get(table, "rows"), i,
+                       row) if (json_integer_value(json_object_get(row, "n")) > 1) return true;
+    return false;
+}
+
 /* What the numbers are, and which runs they lack. */
 static void notes_print(struct paper *paper)
 {
     static const char *const open[] = { [TABLE_MARKDOWN] = "\n", [TABLE_LATEX] = "% ", [TABLE_TEXT] = "" };
     static const char *const item[] = { [TABLE_MARKDOWN] = "- ", [TABLE_LATEX] = "% ", [TABLE_TEXT] = "" };
     const char *attack = attack_of_all(paper->table),
-               *protocol = json_string_value(json_object_get(paper->table, "protocol"));
+               *protocol = json_string_value(json_object_get(paper->table, "protocol")),
+               *split = json_string_value(json_object_get(paper->table, "split"));
+    const json_t *images = json_object_get(paper->table, "images");
     json_t *run;
     size_t i;
 
-    fprintf(paper->out, "%sAccuracy in percent, mean ± sample standard deviation over n seeds%s", open[paper->format],
-            *attack ? "; Adv: " : "");
+    fprintf(paper->out, "%sAccuracy in percent", open[paper->format]);
+    if (json_is_integer(images))
+        fprintf(paper->out, " on %lld %s images", (long long)json_integer_value(images), split ? split : "");
+    fputs(is_averaged(paper->table) ? ", mean ± sample standard deviation over n seeds" : "", paper->out);
+    fputs(*attack ? "; Adv: " : "", paper->out);
     print_plain(paper, attack);
     fprintf(paper->out, "; protocol %s.\n", protocol ? protocol : "as in the rows");
     if (paper->format == TABLE_MARKDOWN && json_array_size(json_object_get(paper->table, "missing")))

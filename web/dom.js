@@ -99,6 +99,10 @@ const NONE = "–";
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 /** 0.7631 -> "76.31 %" */
 export const percent = (value, places = 2) => (isNumber(value) ? `${(100 * value).toFixed(places)} %` : NONE);
+/** From one fraction to another in points, so that it is what the two differ by as `percent` writes them. */
+export const between = (before, after) => (isNumber(before) && isNumber(after) ? (Number((100 * after).toFixed(2)) - Number((100 * before).toFixed(2))) / 100 : null);
+/** The same of the gain of a row of averages; where that is known of other runs than the means, it is itself. */
+export const gained = ({ before, after, gain }, key) => (Math.abs(after[key]?.mean - before[key]?.mean - gain[key]?.mean) < 1e-9 ? between(before[key].mean, after[key].mean) : gain[key]?.mean);
 /** 0.0123 -> "+1.23": percentage points, of a difference */
 export const points = (value) => (isNumber(value) ? `${value >= 0 ? "+" : "−"}${Math.abs(100 * value).toFixed(2)}` : NONE);
 /** Four digits that count. */

@@ -62,6 +62,7 @@ struct criticality {
     bool *wanted;
     int32_t *order;
     struct measured start; /* R(theta) */
+    enum dataset_split split;
 
     /* Where we are. */
     int at, pass, position; /* number of the set; passes done; examples of this pass done */
@@ -434,6 +435,7 @@ static json_t *criticality_result(const struct criticality *c)
                            json_pack("{s:s, s:f, s:f, s:O}", "examples", c->fixed.attack ? "adversarial" : "clean",
                                      "robust_loss", c->start.loss, "robust_accuracy", c->start.accuracy, "lowest",
                                      json_object_get(lowest, "module")));
+    run_say_images(result, c->fixed.d_adv->count, c->split);
     return result;
 }
 
@@ -510,17 +512,16 @@ static int criticality_open(struct criticality *c)
 {
     struct run *run = c->run;
     const struct model *model = run->model;
-    enum dataset_split split =
-        run->spec.mrc.split != SPLIT_DEFAULT ? run->spec.mrc.split : run_split(run, run_judge(run));
     const struct examples *examples;
     int r = sets_open(c);
 
+    c->split = run->spec.mrc.split != SPLIT_DEFAULT ? run->spec.mrc.split : run_split(run, run_judge(run));
     if (r == 0)
         r = run_weights(run, &run->spec.model.weights, "model.weights");
     if (r == 0)
-        r = run_dataset(run, split_wants(split));
+        r = run_dataset(run, split_wants(c->split));
     if (r == 0)
-        r = run_examples(run, split, &examples);
+        r = run_examples(run, c->split, &examples);
     if (r == 0)
         r = batch_open(run, examples->count, crafting(run) != NULL, &c->batch);
     if (r == 0)

@@ -32,6 +32,7 @@ struct evaluating {
     struct images images;
     struct corruptions corruptions;
     struct batch batch;
+    enum dataset_split split;
     struct line line; /* from the baseline to evaluate.toward, when alphas are asked for */
 };
 
@@ -104,17 +105,17 @@ static int subjects_open(struct evaluating *e)
 static int evaluation_open(struct evaluating *e)
 {
     struct run *run = e->run;
-    enum dataset_split split = run_split(run, SPLIT_TEST);
     const struct examples *examples;
     bool attacked = false;
-    int r = run_dataset(run, split_wants(split));
 
+    e->split = run_split(run, SPLIT_TEST);
+    int r = run_dataset(run, split_wants(e->split));
     for (int i = 0; i < run->spec.evaluate.attack_count; i++)
         attacked = attacked || attack_given(&run->spec.evaluate.attacks[i]);
     if (r == 0)
         r = subjects_open(e);
     if (r == 0)
-        r = run_examples(run, split, &examples);
+        r = run_examples(run, e->split, &examples);
     if (r == 0)
         r = images_open(run, examples, &e->images);
     if (r == 0)
@@ -182,6 +183,7 @@ static int evaluation_run(struct evaluating *e, json_t **ret_result)
         runs += measure_passes(&spec->evaluate.attacks[i]);
     int64_t images = runs * e->images.count + corruptions_images(&e->corruptions);
     e->run->outer = (struct outer){ "evaluate", 0, images * subjects };
+    run_say_images(result, e->images.count, e->split);
     int r = subjects_measure(e, result);
     e->run->outer = (struct outer){ 0 };
     if (r == 0)

@@ -57,6 +57,7 @@ struct interpolating {
     struct batch batch;
     struct point *points;
     int count;
+    enum dataset_split split; /* whose images choose */
 };
 
 /* ---- points ---------------------------------------------------------------------------- */
@@ -144,6 +145,7 @@ static int choose(struct interpolating *in, json_t **ret_result)
         json_array_append_new(points, point_json(&in->points[i]));
     json_t *result =
         json_pack("{s:o, s:f, s:o}", "points", points, "chosen_alpha", best->alpha, "chosen", point_json(best));
+    run_say_images(result, in->images.count, in->split);
     if (r == 0)
         *ret_result = result;
     else
@@ -154,14 +156,14 @@ static int choose(struct interpolating *in, json_t **ret_result)
 static int interpolation_open(struct interpolating *in)
 {
     struct run *run = in->run;
-    enum dataset_split split = run_split(run, run_judge(run));
     const struct examples *examples;
     int r = points_make(in);
 
+    in->split = run_split(run, run_judge(run));
     if (r == 0)
-        r = run_dataset(run, split_wants(split));
+        r = run_dataset(run, split_wants(in->split));
     if (r == 0)
-        r = run_examples(run, split, &examples);
+        r = run_examples(run, in->split, &examples);
     if (r == 0)
         r = images_open(run, examples, &in->images);
     if (r == 0)

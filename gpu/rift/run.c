@@ -385,6 +385,16 @@ int run_examples(struct run *run, enum dataset_split split, const struct example
     return 0;
 }
 
+void run_say_images(json_t *result, int count, enum dataset_split split)
+{
+    static const char *const names[] = {
+        [SPLIT_TRAIN] = "train", [SPLIT_VALIDATION] = "validation", [SPLIT_TEST] = "test"
+    };
+
+    json_object_set_new(result, "images", json_integer(count));
+    json_object_set_new(result, "split", json_string(names[split]));
+}
+
 /* ---- plans and artifacts ------------------------------------------------------------- */
 
 int run_plan(struct run *run, struct plan_spec spec, struct plan **ret)

@@ -156,8 +156,8 @@ int run_dataset(struct run *run, struct dataset_wants wants);
  * what they are like; and those images, unchanged. */
 int run_dataset_shape(struct run *run, enum dataset_split split, int *ret_count, int ret_shape[3]);
 int run_dataset_as_is(struct run *run, enum dataset_split split, const int shape[3]);
-/* Into another place than the run's own: images of that shape, with labels below `classes`, and no more than `most` of the
- * training and of the test files each; 0: as many as the spec says. Release with dataset_done. */
+/* Into another place than the run's own: images of that shape, with labels below `classes`, and no more than `most` of
+ * the training and of the test files each; 0: as many as the spec says. Release with dataset_done. */
 int run_dataset_apart(struct run *run, const int shape[3], int classes, struct dataset_wants wants, int most,
                       struct dataset *ret);
 /* The examples that mrc, interpolate and evaluate look at; `fallback` when the
@@ -165,6 +165,8 @@ int run_dataset_apart(struct run *run, const int shape[3], int classes, struct d
 enum dataset_split run_split(const struct run *run, enum dataset_split fallback);
 struct dataset_wants split_wants(enum dataset_split split);
 int run_examples(struct run *run, enum dataset_split split, const struct examples **ret);
+/* Into a result: how many images its accuracies are of, and which: "images", "split". */
+void run_say_images(json_t *result, int count, enum dataset_split split);
 /* The split that chooses: validation, or test under the paper's protocol. */
 enum dataset_split run_judge(const struct run *run);
 

@@ -459,14 +459,15 @@ class Results(server.Case):
         found = self.server.get(path + "/modules").json
         self.assertEqual([(one["module"], one["mrc"]) for one in found["modules"]], [("conv1", .7), ("layer1.0.conv1", .1)])
         self.assertEqual((found["job"], found["lowest"], found["complete"]), (mrc, "layer1.0.conv1", False))
-        self.server.do("move", job=mrc, state="succeeded", result={"lowest": "conv1"})
-        self.assertEqual(self.server.get(path + "/modules").json["lowest"], "conv1")
+        self.server.do("move", job=mrc, state="succeeded", result={"lowest": "conv1", "images": 80, "split": "validation"})
+        self.assertEqual([self.server.get(path + "/modules").json[name] for name in ("lowest", "images", "split")],
+                         ["conv1", 80, "validation"])
         self.server.run(finetune, result={})
         self.server.start(interpolate)
         for alpha in (1.0, 0.5):
             self.server.event(interpolate, "alpha", alpha=alpha, clean_accuracy=alpha, robust_accuracy=None)
         found = self.server.get(path + "/interpolation").json
-        self.assertEqual(([one["alpha"] for one in found["points"]], found["chosen_alpha"]), ([.5, 1.0], None))
+        self.assertEqual(([one["alpha"] for one in found["points"]], found["chosen_alpha"], found["images"]), ([.5, 1.0], None, None))
         self.server.do("move", job=interpolate, state="succeeded", result={"chosen_alpha": 0.5})
         self.assertEqual(self.server.get(path + "/interpolation").json["chosen_alpha"], 0.5)
         self.server.start(evaluate)

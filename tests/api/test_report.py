@@ -61,7 +61,7 @@ class Reports(server.Case):
     def setUp(self):
         self.drain()
 
-    def rift(self, **spec):
+    def rift(self, after=None, before=None, **spec):
         """A rift job whose steps have all said something, and ended."""
         job = self.expect(self.server.ask("POST", "/v1/jobs", {**RIFT, "seed": 3, **spec}), 201).json
         train, mrc, finetune, interpolate, evaluate = [step["id"] for step in job["steps"]]
@@ -82,7 +82,8 @@ class Reports(server.Case):
         for alpha, clean, robust in ((0, 0.80, 0.5), (0.5, 0.82, 0.4995), (1, 0.83, 0.4)):
             event(interpolate, "alpha", alpha=alpha, clean_accuracy=clean, robust_accuracy=robust, clean_loss=1.0, robust_loss=1.0)
         self.server.do("move", job=interpolate, state="succeeded", result={"chosen_alpha": 0.5, "points": []})
-        self.server.run(evaluate, result={**side(0.82, 0.505, 0.7), "baseline": side(0.8, 0.5, 0.68)})
+        self.server.run(evaluate, result={**(after or side(0.82, 0.505, 0.7)), "images": 1500, "split": "test",
+                                           "baseline": before or side(0.8, 0.5, 0.68)})
         return job["id"]
 
     def report(self, job, **query):
@@ -174,6 +175,17 @@ class Reports(server.Case):
         corruptions = self.rows(job, "corruptions")
         self.assertEqual([row["severity"] for row in corruptions], ["1", "5", "mean"] * 2)
         self.assertEqual([row["step"] for row in self.rows(job, "files")], ["train"])
+
+    def test_a_change_is_what_the_numbers_beside_it_differ_by_and_in_csv_what_was_measured(self):
+        job = self.rift(after=side(0.55573, 0.55573, 0.55573), before=side(0.57937, 0.57937, 0.57937))
+        self.assertIn("| change | -2.37 | -2.37 | -2.37 |", self.words(job, format="markdown", part="accuracy"))
+        self.assertIn("$-2.37$ & $-2.37$ & $-2.37$", self.words(job, format="latex", part="accuracy"))
+        self.assertIn("-2.37 from 57.94", Page(self.words(job)).text)
+        self.assertAlmostEqual(float(self.rows(job, "accuracy")[2]["clean"]), -0.02364)
+        self.assertIn("| 57.94 | 55.57 | -2.37 |", self.words(job, format="markdown", part="corruptions"))
+
+    def test_it_says_on_how_many_images_it_was_measured(self):
+        self.assertIn("Measured on 1500 test images.", self.words(self.rift(), format="markdown", part="accuracy"))
 
     def test_all_parts_together_are_one_long_table_of_cells(self):
         job = self.rift()

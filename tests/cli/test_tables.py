@@ -56,6 +56,30 @@ class Tables(Case):
             lines = self.run_ctl(0, "interpolation", A, "--server", server.url)[0].splitlines()
         self.assertEqual(lines[2].split(), ["0.1", "60.00", "%", "25.00", "%", "1.000", "2.000", "<-", "chosen"])
         self.assertNotIn("chosen", lines[1] + lines[3])
+        self.assertEqual(len(lines), 4, "an older result doesn't say of how many images")
+
+    def test_tables_say_of_how_many_images(self):
+        point = {"alpha": 0, "clean_loss": 1, "clean_accuracy": 0.5, "robust_loss": 2, "robust_accuracy": 0.25}
+        walk = {"points": [point], "chosen_alpha": None, "images": 80, "split": "validation"}
+        with self.serve("/interpolation", walk, "interpolate") as server:
+            self.assertEqual(self.run_ctl(0, "interpolation", A, "--server", server.url)[0].splitlines()[-1],
+                             "on 80 validation images")
+        found = {"job": A, "modules": [{"module": "conv1", "mrc": 1, "parameters": 3}], "lowest": "conv1", "images": 1,
+                 "split": "train"}
+        with self.serve("/modules", found, "mrc") as server:
+            self.assertEqual(self.run_ctl(0, "modules", A, "--server", server.url)[0].splitlines()[-1], "on 1 train image")
+        result = {"module": "conv1", "alpha": 1, "protocol": "paper", "images": 200, "split": "test",
+                  "before": {"clean_accuracy": 0.8}, "after": {"clean_accuracy": 0.9}}
+        with self.serve("/none", {}, "rift", result=result) as server:
+            self.assertIn("chosen under the paper protocol; measured on 200 test images\n",
+                          self.run_ctl(0, "table", A, "--server", server.url)[0])
+
+    def test_a_change_is_what_the_numbers_beside_it_differ_by(self):
+        result = {"module": "conv1", "alpha": 1, "protocol": "paper", "before": {"clean_accuracy": 0.57937},
+                  "after": {"clean_accuracy": 0.55573}}
+        with self.serve("/none", {}, "rift", result=result) as server:
+            out, _ = self.run_ctl(0, "table", A, "--server", server.url)
+        self.assertIn("clean accuracy          57.94 %     55.57 %     -2.37", out)
 
     def test_the_before_after_table_names_the_attack_and_the_change(self):
         result = {"module": "layer4.1.conv2", "alpha": 0.7, "protocol": "validation",

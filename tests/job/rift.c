@@ -174,9 +174,9 @@ static void copies_made(void)
     for (int i = 0; i < RIFT_STEPS; i++)
         json_decref(steps[i]);
     /* And when it isn't said which: the standard ones. */
-    CHECK_INT(expand("{\"kind\":\"rift\",\"dataset\":{\"name\":\"x\"},\"evaluate\":{\"generate_corruptions\":true}}",
-                     steps),
-              0);
+    CHECK_INT(
+        expand("{\"kind\":\"rift\",\"dataset\":{\"name\":\"x\"},\"evaluate\":{\"generate_corruptions\":true}}", steps),
+        0);
     CHECK_STRING(json_string_value(json_object_get(json_object_get(steps[5], "corrupt"), "set")), "standard");
     CHECK_INT(json_array_size(json_object_get(json_object_get(steps[5], "corrupt"), "severities")), 5);
     for (int i = 0; i < RIFT_STEPS; i++)
@@ -197,7 +197,8 @@ static void table(void)
     json_auto_t *tuned = json_pack("{s:[s, s], s:i}", "modules", "layer2.1.conv2", "linear", "epochs", 3);
     json_auto_t *walked = json_pack("{s:f}", "chosen_alpha", 0.7);
     json_auto_t *judged =
-        json_loads("{\"clean\":{\"loss\":1,\"accuracy\":0.85},\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.5},"
+        json_loads("{\"images\":1500,\"split\":\"test\",\"clean\":{\"loss\":1,\"accuracy\":0.85},\"attacks\":[{"
+                   "\"name\":\"pgd-10\",\"accuracy\":0.5},"
                    "{\"name\":\"pgd-20\",\"accuracy\":0.4}],\"corruptions\":{\"corruption_accuracy\":0.62},"
                    "\"baseline\":{\"clean\":{\"accuracy\":0.8},\"attacks\":[{\"name\":\"pgd-10\",\"accuracy\":0.51,"
                    "\"worst_case_accuracy\":0.5}],"
@@ -207,7 +208,7 @@ static void table(void)
     json_auto_t *made = rift_table(results, "paper");
     json_auto_t *expected =
         json_loads("{\"module\":\"layer2.1.conv2, linear\",\"modules\":[\"layer2.1.conv2\",\"linear\"],"
-                   "\"alpha\":0.7,\"protocol\":\"paper\",\"attack\":\"pgd-10\","
+                   "\"alpha\":0.7,\"protocol\":\"paper\",\"attack\":\"pgd-10\",\"images\":1500,\"split\":\"test\","
                    "\"before\":{\"clean_accuracy\":0.8,\"corruption_accuracy\":0.61,\"robust_accuracy\":0.51,\"worst_"
                    "case_accuracy\":0.5},"
                    "\"after\":{\"clean_accuracy\":0.85,\"corruption_accuracy\":0.62,\"robust_accuracy\":0.5}}",
@@ -219,6 +220,7 @@ static void table(void)
     json_auto_t *empty = rift_table(nothing, "validation");
     json_auto_t *nulls =
         json_loads("{\"module\":null,\"modules\":null,\"alpha\":null,\"protocol\":\"validation\",\"attack\":null,"
+                   "\"images\":null,\"split\":null,"
                    "\"before\":{\"clean_accuracy\":null,\"corruption_accuracy\":null,\"robust_accuracy\":null},"
                    "\"after\":{\"clean_accuracy\":null,\"corruption_accuracy\":null,\"robust_accuracy\":null}}",
                    0, NULL);

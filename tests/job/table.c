@@ -315,6 +315,58 @@ static void on_paper(void)
     clear();
 }
 
+/* 57.937 and 55.573 of a hundred: 2.364 apart, and 57.94 and 55.57 on paper. */
+static void gains_of_digits(void)
+{
+    add("", 0, 0.57937, 0.55573, NAN);
+    json_auto_t *table = make(NULL);
+    char *text = table_text(table, TABLE_TEXT);
+    CHECK_HOLDS(text, "PGD-AT       57.94 ");
+    CHECK_HOLDS(text, "PGD-AT+RiFT  55.57 ");
+    CHECK_HOLDS(text, "  gain       -2.37 ");
+    free(text);
+    text = table_text(table, TABLE_LATEX);
+    CHECK_HOLDS(text, "gain & $-2.37$ &");
+    free(text);
+    text = table_text(table, TABLE_CSV);
+    CHECK_HOLDS(text, ",gain,1,0,-0.02364,");
+    free(text);
+    clear();
+    CHECK_NEAR(points_between(0.57937, 0.55573, 2), -2.37, 1e-9);
+    CHECK_NEAR(points_between(0.57937, 0.55573, 1), -2.3, 1e-9); /* 57.9 and 55.6 */
+    CHECK_NEAR(points_between(0.83125, 0.83125, 2), 0, 0);
+    CHECK_NEAR(points_gained(-0.02364, 0.57937, 0.55573, 2), -2.37, 1e-9);
+    CHECK_NEAR(points_gained(-0.03, 0.57937, 0.55573, 2), -3, 1e-9); /* of other runs: itself */
+}
+
+static void images_known(void)
+{
+    add("", 0, 0.80, 0.82, NAN);
+    add("", 1, 0.82, 0.85, NAN);
+    for (int i = 0; i < 2; i++) {
+        json_object_set_new((json_t *)runs[i].result, "images", json_integer(1500));
+        json_object_set_new((json_t *)runs[i].result, "split", json_string("test"));
+    }
+    json_auto_t *both = make(NULL);
+    CHECK_INT(json_integer_value(json_object_get(both, "images")), 1500);
+    char *text = table_text(both, TABLE_TEXT);
+    CHECK_HOLDS(text, "Accuracy in percent on 1500 test images, mean ± sample standard deviation over n seeds; Adv: ");
+    free(text);
+    json_object_del((json_t *)runs[1].result, "images"); /* made before results said so */
+    json_auto_t *one = make(NULL);
+    CHECK(json_is_null(json_object_get(one, "images")));
+    text = table_text(one, TABLE_TEXT);
+    CHECK_HOLDS(text, "Accuracy in percent, mean ±");
+    free(text);
+    clear();
+    add("", 0, 0.80, 0.82, NAN);
+    json_auto_t *alone = make(NULL);
+    text = table_text(alone, TABLE_TEXT);
+    CHECK_HOLDS(text, "\nAccuracy in percent; Adv: pgd-10; protocol validation.\n"); /* no mean, no deviation */
+    free(text);
+    clear();
+}
+
 static const struct check_case cases[] = {
     { "a cell is the mean and sample standard deviation over seeds, a gain that of the differences", means },
     { "one run has no deviation, and a run without a result is listed as missing", one_and_none },
@@ -326,6 +378,8 @@ static const struct check_case cases[] = {
     { "no run counts twice", twice },
     { "a field to group by that isn't there is told with the nearest one", group_names },
     { "Markdown, LaTeX, CSV, text and JSON say the same", on_paper },
+    { "a gain is what the numbers beside it differ by as they are printed, in CSV what was measured", gains_of_digits },
+    { "how many images were judged is said where all runs agree, a deviation only where there is one", images_known },
     { "a hundred seeds stand in one cell", long_cells },
     { "names with marks of LaTeX or Markdown stay names", marks_are_text },
 };

@@ -413,6 +413,8 @@ static void only_differences_walk(void)
                           " 'to':'../strong/artifacts/best.safetensors','alphas':[0,0.3,0.7]}}");
     json_t *result = lab_result(dir), *point = json_array_get(json_object_get(result, "points"), 2);
     CHECK_NEAR(lab_number(result, "chosen_alpha"), 0.7, 0);
+    CHECK(lab_number(result, "images") > 0);
+    CHECK_STRING(json_string_value(json_object_get(result, "split")), "test");
     free(dir);
     struct safetensors *theta = weights_of("strong/artifacts/best.safetensors");
     struct safetensors *chosen = weights_of("walk/artifacts/interpolated.safetensors");

@@ -5,7 +5,7 @@
  * rank correlation, and only those settings in which the jobs differ. */
 import { ask } from "../api.js";
 import { lineChart } from "../chart.js";
-import { button, card, digits, empty, make, percent, pill, points, renew, say, table } from "../dom.js";
+import { between, button, card, digits, empty, make, percent, pill, points, renew, say, table } from "../dom.js";
 import { givenOf, rankCorrelation, stepOf } from "../report_data.js";
 import { barCell, sample } from "../svg.js";
 
@@ -76,7 +76,7 @@ function accuracies(jobs, names) {
   const cell = (key) => ({ told }) => {
     const after = told?.after?.[key], before = told?.before?.[key];
     if (!known(after)) return "–";
-    return make("span", {}, percent(after), known(before) && [" ", make("span", { class: after === before ? "faint" : after < before ? "bad" : "good" }, points(after - before))]);
+    return make("span", {}, percent(after), known(before) && [" ", make("span", { class: after === before ? "faint" : after < before ? "bad" : "good" }, points(between(before, after)))]);
   };
   const column = (title, key) => rows.some(({ told }) => known(told?.after?.[key])) && { title, number: true, show: cell(key), sort: ({ told }) => told?.after?.[key] };
   const protocols = new Set(jobs.map((job) => job.spec.protocol));

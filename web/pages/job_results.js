@@ -1,7 +1,7 @@
 /* What did the job find out? By its kind, a table or a chart. */
 import { ask } from "../api.js";
 import { lineChart } from "../chart.js";
-import { card, digits, make, percent, points, renew, table } from "../dom.js";
+import { between, card, digits, gained, make, percent, points, renew, table } from "../dom.js";
 import { barCell } from "../svg.js";
 
 const isNumber = (value) => typeof value === "number";
@@ -11,7 +11,7 @@ const SIDES = [["Std", "clean_accuracy"], ["OOD", "corruption_accuracy"], ["Adv"
 function beforeAfter({ result }) {
   if (!result || !result.before) return null;
   const after = result.after || {};
-  const gain = Object.fromEntries(SIDES.map(([, name]) => [name, isNumber(result.before[name]) && isNumber(after[name]) ? after[name] - result.before[name] : null]));
+  const gain = Object.fromEntries(SIDES.map(([, name]) => [name, between(result.before[name], after[name])]));
   const rows = [["AT", result.before, percent], ["AT + RiFT", after, percent], ["Gain in points", gain, points]];
   return card("Before and after", table({ caption: "Accuracies before and after RiFT", rows, columns: [
     { title: "", show: ([name]) => name },
@@ -20,9 +20,10 @@ function beforeAfter({ result }) {
 }
 
 /* "81.20 ± 0.31" */
-function mean(cell, sign) {
+function mean(row, side, name) {
+  const cell = side[name];
   if (!cell || !isNumber(cell.mean)) return "–";
-  const words = sign ? points(cell.mean) : (100 * cell.mean).toFixed(2);
+  const words = side === row.gain ? points(gained(row, name)) : (100 * cell.mean).toFixed(2);
   return `${words}${isNumber(cell.std) ? ` ± ${(100 * cell.std).toFixed(2)}` : ""}`;
 }
 
@@ -31,14 +32,14 @@ export const choice = (modules) => (Array.isArray(modules) ? modules.join(", ") 
 
 async function averages(job, signal) {
   const found = await ask(`v1/jobs/${job.id}/table`, { signal });
-  const rows = found.rows.flatMap((row) => [[row.method.toUpperCase(), row, row.before, false], [`${row.method.toUpperCase()} + RiFT`, row, row.after, false],
-    ["Gain", row, row.gain, true]]);
+  const rows = found.rows.flatMap((row) => [[row.method.toUpperCase(), row, row.before], [`${row.method.toUpperCase()} + RiFT`, row, row.after],
+    ["Gain", row, row.gain]]);
   const shown = SIDES.filter(([, name]) => rows.some(([, , side]) => side[name]));
   return card(`Averages over seeds, in percent${found.protocol ? ` (protocol ${found.protocol})` : ""}`,
     table({ caption: "Accuracies averaged over seeds, mean ± standard deviation", rows, none: "No rift job of this sweep has ended yet.", columns: [
       { title: "", show: ([name]) => name },
       { title: "Modules", show: ([, row]) => choice(row.modules) },
-      ...shown.map(([title, name]) => ({ title, number: true, show: ([, , side, sign]) => mean(side[name], sign) })),
+      ...shown.map(([title, name]) => ({ title, number: true, show: ([, row, side]) => mean(row, side, name) })),
       { title: "Seeds", show: ([, row]) => row.seeds.join(", ") }] }),
     found.missing.length > 0 && make("p", { class: "faint" }, `Missing: ${found.missing.map((run) => `${run.method}, seed ${run.seed}, ${choice(run.modules)} (${run.state})`).join("; ")}.`),
     found.rows.length > 0 && make("p", { class: "row after" }, ["csv", "markdown", "latex"].map((format) => make("a", { class: "button quiet", download: "",

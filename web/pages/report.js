@@ -4,7 +4,7 @@
  * corruptions, criticality, the walk between the weights, the curves. A running job
  * shows what it has; what hasn't come yet says so. */
 import { lineChart } from "../chart.js";
-import { bar, card, digits, duration, empty, make, percent, pill, points, renew, table } from "../dom.js";
+import { bar, between, card, digits, duration, empty, gained, make, percent, pill, points, renew, table } from "../dom.js";
 import { figure, heatDrawing, modulesDrawing, planeDrawing } from "../figures.js";
 import { givenOf, methodOf, reportOf, STEPS, stepOf } from "../report_data.js";
 import { link } from "../router.js";
@@ -53,7 +53,7 @@ function steps(job) {
 /* ---- before and after ---- */
 
 function tile(title, before, after) {
-  const gain = known(before) && known(after) ? after - before : null;
+  const gain = between(before, after);
   return make("div", {}, make("dt", {}, title), make("dd", {}, percent(known(after) ? after : before)),
     make("dd", { class: `small ${!gain ? "faint" : gain < 0 ? "bad" : "good"}` }, gain === null ? (known(after) ? "no baseline" : "before; after isn't measured yet") : `${points(gain)} points, from ${percent(before)}`));
 }
@@ -68,7 +68,7 @@ function accuracy(job, part) {
     .filter(([words, pick]) => words && (known(pick(before)) || known(pick(after))) && !(words.endsWith("worst case") && pick(after) === after.attacks[words.split(",")[0]] && pick(before) === before.attacks[words.split(",")[0]]));
   const both = known(before.clean);
   const rows = [...(both ? [{ name: rift ? method : "baseline", show: (pick) => percent(pick(before)) }] : []), { name: rift ? `${method}+RiFT` : "model", show: (pick) => percent(pick(after)), chosen: true },
-    ...(both ? [{ name: "change", show: (pick) => points(known(pick(before)) && known(pick(after)) ? pick(after) - pick(before) : null) }] : [])];
+    ...(both ? [{ name: "change", show: (pick) => points(between(pick(before), pick(after))) }] : [])];
   return card(title, make("dl", { class: "gains" }, columns.slice(0, 4).map(([words, pick]) => tile(words, pick(before), pick(after)))),
     table({ caption: "Accuracies before and after", rows, key: (row) => row.name, chosen: (row) => row.chosen,
       columns: [{ title: "Weights", show: (row) => row.name }, ...columns.map(([words, pick]) => ({ title: words, number: true, show: (row) => row.show(pick) }))] }),
@@ -137,7 +137,7 @@ function walkPiece() {
   const clean = lineChart({ title: "Clean accuracy", x, y, height: 260 }), robust = lineChart({ title: "Robust accuracy", x, y, height: 260 });
   const plane = figure({ title: "Clean vs. robust", draw: () => planeDrawing(walk, tolerance), twin: () => table({ caption: "The walk: the numbers", rows: walk, key: (row) => row.alpha,
     chosen: (row) => row.chosen, columns: [{ title: "alpha", number: true, show: (row) => digits(row.alpha) }, { title: "Std", number: true, show: (row) => percent(row.clean) },
-      { title: "Adv", number: true, show: (row) => percent(row.robust) }, { title: "Adv change", number: true, show: (row) => points(row.robust - walk[0].robust) },
+      { title: "Adv", number: true, show: (row) => percent(row.robust) }, { title: "Adv change", number: true, show: (row) => points(between(walk[0].robust, row.robust)) },
       { title: "", show: (row) => (row.chosen ? "chosen" : row.robust < walk[0].robust - tolerance - 1e-12 ? "not allowed" : "") }] }) });
   return { element: make("div", { class: "grid thirds" }, clean.element, robust.element, plane.element), update: (fresh) => {
     ({ walk, tolerance } = fresh);
@@ -242,7 +242,7 @@ const PARTS = [
 ];
 
 const AVERAGED = [["Std", "clean_accuracy"], ["OOD", "corruption_accuracy"], ["Adv", "robust_accuracy"]];
-const plusMinus = (number, show) => (known(number?.mean) ? `${show(number.mean)}${known(number.std) ? ` ± ${(100 * number.std).toFixed(2)}` : ""}` : "–");
+const plusMinus = (words, number) => (known(number?.mean) ? `${words}${known(number.std) ? ` ± ${(100 * number.std).toFixed(2)}` : ""}` : "–");
 
 function runs(job, averaged) {
   const rows = averaged.rows.flatMap((row) => ["before", "after", "gain"].map((side) => ({ ...row, side, numbers: row[side] || {} })));
@@ -251,7 +251,7 @@ function runs(job, averaged) {
     none: empty("No run has ended yet.", "Each one that does counts here at once."), columns: [
       { title: "Training", show: (row) => `${row.method.toUpperCase()}${row.side === "after" ? "+RiFT" : ""}` }, { title: "Modules", show: (row) => (typeof row.modules === "string" ? row.modules : JSON.stringify(row.modules)) },
       { title: "", show: (row) => row.side }, { title: "n", number: true, show: (row) => row.n },
-      ...there.map(([title, key]) => ({ title, number: true, show: (row) => plusMinus(row.numbers[key], row.side === "gain" ? points : percent) }))] }),
+      ...there.map(([title, key]) => ({ title, number: true, show: (row) => plusMinus(row.side === "gain" ? points(gained(row, key)) : percent(row.numbers[key]?.mean), row.numbers[key]) }))] }),
   note(`Mean ± sample standard deviation over n seeds; protocol ${averaged.protocol}. ${averaged.missing.length} of ${job.steps.length} runs are missing.`)),
   card("Runs", table({ caption: "Rift jobs of this sweep", rows: job.steps, key: (run) => run.id, columns: [
     { title: "Run", show: (run) => make("a", { href: `#/jobs/${run.id}/report` }, run.label || run.id.slice(0, 13)) }, { title: "State", show: (run) => pill(run.state) }] }),
