@@ -169,20 +169,32 @@ int idempotency_find(struct connection *on, const char *owner, const char *key, 
 /* The columns job_read expects, in its order. */
 extern const char job_columns[];
 
+/* All ids of a query's first column, to free(). */
+int ids_collect(struct connection *on, const char *sql, const struct value *values, int count,
+                char (**ret_ids)[DB_ID_SIZE]);
+
 /* ---- states (jobs.c); all inside the caller's transaction ---- */
 
-/* Make the move, write its event, carry its consequences. The table must allow it. The error
- * stays with a job that ended, and with an attempt that did. */
+/* Make the move and write its event. The table must allow it. The error stays with a job that ended,
+ * and with an attempt that did. */
+int job_move_alone(struct connection *on, const struct job_key *job, enum job_state to, const char *result,
+                   const char *error, int64_t now_ms);
+bool job_move_allowed(enum job_state from, enum job_state to);
+/* The event of a state: {"time_ms","type":"state","state"[,"device"|"error"]}. */
+int job_state_event(struct connection *on, const struct job_key *job, enum job_state state, const char *device,
+                    const char *error, int64_t now_ms);
+/* The attempt of a running job is over: its time counts for the job and for its owner. */
+int job_attempt_end(struct connection *on, const struct job_key *job, int64_t ran_ms, int64_t now_ms);
+
+/* ---- what follows from a move (follow.c); likewise ---- */
+
+/* Make the move and carry its consequences. */
 int job_move(struct connection *on, const struct job_key *job, enum job_state to, const char *result, const char *error,
              int64_t now_ms);
 /* Move a blocked job on if the jobs it needs have decided. */
 int job_settle(struct connection *on, const struct job_key *job, int64_t now_ms);
 /* Bring a parent to where its steps say. */
 int parent_follow(struct connection *on, const char *parent, int64_t now_ms);
-/* The event of a state: {"time_ms","type":"state","state"[,"device"|"error"]}. */
-int job_state_event(struct connection *on, const struct job_key *job, enum job_state state, const char *device,
-                    const char *error, int64_t now_ms);
-
 /* How the jobs that one needs stand: whether one hasn't ended, and how many ended
  * otherwise than they were to; culprit is one of those, and `how` its end. */
 struct job_needs {
@@ -191,8 +203,7 @@ struct job_needs {
     char culprit[DB_ID_SIZE];
 };
 int job_needs_count(struct connection *on, int64_t job, struct job_needs *ret);
-/* The attempt of a running job is over: its time counts for the job and for its owner. */
-int job_attempt_end(struct connection *on, const struct job_key *job, int64_t ran_ms, int64_t now_ms);
+
 /* ---- attempts (attempts.c); all inside the caller's transaction ---- */
 
 /* A worker was started, or is found to be another one. */
@@ -201,10 +212,6 @@ int attempt_begin(struct connection *on, const char *id, int64_t pid);
 int attempt_time(struct connection *on, int64_t job, int64_t ran_ms);
 /* It is over: the job became `to`, because of error (JSON text or NULL). */
 int attempt_close(struct connection *on, int64_t job, enum job_state to, const char *error);
-
-/* All ids of a query's first column, to free(). */
-int ids_collect(struct connection *on, const char *sql, const struct value *values, int count,
-                char (**ret_ids)[DB_ID_SIZE]);
 
 /* ---- what the scheduler weighs (claim.c) ---- */
 

@@ -188,6 +188,28 @@ int job_key_find(struct connection *on, const char *id, struct job_key *ret)
     return 0;
 }
 
+/* Ids first, moves afterwards: a query must not walk rows that its own loop changes. */
+int ids_collect(struct connection *on, const char *sql, const struct value *values, int count,
+                char (**ret_ids)[DB_ID_SIZE])
+{
+    query_auto query = { 0 };
+    char(*ids)[DB_ID_SIZE] = NULL;
+    int used = 0, capacity = 0;
+    int r = query_start(on, &query, sql, values, count);
+
+    while (r >= 0 && (r = query_next(&query)) > 0) {
+        r = array_room((void **)&ids, used, &capacity, sizeof(*ids));
+        if (r >= 0)
+            query_copy(&query, 0, ids[used++], sizeof(*ids));
+    }
+    if (r < 0) {
+        free(ids);
+        return r;
+    }
+    *ret_ids = ids;
+    return used;
+}
+
 /* Run one query on a reader and read all its rows as jobs. */
 static int jobs_select(struct db *db, const char *sql, const struct value *values, int count, bool spec,
                        struct db_job **ret_jobs)

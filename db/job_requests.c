@@ -237,8 +237,8 @@ int job_needed(struct connection *on, const struct job_key *job)
 {
     query_auto query = { 0 };
     int r = query_start(on, &query,
-                        JOB_TREE "SELECT 1 FROM tree JOIN dependency ON dependency.needs = tree.number"
-                                 " JOIN job AS other ON other.number = dependency.job"
+                        JOB_TREE "SELECT 1 FROM tree CROSS JOIN dependency ON dependency.needs = tree.number"
+                                 " CROSS JOIN job AS other ON other.number = dependency.job" /* follow.c says why */
                                  " WHERE other.state IN ('blocked','queued','running') LIMIT 1",
                         VALUES(V(job->number)));
 

@@ -10,15 +10,9 @@
  *
  * Who is claimed (queued -> running) is claim.c's business.
  *
- * One table says which moves are allowed, one function (job_move) makes them, one
- * assert stands in it. A move also writes a `state` event and carries its
- * consequences, all in the same transaction: when the last dependency has ended as
- * it was to, a job is unblocked; one that ended otherwise cancels it (its error
- * says which); and a parent follows its steps.
- *
- * A parent (rift, sweep) has no worker of its own; a step may be a parent itself:
- *   a step is active: running if anything has happened yet, else queued
- *   none is active:   failed or cancelled if a step ended so, else succeeded
+ * One table says which moves are allowed, one function (job_move_alone) makes them,
+ * one assert stands in it. A move also writes a `state` event; what it means for other
+ * jobs is follow.c's business, in the same transaction.
  *
  * Surprising: running -> queued of a job that somebody wants cancelled ends as
  * cancelled, so that a cancel can't slip between the daemon's look and move. */
@@ -38,6 +32,11 @@ static const bool allowed[STATE_COUNT][STATE_COUNT] = {
     [STATE_FAILED] = { [STATE_QUEUED] = true, [STATE_BLOCKED] = true },
     [STATE_CANCELLED] = { [STATE_QUEUED] = true, [STATE_BLOCKED] = true },
 };
+
+bool job_move_allowed(enum job_state from, enum job_state to)
+{
+    return allowed[from][to];
+}
 
 /* The daemon's event beside a worker's own: {"time_ms","type":"state","state"[,"device"|"error"]}. */
 int job_state_event(struct connection *on, const struct job_key *job, enum job_state state, const char *device,
@@ -59,157 +58,6 @@ int job_state_event(struct connection *on, const struct job_key *job, enum job_s
     return r < 0 ? r : deliveries_store(on, job->number, job_state_names[state], error, now_ms);
 }
 
-/* ---- consequences ---- */
-
-/* Has a job that ended so ended as the condition says? */
-static const bool met[CONDITION_COUNT][STATE_COUNT] = {
-    [ON_SUCCESS] = { [STATE_SUCCEEDED] = true },
-    [ON_FAILURE] = { [STATE_FAILED] = true, [STATE_CANCELLED] = true },
-    [ON_ANY] = { [STATE_SUCCEEDED] = true, [STATE_FAILED] = true, [STATE_CANCELLED] = true },
-};
-
-int job_needs_count(struct connection *on, int64_t job, struct job_needs *ret)
-{
-    query_auto query = { 0 };
-    struct job_needs needs = { 0 };
-    int r = query_start(on, &query,
-                        "SELECT other.state, dependency.condition, other.id FROM dependency"
-                        " JOIN job AS other ON other.number = dependency.needs WHERE dependency.job = ?1"
-                        " ORDER BY other.state = 'failed' DESC, other.number",
-                        VALUES(V(job)));
-
-    while (r >= 0 && (r = query_next(&query)) > 0) {
-        enum job_state state = state_read(&query, 0);
-        if (!job_state_ended(state)) {
-            needs.open++;
-        } else if (!met[condition_read(&query, 1)][state] && !needs.hopeless++) {
-            needs.how = state;
-            query_copy(&query, 2, needs.culprit, sizeof(needs.culprit));
-        }
-    }
-    if (r >= 0)
-        *ret = needs;
-    return r;
-}
-
-/* Move a blocked job on if its dependencies have decided. */
-int job_settle(struct connection *on, const struct job_key *job, int64_t now_ms)
-{
-    static const char *const words[STATE_COUNT] = {
-        [STATE_FAILED] = "which this one needs, failed",
-        [STATE_CANCELLED] = "which this one needs, was cancelled",
-        [STATE_SUCCEEDED] = "for whose failure this one is meant, succeeded",
-    };
-    struct job_needs needs = { 0 };
-    char error[200];
-    int r = job_needs_count(on, job->number, &needs);
-
-    if (r < 0)
-        return r;
-    if (needs.hopeless) {
-        snprintf(error, sizeof(error), "{\"code\":\"dependency_%s\",\"message\":\"job %s, %s\"}",
-                 job_state_names[needs.how], needs.culprit, words[needs.how]);
-        return job_move(on, job, STATE_CANCELLED, NULL, error, now_ms); /* it never ran: nothing of it has failed */
-    }
-    return needs.open ? 0 : job_move(on, job, STATE_QUEUED, NULL, NULL, now_ms);
-}
-
-/* Ids first, moves afterwards: a query must not walk rows that its own loop changes. */
-int ids_collect(struct connection *on, const char *sql, const struct value *values, int count,
-                char (**ret_ids)[DB_ID_SIZE])
-{
-    query_auto query = { 0 };
-    char(*ids)[DB_ID_SIZE] = NULL;
-    int used = 0, capacity = 0;
-    int r = query_start(on, &query, sql, values, count);
-
-    while (r >= 0 && (r = query_next(&query)) > 0) {
-        r = array_room((void **)&ids, used, &capacity, sizeof(*ids));
-        if (r >= 0)
-            query_copy(&query, 0, ids[used++], sizeof(*ids));
-    }
-    if (r < 0) {
-        free(ids);
-        return r;
-    }
-    *ret_ids = ids;
-    return used;
-}
-
-static int dependents_settle(struct connection *on, int64_t job, int64_t now_ms)
-{
-    char(*ids)[DB_ID_SIZE];
-    int count = ids_collect(on,
-                            "SELECT other.id FROM dependency JOIN job AS other ON other.number = dependency.job"
-                            " WHERE dependency.needs = ?1 AND other.state = 'blocked' ORDER BY other.number",
-                            VALUES(V(job)), &ids);
-    int r = count;
-
-    for (int i = 0; i < count && r >= 0; i++) {
-        struct job_key other;
-        r = job_key_find(on, ids[i], &other);
-        if (r >= 0 && other.state == STATE_BLOCKED) /* an earlier one's fall may have taken it along */
-            r = job_settle(on, &other, now_ms);
-    }
-    if (count >= 0)
-        free(ids);
-    return r < 0 ? r : 0;
-}
-
-/* What a parent's steps say about it; error is its first failed step's, or what
- * the first cancelled one says, to free(). */
-static int parent_wanted(struct connection *on, const char *parent, enum job_state *ret, char **ret_error)
-{
-    query_auto query = { 0 };
-    int64_t active, succeeded, failed, cancelled, running, all;
-    int r = query_start(on, &query,
-                        "SELECT COUNT(*), COUNT(*) FILTER (WHERE state IN ('blocked','queued','running')),"
-                        " COUNT(*) FILTER (WHERE state = 'running'), COUNT(*) FILTER (WHERE state = 'succeeded'),"
-                        " COUNT(*) FILTER (WHERE state = 'failed'), COUNT(*) FILTER (WHERE state = 'cancelled'),"
-                        " (SELECT error FROM job WHERE parent = ?1 AND error IS NOT NULL"
-                        "  ORDER BY state = 'failed' DESC, step LIMIT 1)"
-                        " FROM job WHERE parent = ?1",
-                        VALUES(V(parent)));
-
-    if (r >= 0)
-        r = query_next(&query);
-    if (r < 0)
-        return r;
-    all = query_int(&query, 0);
-    active = query_int(&query, 1);
-    running = query_int(&query, 2);
-    succeeded = query_int(&query, 3);
-    failed = query_int(&query, 4);
-    cancelled = query_int(&query, 5);
-    if (active)
-        *ret = running || succeeded || failed || cancelled ? STATE_RUNNING : STATE_QUEUED;
-    else
-        *ret = failed ? STATE_FAILED : cancelled ? STATE_CANCELLED : all ? STATE_SUCCEEDED : STATE_QUEUED;
-    return query_dup(&query, 6, ret_error);
-}
-
-/* Bring a parent to where its steps say. The table holds for parents too, so a
- * leap (failed -> running, when a step is retried) goes through queued. */
-int parent_follow(struct connection *on, const char *parent, int64_t now_ms)
-{
-    struct job_key job;
-    enum job_state wanted;
-    char *error = NULL;
-    int r = parent_wanted(on, parent, &wanted, &error);
-
-    if (r >= 0)
-        r = job_key_find(on, parent, &job);
-    while (r >= 0 && job.state != wanted) {
-        enum job_state next = wanted;
-        if (!allowed[job.state][wanted])
-            next = job.state == STATE_QUEUED ? STATE_RUNNING : STATE_QUEUED;
-        r = job_move(on, &job, next, NULL, job_state_ended(next) ? error : NULL, now_ms);
-        job.state = next;
-    }
-    free(error);
-    return r;
-}
-
 /* ---- the move ---- */
 
 int job_attempt_end(struct connection *on, const struct job_key *job, int64_t ran_ms, int64_t now_ms)
@@ -226,8 +74,8 @@ int job_attempt_end(struct connection *on, const struct job_key *job, int64_t ra
     return r < 0 ? r : usage_add(on, &policy, job->owner, ran_ms, now_ms);
 }
 
-int job_move(struct connection *on, const struct job_key *job, enum job_state to, const char *result, const char *error,
-             int64_t now_ms)
+int job_move_alone(struct connection *on, const struct job_key *job, enum job_state to, const char *result,
+                   const char *error, int64_t now_ms)
 {
     bool ended = job_state_ended(to);
 
@@ -246,13 +94,7 @@ int job_move(struct connection *on, const struct job_key *job, enum job_state to
                   VALUES(V(job->number), V(job_state_names[to]), V(now_ms), V((int)ended), V(result), V(error)));
     if (r >= 0 && job->state == STATE_RUNNING)
         r = attempt_close(on, job->number, to, error);
-    if (r >= 0)
-        r = job_state_event(on, job, to, NULL, ended ? error : NULL, now_ms);
-    if (r >= 0 && ended)
-        r = dependents_settle(on, job->number, now_ms);
-    if (r >= 0 && *job->parent)
-        r = parent_follow(on, job->parent, now_ms);
-    return r < 0 ? r : 0;
+    return r < 0 ? r : job_state_event(on, job, to, NULL, ended ? error : NULL, now_ms);
 }
 
 int db_job_move(struct db *db, const char *id, enum job_state to, const char *result, const char *error, int64_t now_ms)

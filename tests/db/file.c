@@ -305,6 +305,7 @@ static const struct {
     { "USE TEMP B-TREE", "WITH RECURSIVE tree", "a job's own steps" },
     { "USE TEMP B-TREE", "FROM job WHERE parent = ?1", "the steps of one job" },
     { "USE TEMP B-TREE", "FROM dependency JOIN job AS other", "what one job waits for" },
+    { "USE TEMP B-TREE", "FROM dependency CROSS JOIN job AS other", "those that wait for one job" },
     { "USE TEMP B-TREE", "ORDER BY priority DESC", "one owner's queue, when a slot may be taken away" },
 };
 
@@ -334,6 +335,9 @@ static void plan_check(sqlite3 *sqlite, const char *sql, int *checked)
         /* The choice of the next job looks at no row but its own. */
         if (strstr(sql, "INDEXED BY job_runnable") && strstr(detail, "SEARCH job ") &&
             !strstr(detail, "COVERING INDEX"))
+            CHECK_FAIL("\"%s\" does: %s", sql, detail);
+        /* Who needs a job is asked from that job on, and not of all that wait. */
+        if (strstr(sql, "dependency") && strstr(detail, "job_by_state"))
             CHECK_FAIL("\"%s\" does: %s", sql, detail);
         /* From the newest job on is a walk too, when the list has a filter. */
         if (strstr(detail, "(rowid<?)") && strstr(sql, "number < ?1 AND"))

@@ -515,6 +515,42 @@ static void lists(void)
     fixture_close();
 }
 
+/* Each waits for the one before it. */
+static int add_chain(int count)
+{
+    struct db_new_job *chain = calloc((size_t)count, sizeof(*chain));
+    char(*ids)[DB_ID_SIZE] = calloc((size_t)count, sizeof(*ids)), first[DB_ID_SIZE];
+    const char **before = calloc((size_t)count, sizeof(*before));
+
+    for (int i = 0; i < count; i++) {
+        snprintf(ids[i], sizeof(ids[i]), "link%d", i);
+        before[i] = ids[i ? i - 1 : 0];
+        chain[i] = (struct db_new_job){
+            .id = ids[i], .kind = "train", .spec = "{}", .step = -1, .after = &before[i], .after_count = i > 0
+        };
+    }
+    int r = db_job_insert(fixture, chain, count, NULL, NULL, 1000, first);
+    free(before);
+    free(ids);
+    free(chain);
+    return r;
+}
+
+static void long_chain_falls(void)
+{
+    enum { LINKS = 10000 };
+    int64_t cancelled = 0;
+    db_job_auto job = { 0 };
+
+    fixture_open();
+    CHECK_INT(add_chain(LINKS), 0);
+    CHECK_INT(db_job_claim(fixture, ON("cpu"), 2000, &job), 1);
+    CHECK_INT(db_job_move(fixture, "link0", STATE_FAILED, NULL, "{}", 3000), 0);
+    CHECK_INT(db_job_count(fixture, STATE_CANCELLED, &cancelled), 0);
+    CHECK_INT(cancelled, LINKS - 1);
+    fixture_close();
+}
+
 static void deleting(void)
 {
     fixture_open();
@@ -552,6 +588,7 @@ static const struct check_case cases[] = {
     { "an Idempotency-Key inserts once and refuses another body", idempotency },
     { "a label of 100 characters comes back whole, a longer one ends with a whole character", labels },
     { "lists filter, page by cursor and come newest first", lists },
+    { "a chain of 10,000 jobs that wait for each other falls with its first", long_chain_falls },
     { "only ended jobs that nobody waits for can be deleted", deleting },
 };
 CHECK_MAIN(cases)
