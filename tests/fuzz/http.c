@@ -12,7 +12,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { SILENCE_MS = 200, ANSWER_MAX = 1 << 18 };
+enum {
+    FIRST_BYTE_MS = 50, /* so long an answer may take to begin */
+    SILENCE_MS = 5,     /* an answer on a unix socket comes in one go: after this it has ended */
+    ANSWER_MAX = 1 << 18,
+};
 
 static struct api_config config;
 static struct api *api;
@@ -70,7 +74,7 @@ static size_t receive(int fd)
 
     while (used < ANSWER_MAX) {
         struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-        if (poll(&poll_fd, 1, SILENCE_MS) <= 0)
+        if (poll(&poll_fd, 1, used ? SILENCE_MS : FIRST_BYTE_MS) <= 0)
             break;
         ssize_t n = recv(fd, answer + used, ANSWER_MAX - used, 0);
         if (n <= 0)
