@@ -17,6 +17,8 @@
  * - At its connection limit it stops accepting instead of answering 503, so
  *   streams have a lower limit of their own, slow clients are thrown out (reaper.c),
  *   and health has an address of its own.
+ * - When exactly 128 connections (all that it asks epoll for at a time) have something
+ *   to say, it asks again before it listens to them, and waits: see epoll_wait.
  * - A handler that waits for the disk runs elsewhere while the connection is
  *   suspended (clerks.c); we are called again then, and send what was decided. */
 #include "api/caller.h"
@@ -32,6 +34,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -51,6 +54,15 @@ const char *request_header(const struct request *request, const char *name)
 const char *request_cookie(const struct request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_COOKIE_KIND, name);
+}
+
+/* The library's epoll_wait, too: the program's own comes before the C library's. The
+ * library takes a full array of events for a sign that there are more, and asks
+ * again with the same timeout; were those all, their senders would wait until
+ * something else happens, up to the idle timeout. So its array is never full. */
+int epoll_wait(int fd, struct epoll_event *events, int count, int timeout_ms)
+{
+    return epoll_pwait(fd, events, count > 1 ? count - 1 : count, timeout_ms, NULL);
 }
 
 /* ---- event streams: feed.c, in the library's words ---- */

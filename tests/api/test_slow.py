@@ -2,6 +2,7 @@
 """Slow clients, and many: who takes too long is thrown out, who asks gets an answer."""
 import json
 import select
+import signal
 import socket
 import time
 import unittest
@@ -92,6 +93,37 @@ class Slow(server.Case):
         self.assertGreater(rounds, 0)
         for sock in slow:
             sock.close()
+
+
+class AtOnce(server.Case):
+    """What the library makes of many who speak in the same moment."""
+
+    @classmethod
+    def make_server(cls):
+        return server.Alone()
+
+    def ask_in_one_moment(self, count):
+        """The status lines of `count` connections to the one thread of the unix socket."""
+        socks = []
+        for _ in range(count):
+            socks.append(socket.socket(socket.AF_UNIX))
+            socks[-1].settimeout(server.DEADLINE_S / 4)
+            socks[-1].connect(f"{self.server.dir}/riftd.sock")
+            socks[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertIn(b" 200 ", socks[-1].recv(65536))
+        self.server.process.send_signal(signal.SIGSTOP)
+        for sock in socks:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.server.process.send_signal(signal.SIGCONT)
+        answers = [sock.recv(65536).split(b"\r\n")[0] for sock in socks]
+        for sock in socks:
+            sock.close()
+        return answers
+
+    def test_however_many_speak_at_once_none_is_kept_waiting(self):
+        for count in 127, 128, 129, 256:
+            with self.subTest(count):
+                self.assertEqual(self.ask_in_one_moment(count), [b"HTTP/1.1 200 OK"] * count)
 
 
 if __name__ == "__main__":
