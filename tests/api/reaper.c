@@ -84,12 +84,19 @@ static void too_many(void)
     struct visitor *second = visitor_enter(&reaper, two.ours, address("2001:db8::2"));
     struct visitor *third = visitor_enter(&reaper, three.ours, address("2001:db8::3"));
     CHECK(ended(three, 0));
-    visitor_leave(second);
+    /* Another rule is for who comes from then on. */
+    struct pair more = pair_make();
     visitor_leave(third);
+    reaper_rules(&reaper, 3);
+    struct visitor *fourth = visitor_enter(&reaper, more.ours, address("2001:db8::4"));
+    CHECK(!ended(more, 0));
+    visitor_leave(second);
+    visitor_leave(fourth);
     visitor_leave(first);
     pair_close(one);
     pair_close(two);
     pair_close(three);
+    pair_close(more);
     reaper_stop(&reaper);
 }
 

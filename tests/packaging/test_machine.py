@@ -20,6 +20,8 @@ from real import rift_spec, write_examples  # noqa: E402
 
 DATA = "/srv/examples.safetensors"
 STATE = "/var/lib/riftd"
+SOCKET = ("--server", "unix:/run/riftd/riftd.sock")
+OPERATIONS = (pathlib.Path(__file__).resolve().parents[2] / "docs/operations.md").read_text()
 UNITS = ("riftd.service", "riftd.socket", "rift-worker.socket")
 
 
@@ -29,6 +31,13 @@ def spec(**more):
     for step in ("mrc", "finetune", "interpolate"):
         del whole[step]
     return json.dumps({**whole, "kind": "train", "checkpoint_every_s": 1, **more})
+
+
+def documented(section, holds):
+    """The block of commands of operations.md that has these words, as root would type it."""
+    text = OPERATIONS.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    block = next(part for part in re.findall(r"(?m)(?:^ {4,}.*\n)+", text) if holds in part)
+    return re.sub(r"(?m)^ +", "", block).replace("sudo ", "")
 
 
 def setUpModule():
@@ -80,7 +89,7 @@ class Machined(unittest.TestCase):
 
 
 class A_WithoutSystemd(Machined):
-    ctl_options = ("--state", STATE)
+    ctl_options = ("--state", STATE, "--token-file", "/root/token")
 
     @classmethod
     def tearDownClass(cls):
@@ -101,7 +110,7 @@ class A_WithoutSystemd(Machined):
 
     def test_1_it_installs_with_everything_it_needs(self):
         machine.chroot("apt-get", "update", "-q")
-        machine.chroot("apt-get", "install", "-q", "-y", "--no-install-recommends", "/riftd.deb")
+        machine.chroot("apt-get", "install", "-q", "-y", "--no-install-recommends", "/riftd.deb", "rsync")
         self.assertIn("riftd", machine.chroot("getent", "passwd", "riftd").stdout)
         self.assertIn("riftd", machine.chroot("getent", "group", "rift").stdout)
         for program in ("riftd", "riftctl", "rift-worker"):
@@ -109,7 +118,10 @@ class A_WithoutSystemd(Machined):
 
     def test_2_a_job_runs_with_what_is_installed(self):
         machine.boot(PLAIN)
+        machine.run("sh", "-c", f"umask 077; riftd token create --state {STATE} >/root/token")  # root's, as riftd's user
+        self.assertEqual(machine.out("stat", "-c", "%U", f"{STATE}/riftd.db"), "riftd")
         daemon = self.riftd()
+        self.assertEqual(machine.run("riftctl", "--state", STATE, "list", check=False).returncode, 7)  # a token is wanted
         out = self.ctl("submit", "-", "--watch", input=spec())
         self.assertRegex(out, r"succeeded")
         self.end(daemon)
@@ -136,6 +148,8 @@ class A_WithoutSystemd(Machined):
 
 
 class B_WithSystemd(Machined):
+    ctl_options = SOCKET
+
     @classmethod
     def setUpClass(cls):
         machine.boot()
@@ -291,6 +305,51 @@ class B_WithSystemd(Machined):
         self.assertIn("watchdog", machine.out("journalctl", "--no-pager", "-n", "60", "-u", "riftd").lower())
         machine.run("rm", "-r", folder)
         machine.run("systemctl", "daemon-reload")
+
+    def test_11a_nobody_on_loopback_is_let_in_before_there_is_a_token_and_step_1_makes_one(self):
+        asked = machine.run("riftctl", "list", check=False)
+        self.assertEqual(asked.returncode, 7, asked.stderr)
+        self.assertIn("admin token create", asked.stderr)
+        first = documented("Secure", "admin token create \"$USER\"")
+        done = machine.run("env", "USER=me", "HOME=/root", "sh", "-ec", first)
+        lines = done.stdout.splitlines()
+        self.assertRegex(lines[0], "^me, admin, by token [a-z0-9]{12}$")
+        self.assertIn("  admin   me ", done.stdout)
+        self.assertIn(" POST /v1/tokens\n", done.stdout)
+        self.assertEqual(machine.out("stat", "-c", "%a %F", "/root/.config/riftctl/token"), "600 regular file")
+
+    def test_11b_the_timers_service_copies_the_database_and_a_drop_in_the_files(self):
+        machine.run("mkdir", "-p", "/backup", "/etc/systemd/system/riftd-backup.service.d")
+        line = re.search(r"(?m)^ +(ExecStart=\+.*)$", OPERATIONS).group(1)
+        machine.run("sh", "-c", f"printf '[Service]\\n{line}\\n' >/etc/systemd/system/riftd-backup.service.d/override.conf; "
+                    "systemctl daemon-reload")
+        self.assertEqual(machine.out("systemctl", "is-enabled", "riftd-backup.timer", check=False), "disabled")
+        machine.run("systemctl", "enable", "--now", "riftd-backup.timer")
+        self.assertEqual(machine.out("systemctl", "is-active", "riftd-backup.timer"), "active")
+        for _ in range(2):
+            machine.run("systemctl", "start", "riftd-backup.service")
+        copies = machine.out("ls", "/backup/backups").split()
+        self.assertEqual(len(copies), 2)
+        self.assertEqual(machine.out("ls", f"{STATE}/backups").split(), copies)
+        self.assertEqual(machine.out("ls", "/backup/jobs"), machine.out("ls", f"{STATE}/jobs"))
+
+    def test_11c_the_documented_steps_bring_everything_back(self):
+        job, worker = self.long_job()
+        machine.run("systemctl", "start", "riftd-backup.service")
+        copy = machine.out("ls", "/backup/backups").split()[-1]
+        ended = self.ctl("submit", "-", input=spec())  # waits behind the first: after the copy
+        machine.run("sh", "-c", f"rm -rf {STATE}/jobs/*/artifacts")
+        steps = documented("Backup and restore", " riftd restore ")
+        steps = re.sub(r"/backup/backups/riftd-\S+\.db", f"/backup/backups/{copy}", steps)
+        done = machine.run("sh", "-exc", steps)
+        self.assertIn(f"/backup/backups/{copy} is the database of {STATE} now", done.stdout)
+        self.assertIn(" 0 findings\n", done.stdout)
+        self.assertEqual(machine.out("sh", "-c", f"stat -c %U {STATE}/riftd.db* {STATE}/jobs | sort -u"), "riftd")
+        self.wait(job, "running")
+        self.assertNotEqual(until("a worker", lambda: self.worker(job)), worker)
+        self.assertEqual(machine.run("riftctl", *SOCKET, "show", ended.split()[0], check=False).returncode, 5)
+        self.ctl("cancel", job)
+        self.wait(job, "cancelled")
 
     def test_12_an_upgrade_restarts_riftd_and_leaves_its_worker_alone(self):
         job, worker = self.long_job()
