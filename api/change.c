@@ -105,7 +105,7 @@ int handle_job_change(const struct request *request, struct answer *answer)
     json_t *value;
     int r = 0;
 
-    json_auto_t *body = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
+    json_auto_t *body = json_read(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
     if (!body)
         return answer_problem(answer, request, PROBLEM_BAD_JSON, "line %d, column %d: %s", where.line, where.column,
                               where.text);

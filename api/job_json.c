@@ -33,7 +33,7 @@ json_t *number_json(double value)
 
 json_t *text_json(const char *text)
 {
-    json_t *json = text ? json_read(text, strlen(text), JSON_DECODE_ANY, NULL) : NULL;
+    json_t *json = text_read(text);
 
     return json ? json : json_null();
 }

@@ -60,7 +60,7 @@ static int job_look(struct look *look, const struct db_job *job)
     }
     if (job->state != STATE_FAILED && job->state != STATE_CANCELLED)
         return 0;
-    json_auto_t *spec = json_loads(job->spec, 0, NULL);
+    json_auto_t *spec = text_read(job->spec);
     return spec ? spec_refs(spec, ref_look, look) : -ENOMEM;
 }
 

@@ -227,7 +227,8 @@ static void reason_write(const struct wait *wait, char ret[REASON_SIZE])
 
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
         if (reasons[i](wait, ret))
-            return;
+            break;
+    text_clean(ret); /* a message of somebody's may have been cut within a character */
 }
 
 /* ---- answering ---- */

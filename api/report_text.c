@@ -99,6 +99,8 @@ static void latex_put(FILE *out, const char *text)
         { "<", "\\textless{}" },
         { ">", "\\textgreater{}" },
         { "|", "\\textbar{}" },
+        { "[", "{[}" }, /* else the row's end before would take it for its own */
+        { "*", "{*}" },
         { "\"", "\\textquotedbl{}" },
         { "ε", "$\\varepsilon$" },
         { "×", "$\\times$" },

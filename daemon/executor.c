@@ -100,7 +100,7 @@ int executor_devices(struct daemon *daemon, json_t **ret, struct fault *why)
 
     if (r < 0)
         return r;
-    json_t *said = json_loads(text, 0, NULL);
+    json_t *said = text_read(text);
     free(text);
     if (!json_is_array(said)) {
         json_decref(said);

@@ -160,7 +160,7 @@ static int ask(struct daemon *daemon, const char *verb, const char *rest, int pa
 /* {"pid": N}, said by N itself, or {"error": "..."} */
 static int answer_check(const char *text, pid_t pid, const char *launcher, struct fault *why)
 {
-    json_auto_t *answer = json_loads(text, 0, NULL);
+    json_auto_t *answer = text_read(text);
     const char *error = json_string_value(json_object_get(answer, "error"));
 
     if (error)

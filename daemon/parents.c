@@ -22,17 +22,18 @@ static int step_results(struct daemon *daemon, const struct db_job *step, const 
     for (int i = 0; i < count; i++) {
         const char *text = steps[i].step == step->step ? result : steps[i].result;
         if (steps[i].step >= 0 && steps[i].step < RIFT_STEPS && text)
-            ret_results[steps[i].step] = json_loads(text, 0, NULL);
+            ret_results[steps[i].step] = text_read(text);
     }
     if (count >= 0)
         db_jobs_free(steps, count);
     return count;
 }
 
+/* A table that was made while memory was short lacks what couldn't be read: it isn't stored. */
 static int result_set(struct daemon *daemon, const char *id, const json_t *table)
 {
     char *text = table ? json_dumps(table, JSON_COMPACT) : NULL;
-    int r = text ? db_job_set_result(daemon->db, id, text) : -ENOMEM;
+    int r = text && !json_starved() ? db_job_set_result(daemon->db, id, text) : -ENOMEM;
 
     free(text);
     return r;
@@ -61,7 +62,7 @@ static void artifacts_write(struct daemon *daemon, const struct db_job *sweep, c
 {
     char dir[PATH_MAX], artifacts[PATH_MAX + 32];
     struct fault why = { 0 };
-    json_auto_t *spec = json_loads(sweep->spec, 0, NULL);
+    json_auto_t *spec = text_read(sweep->spec);
     int r = spec ? job_dir(daemon, sweep->id, dir) : -ENOMEM;
 
     if (r >= 0)
@@ -90,8 +91,8 @@ static int sweep_tell(struct daemon *daemon, const char *id)
     json_t *table = NULL;
     for (int i = 0; i < count && runs; i++)
         runs[i] = (struct table_run){ .id = jobs[i].id,
-                                      .spec = json_loads(jobs[i].spec, 0, NULL),
-                                      .result = jobs[i].result ? json_loads(jobs[i].result, 0, NULL) : NULL };
+                                      .spec = text_read(jobs[i].spec),
+                                      .result = text_read(jobs[i].result) };
     r = runs ? table_make(runs, count, NULL, &table, &why) : -ENOMEM;
     if (r == -EINVAL)
         log_job(LEVEL_ERROR, id, "no table: %s", why.message);
@@ -115,11 +116,12 @@ int parents_tell(struct daemon *daemon, const struct db_job *step, const char *r
     db_job_auto rift = { 0 };
     int r = db_job_get(daemon->db, step->parent, &rift);
 
+    json_starved(); /* before */
     if (r >= 0)
         r = step_results(daemon, step, result, results);
     if (r < 0)
         return r;
-    json_auto_t *spec = json_loads(rift.spec, 0, NULL);
+    json_auto_t *spec = text_read(rift.spec);
     const char *protocol = json_string_value(json_object_get(spec, "protocol"));
     json_auto_t *table = rift_table((const json_t *const *)results, protocol ? protocol : "validation");
     r = result_set(daemon, rift.id, table);

@@ -139,7 +139,7 @@ static int device_resolve(struct resolver *resolver, json_t *spec, const char *d
 int spec_resolve(struct daemon *daemon, const struct db_job *job, const char *device, json_t **ret, struct fault *why)
 {
     struct resolver resolver = { daemon, why };
-    json_t *spec = json_loads(job->spec, 0, NULL);
+    json_t *spec = text_read(job->spec);
     int r;
 
     if (!spec)

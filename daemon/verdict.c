@@ -58,14 +58,21 @@ static int job_end(struct daemon *daemon, const char *id, enum job_state to, con
     return 0;
 }
 
+/* {"code","message"} as text, to free(). A message may quote bytes that are no UTF-8, or end within a character. */
+static char *failure_text(const char *code, const char *message)
+{
+    struct fault clean;
+
+    fault_set(&clean, 0, "%s", message);
+    json_auto_t *failure = json_pack("{s:s, s:s}", "code", code, "message", clean.message);
+    return failure ? json_dumps(failure, JSON_COMPACT) : NULL;
+}
+
 static int job_fail(struct daemon *daemon, const char *id, const char *code, const char *message)
 {
-    json_t *words = json_string(message);
-
-    /* A message may quote bytes that are no UTF-8. */
-    json_auto_t *error = json_pack("{s:s, s:o}", "code", code, "message", words ? words : json_string("(unreadable)"));
-    char *text = error ? json_dumps(error, JSON_COMPACT) : NULL;
+    char *text = failure_text(code, message);
     int r = text ? job_end(daemon, id, STATE_FAILED, NULL, text) : -ENOMEM;
+
     free(text);
     return r;
 }
@@ -73,10 +80,7 @@ static int job_fail(struct daemon *daemon, const char *id, const char *code, con
 /* Back to the queue, not to be started for a while. */
 static int job_postpone(struct daemon *daemon, const char *id, int64_t delay_ms, const char *code, const char *message)
 {
-    json_t *words = json_string(message);
-    json_auto_t *failure =
-        json_pack("{s:s, s:o}", "code", code, "message", words ? words : json_string("(unreadable)"));
-    char *text = failure ? json_dumps(failure, JSON_COMPACT) : NULL;
+    char *text = failure_text(code, message);
     int64_t now_ms = clock_ms();
     int r = text ? db_job_postpone(daemon->db, id, now_ms + delay_ms, text, now_ms) : -ENOMEM;
 
@@ -132,7 +136,7 @@ static int machine_failed(struct daemon *daemon, const struct cause *cause, cons
 {
     struct worker *worker = cause->worker;
     int64_t delay_ms = daemon->settings->retry_delay_s * 1000;
-    char longer[400];
+    struct fault longer;
 
     if (!worker->end.deaths) { /* once, however often this verdict must be tried */
         int deaths = db_job_crashed(daemon->db, worker->id);
@@ -143,9 +147,9 @@ static int machine_failed(struct daemon *daemon, const struct cause *cause, cons
         log_job(LEVEL_ERROR, worker->id, "%s", message);
     }
     if (worker->end.deaths >= daemon->settings->max_attempts) {
-        snprintf(longer, sizeof(longer), "it failed %d times without a new checkpoint, the last time so: %.250s",
-                 worker->end.deaths, message);
-        return job_fail(daemon, worker->id, code, longer);
+        fault_set(&longer, -EIO, "it failed %d times without a new checkpoint, the last time so: %s",
+                  worker->end.deaths, message);
+        return job_fail(daemon, worker->id, code, longer.message);
     }
     for (int i = 1; i < worker->end.deaths && delay_ms < JOB_DELAY_MOST_MS; i++)
         delay_ms *= 2;
@@ -214,10 +218,12 @@ static int decided_by_journal(struct daemon *daemon, const struct cause *cause)
     for (size_t i = 0; i < sizeof(last_words) / sizeof(last_words[0]); i++)
         if (strcmp(last_words[i].type, last.type) == 0 && (fresh || last_words[i].lasting))
             word = &last_words[i];
-    json_auto_t *event = json_loads(last.fields, 0, NULL);
+    json_auto_t *event = text_read(last.fields);
     free(last.fields);
     if (!word)
         return 0;
+    if (!event) /* it was JSON when it was stored: there is no memory for it */
+        return -ENOMEM;
     r = ending_tell(daemon, cause->worker, cause->job, word->type);
     if (r >= 0)
         r = word->decide(daemon, cause, event);

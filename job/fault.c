@@ -5,7 +5,6 @@
  * whole event, and on terminals, where control bytes are commands. So every
  * message is cleaned in the one place through which all of them go. */
 #include "job/job.h"
-#include "job/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>

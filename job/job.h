@@ -28,6 +28,10 @@ struct fault {
     char message[512]; /* one sentence naming the file, field or tensor */
 };
 
+/* Replace in place what isn't UTF-8 or would steer a terminal (control bytes)
+ * by '?', so that the text can stand in JSON, in a log and on a screen. A
+ * character cut in half at the end is dropped. */
+void text_clean(char *text);
 /* Record code and message and return code, so that a caller can write
  * `return fault_set(why, -EINVAL, "%s: too short", path);`. why may be NULL. */
 int fault_set(struct fault *why, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -49,6 +53,8 @@ bool json_starved(void);
 /* json_loadb that bears it when memory runs out. For texts that strangers, workers or
  * the database hand us. */
 json_t *json_read(const char *text, size_t size, size_t flags, json_error_t *error);
+/* The same of a text that ends with NUL, of any JSON value. NULL of NULL. */
+json_t *text_read(const char *text);
 
 /* ---- kinds ---------------------------------------------------------------- */
 

@@ -19,7 +19,6 @@
  * pointer; so two places are carried along, `row` in the table and `shown` to
  * the user. */
 #include "job/spec.h"
-#include "job/text.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -4,7 +4,6 @@
  * its type (a device's name, an image's shape) stands in spec_extras.c. All
  * messages have one form: "must be WHAT WAS EXPECTED, is WHAT WAS GIVEN". */
 #include "job/spec.h"
-#include "job/text.h"
 
 #include <errno.h>
 #include <math.h>

@@ -16,6 +16,7 @@
 #include <stdalign.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { STORE_BYTES = 1 << 20 }; /* touched only on that day */
 
@@ -83,4 +84,9 @@ json_t *json_read(const char *text, size_t size, size_t flags, json_error_t *err
     json_t *json = json_loadb(text, size, flags, error);
     reading = false;
     return json;
+}
+
+json_t *text_read(const char *text)
+{
+    return text ? json_read(text, strlen(text), JSON_DECODE_ANY, NULL) : NULL;
 }

@@ -11,7 +11,6 @@
  * and measures criticality, the others refer to it (sweep_share), so a choice
  * more costs a fine-tuning and not a training. */
 #include "job/spec.h"
-#include "job/text.h"
 
 #include <errno.h>
 #include <stdio.h>

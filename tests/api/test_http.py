@@ -320,6 +320,16 @@ class Jobs(server.Case):
                           f"waits for 1 other job: {low['id']} to succeed"])
         self.assertEqual(self.server.get(f"/v1/jobs/{low['id']}").json["queue_position"], 2)
 
+    def test_a_reason_that_was_cut_within_a_character_is_told_all_the_same(self):
+        job = self.submit()["id"]
+        other = sqlite3.connect(os.path.join(self.server.dir, "riftd.db"), isolation_level=None)
+        other.execute("PRAGMA wal_autocheckpoint = 0")
+        for message in ("ä" * 200, "a" + "ä" * 200):
+            other.execute("UPDATE job SET not_before_ms = 99999999999999, failure = json_object('code', 'start_failed',"
+                          " 'message', ?) WHERE id = ?", (message, job))
+            [reason] = [one["reason"] for one in self.server.get("/v1/queue").json["jobs"] if one["id"] == job]
+            self.assertIn("after a start that failed: " + message[:50], reason)
+
     def patch(self, job, change, status=200, code=None):
         return self.expect(self.server.ask("PATCH", f"/v1/jobs/{job['id']}", change), status, code).json
 

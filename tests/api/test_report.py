@@ -144,6 +144,14 @@ class Reports(server.Case):
         for line in latex.splitlines():
             self.assertRegex(line, r"^(%|\\|  |$)")
 
+    def test_a_row_of_latex_that_begins_with_a_bracket_or_a_star_is_no_argument_of_the_row_before(self):
+        measured = side(0.8, 0.5, 0.6)
+        for row, name in zip(measured["corruptions"]["corruptions"], ("[9cm]", "*")):
+            row["name"] = name
+        latex = self.words(self.rift(after=measured, before=measured), format="latex", part="corruptions")
+        for name in ("{[}9cm]", "{*}"):
+            self.assertRegex(latex, rf"(?m)^  {re.escape(name)} & noise")
+
     def test_a_text_that_a_spreadsheet_would_compute_gets_an_apostrophe_and_numbers_do_not(self):
         for evil in ("=1+2", "+1", "-1", "@SUM(A1)", '=HYPERLINK("x","y")'):
             job = self.submit(label=evil)["id"]

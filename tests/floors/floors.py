@@ -45,6 +45,10 @@ DEVICE_LIBRARY = re.compile(r"dnnl|cudart|cudnn|cublas|libcuda|nvidia", re.I)
 # The worker has a CPU backend, but cards come in a module that it opens when it runs.
 CARD_LIBRARY = re.compile(r"cudart|cudnn|cublas|libcuda|nvidia", re.I)
 
+# Texts of strangers, workers and the database: jansson's own reader writes past its end when memory runs out.
+JSON_READ = ["api", "daemon"]
+JSON_LOAD = re.compile(r"\bjson_load\w*\s*\(")
+
 LONGEST_FILE = 600
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
 LONGEST_PAUSE_S = 0.1  # between two looks in a polling loop; more is waiting blindly
@@ -126,6 +130,8 @@ def check_house(root, path, lines):
         above = any(path == place or path.startswith(place + "/") for place in ABOVE_THE_SEAM)
         if above and DEVICE_WORD.search(line):
             yield number, f'"{DEVICE_WORD.search(line).group()}" above the seam (gpu/backend)'
+        if folder_of(path) in JSON_READ and JSON_LOAD.search(line):
+            yield number, "reads JSON past json_read and text_read (job/starved.c says why)"
 
 
 def check_habits(path, text):

@@ -47,6 +47,7 @@ BROKEN = [
     ("an include of nowhere is found", {"job/x.c": '#include "util/x.h"\n'}, "in no folder of the house"),
     ("a device library above the seam is found", {"gpu/rift/x.c": "/* CUDA streams */\n"}, "above the seam"),
     ("a device library in the public header is found", {"gpu/gpu.h": "void dnnl_thing(void);\n"}, "above the seam"),
+    ("JSON that is read past json_read is found", {"api/x.c": "void f(void) { json_loads(text, 0, NULL); }\n"}, "past json_read"),
     ("a long file is found", {"job/x.c": "\n" * 601}, "601 lines"),
     ("unfinished work is found", {"job/x.c": "/* TO" + "DO: more */\n"}, "unfinished"),
     ("unfinished work is found in tests", {"tests/x/a.py": "# FIX" + "ME\n"}, "unfinished"),
