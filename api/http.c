@@ -366,6 +366,8 @@ static enum MHD_Result request_see(void *user, struct MHD_Connection *connection
     exchange->request.traffic = &listener->api->traffic;
     exchange->began_us = monotonic_us();
     int r = exchange_begin(exchange, method, url);
+    if (r == -ENOTCONN) /* who asked has left already */
+        return MHD_NO;
     if (r < 0 && exchange_fail(exchange, r) < 0)
         return MHD_NO;
     exchange->answered = r;

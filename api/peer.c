@@ -54,10 +54,13 @@ void user_name(uid_t uid, char ret[DB_OWNER_SIZE])
         return;
     }
     pthread_mutex_unlock(&users.lock);
-    if (getpwuid_r(uid, &entry, room, sizeof(room), &found) || !found)
+    int e = getpwuid_r(uid, &entry, room, sizeof(room), &found);
+    if (e || !found)
         snprintf(ret, DB_OWNER_SIZE, "%u", (unsigned)uid);
     else
         snprintf(ret, DB_OWNER_SIZE, "%s", found->pw_name);
+    if (e && e != ENOENT && e != ESRCH) /* the directory is away: who it is will be known later */
+        return;
     pthread_mutex_lock(&users.lock);
     *user = (struct user){ .known = true, .uid = uid };
     strcpy(user->name, ret);

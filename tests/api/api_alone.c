@@ -27,7 +27,7 @@ struct alone {
     struct api *api;
     pthread_mutex_t lock; /* guards what callbacks touch */
     json_t *devices, *datasets;
-    int bells;
+    int bells, failures;
 };
 
 static int64_t now_ms(void *user)
@@ -50,7 +50,11 @@ static void on_bell(void *user)
 
 static void on_failed(void *user, const char *request_id, const char *message)
 {
-    (void)user;
+    struct alone *alone = user;
+
+    pthread_mutex_lock(&alone->lock);
+    alone->failures++;
+    pthread_mutex_unlock(&alone->lock);
     fprintf(stderr, "api_alone: request %s: %s\n", request_id, message);
 }
 
@@ -181,12 +185,12 @@ static json_t *do_set(struct alone *alone, const json_t *command)
     return json_object();
 }
 
-/* {"do":"calls"} -> {"bells": N} */
+/* {"do":"calls"} -> {"bells": N, "failures": N} */
 static json_t *do_calls(struct alone *alone, const json_t *command)
 {
     (void)command;
     pthread_mutex_lock(&alone->lock);
-    json_t *calls = json_pack("{s:i}", "bells", alone->bells);
+    json_t *calls = json_pack("{s:i, s:i}", "bells", alone->bells, "failures", alone->failures);
     pthread_mutex_unlock(&alone->lock);
     return calls;
 }

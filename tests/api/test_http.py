@@ -2,7 +2,9 @@
 """Jobs over HTTP, from submission to deletion, with the test as the daemon."""
 import json
 import os
+import socket
 import sqlite3
+import struct
 import time
 import unittest
 import urllib.parse
@@ -329,6 +331,15 @@ class Jobs(server.Case):
                           " 'message', ?) WHERE id = ?", (message, job))
             [reason] = [one["reason"] for one in self.server.get("/v1/queue").json["jobs"] if one["id"] == job]
             self.assertIn("after a start that failed: " + message[:50], reason)
+
+    def test_who_leaves_before_he_is_answered_is_no_failure_of_ours(self):
+        before = self.server.do("calls")["failures"]
+        for _ in range(200):
+            with socket.create_connection(("127.0.0.1", self.server.port)) as gone:
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                gone.sendall(b"GET /v1/version HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % self.server.port)
+        self.server.get("/v1/version")
+        self.assertEqual(self.server.do("calls")["failures"], before)
 
     def patch(self, job, change, status=200, code=None):
         return self.expect(self.server.ask("PATCH", f"/v1/jobs/{job['id']}", change), status, code).json
