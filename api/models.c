@@ -185,15 +185,7 @@ static int upload_register(const struct request *request, struct answer *answer,
 
 static bool name_valid(const char *name)
 {
-    size_t characters = 0;
-
-    for (const char *at = name; *at; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            return false;
-        characters += ((unsigned char)*at & 0xC0) != 0x80;
-    }
-    json_auto_t *text = json_string(name); /* refuses what isn't UTF-8 */
-    return text && characters >= 1 && characters <= LABEL_CHARACTERS_MAX;
+    return *name && text_valid(name) && text_characters(name) <= LABEL_CHARACTERS_MAX;
 }
 
 int model_upload_check(const struct request *request, struct answer *answer)

@@ -19,16 +19,7 @@
 /* Text for people and terminals: no control characters, 1 to `max` characters, `size` bytes with the NUL. */
 static bool text_plain(const char *text, int max, size_t size)
 {
-    int characters = 0;
-
-    if (!*text || strlen(text) >= size)
-        return false;
-    for (const char *at = text; *at; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f || ((unsigned char)*at == 0xc2 && (unsigned char)at[1] < 0xa0))
-            return false;
-        characters += (*at & 0xc0) != 0x80;
-    }
-    return characters <= max;
+    return *text && strlen(text) < size && text_valid(text) && text_characters(text) <= max;
 }
 
 /* A string member; errors say when it isn't one. NULL: not there. */

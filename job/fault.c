@@ -71,6 +71,15 @@ bool text_valid(const char *text)
     return true;
 }
 
+int text_characters(const char *text)
+{
+    int count = 0;
+
+    for (; *text; text++)
+        count += (*text & 0xC0) != 0x80; /* what continues a character isn't one */
+    return count;
+}
+
 int fault_set(struct fault *why, int code, const char *format, ...)
 {
     va_list arguments;

@@ -38,6 +38,8 @@ int fault_set(struct fault *why, int code, const char *format, ...) __attribute_
 
 /* Is it UTF-8 without control characters, so that it may stand in JSON, in a log and on a screen? */
 bool text_valid(const char *text);
+/* How many characters such text has. */
+int text_characters(const char *text);
 
 /* ---- intervals: the time since the machine started, which nobody sets ------- */
 

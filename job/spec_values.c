@@ -205,18 +205,12 @@ static int take_pixel(const struct spec_field *field, const json_t *value, json_
     return give(json_deep_copy(value), ret);
 }
 
-/* Text without control characters (C0, DEL and, in UTF-8, C1), as long as the row allows. */
+/* Text without control characters, as long as the row allows. */
 static bool text_fits(const struct spec_field *field, const json_t *value)
 {
     const char *text = json_string_value(value);
-    double characters = 0;
 
-    for (const char *at = text; at && *at; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7F || ((unsigned char)*at == 0xC2 && (unsigned char)at[1] < 0xA0))
-            return false;
-        characters += (*at & 0xC0) != 0x80; /* what continues a UTF-8 character isn't one */
-    }
-    return text && in_range(field, characters);
+    return text && text_valid(text) && in_range(field, text_characters(text));
 }
 
 static int take_string(const struct spec_field *field, const json_t *value, json_t **ret)

@@ -149,6 +149,7 @@ class Models(server.Case):
         nobody = "00000000-0000-4000-8000-000000000000"
         for body in ({"name": "x", "job": nobody}, {"name": "x", "job": job, "artifact": "other"}, {"name": "x"}, {},
                      {"name": "x", "job": job, "more": 1}, {"name": "", "job": job}, {"name": "x", "job": "../etc"},
+                     {"name": "steers\u009b2Jterminals", "job": job},
                      {"name": "x", "job": job, "artifact": "../../riftd.db"}, [1]):
             self.expect(self.server.ask("POST", "/v1/models", body), 422, "bad-model")
         self.expect(self.server.ask("POST", "/v1/models", "{", Content_Type="application/json"), 400, "bad-json")
