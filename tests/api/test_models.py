@@ -121,7 +121,10 @@ class Models(server.Case):
         with socket.create_connection(("127.0.0.1", self.server.port)) as sock:
             sock.sendall(f"POST /v1/models?name=half HTTP/1.1\r\nHost: localhost:{self.server.port}\r\nContent-Length: 100000\r\n"
                          "Content-Type: application/octet-stream\r\n\r\n".encode() + weights(40000))
-        until = server.time.monotonic() + server.DEADLINE_S
+            until = server.time.monotonic() + server.DEADLINE_S
+            while self.files() == before and server.time.monotonic() < until:
+                server.time.sleep(0.02)
+            self.assertNotEqual(self.files(), before)
         while self.files() != before and server.time.monotonic() < until:
             server.time.sleep(0.02)
         self.assertEqual(self.files(), before)
