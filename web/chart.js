@@ -47,6 +47,16 @@ export function aligned(series, log) {
   })];
 }
 
+/* Charts of a page that was left would listen for ever, and hold their points: they end
+ * with the next page, once the old one is off the screen. */
+const alive = new Set();
+addEventListener("riftd-page", () => {
+  for (const chart of alive) if (!chart.element.isConnected) chart.end();
+});
+
+/** How many charts listen. */
+export const chartsAlive = () => alive.size;
+
 class Chart {
   constructor({ title, x = {}, y = {}, series = [], bands = [], marks = [], height = 240, onZoom = null }) {
     Object.assign(this, { title, x, y, series, bands, marks, height, onZoom, log: Boolean(y.log), zoom: null, plot: null, at: null });
@@ -65,9 +75,21 @@ class Chart {
     this.element = make("figure", { class: "chart", "data-whole": true }, make("div", { class: "chart-head" }, make("figcaption", {}, title), this.resetButton,
       !y.percent && this.logButton, this.tableButton, saveButtons(title, () => this.still())), this.legend, this.box, this.readout, this.twin);
     this.legendDraw();
-    new ResizeObserver(() => this.resize()).observe(this.box);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.plot?.redraw());
-    addEventListener("riftd-theme", () => this.plot?.redraw());
+    this.sizes = new ResizeObserver(() => this.resize());
+    this.sizes.observe(this.box);
+    this.over = new AbortController();
+    const redraw = () => this.plot?.redraw(), until = { signal: this.over.signal };
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw, until);
+    addEventListener("riftd-theme", redraw, until);
+    alive.add(this);
+  }
+
+  end() {
+    alive.delete(this);
+    this.over.abort();
+    this.sizes.disconnect();
+    this.plot?.destroy();
+    this.plot = null;
   }
 
   still() {
@@ -79,6 +101,7 @@ class Chart {
     if (!width) return;
     if (this.plot) return this.plot.setSize({ width, height: this.height });
     const Plot = await libraryLoad();
+    if (this.over.signal.aborted) return;
     if (!this.plot && Plot) this.build(Plot);
     else if (!Plot) this.buildStill();
   }

@@ -2,7 +2,11 @@
  *
  * One stream of events for the whole page. EventSource reconnects by itself and
  * says which event it saw last; where it gives up (riftd refused it), we start
- * anew and tell everybody that anything may have changed. */
+ * anew and tell everybody that anything may have changed.
+ *
+ * Surprising: a browser has six connections to a server, for all tabs together. With
+ * six streams open nothing else would be answered, so a tab that nobody looks at
+ * gives its own back until somebody does. */
 
 const TYPES = ["message", "state", "started", "progress", "metric", "module", "alpha", "evaluation", "artifact", "checkpoint",
   "finished", "failed", "interrupted", "changed", "purged", "reset"];
@@ -24,9 +28,15 @@ function tell(event) {
   for (const listener of listeners) if (!event || !listener.job || listener.job === event.job) listener.fn(event);
 }
 
-function open() {
+function close() {
   clearTimeout(timer);
   source?.close();
+  source = null;
+}
+
+function open() {
+  close();
+  if (document.hidden) return;
   const mine = source = new EventSource("v1/events?after=now");
   mine.onopen = () => {
     stateSet("live");
@@ -62,6 +72,10 @@ export function connection(fn) {
   fn(state);
   return () => watchers.delete(fn);
 }
+
+document.addEventListener("visibilitychange", () => {
+  if (listeners.size || watchers.size) open();
+});
 
 /** Begin anew, as after signing in. */
 export const reconnect = () => open();

@@ -27,8 +27,17 @@ export const pages = [
 
 const known = pages.map((row) => ({ ...row, segments: row.path.split("/") }));
 
+/* What isn't encoded well means itself. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function match(path) {
-  const parts = path.split("/").map(decodeURIComponent);
+  const parts = path.split("/").map(decoded);
   for (const row of known) {
     if (row.segments.length !== parts.length) continue;
     const params = {};

@@ -31,3 +31,23 @@ test("every page of the table opens and is accessible", async () => {
 test("what is no page says so", () => web.page("#/nowhere/at/all", async (page) => {
   await page.getByRole("heading", { name: "Nothing here" }).waitFor();
 }));
+
+test("an address that isn't encoded well is no page, and no exception", () => web.page("#/nowhere/%E0%A4%A", async (page) => {
+  await page.getByRole("heading", { name: "Nothing here" }).waitFor();
+}));
+
+test("a tab that nobody looks at gives its connection back, and learns what it missed", () => web.page("#/jobs", async (page) => {
+  const stream = (request) => request.url().includes("v1/events"), hidden = (now) => page.evaluate((value) => {
+    Object.defineProperty(document, "hidden", { value, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, now);
+  await page.locator("main h1").waitFor();
+  const given = page.waitForEvent("requestfailed", stream);
+  await hidden(true);
+  await given;
+  await web.riftd.submit(web.riftd.trainSpec({ label: "missed" }));
+  const asked = page.waitForRequest(stream);
+  await hidden(false);
+  await asked;
+  await page.getByRole("link", { name: "missed" }).waitFor();
+}));

@@ -41,6 +41,18 @@ test("curves are drawn, and their table has the API's numbers", () => jobPage("t
   assert.ok(last.startsWith(`${points.at(-1).step}${(100 * points.at(-1).value).toFixed(2)} %`), last);
 }));
 
+test("charts of pages that were left are gone", () => jobPage("train", async (page) => {
+  const counts = [];
+  for (let visit = 0; visit < 4; visit++) {
+    await chart(page, "Loss").locator("canvas").waitFor();
+    counts.push(await page.evaluate(async () => (await import("./web/chart.js")).chartsAlive()));
+    await page.goto(page.url().replace(/#.*/, "#/datasets"));
+    await page.getByRole("heading", { name: "Data sets" }).waitFor();
+    await page.goto(page.url().replace(/#.*/, `#/jobs/${web.made.train.id}`));
+  }
+  assert.deepEqual(counts, counts.map(() => counts[0]));
+}));
+
 test("a chart is zoomed and read with keys alone, and by dragging", () => jobPage("train", async (page) => {
   const loss = chart(page, "Loss"), plot = loss.locator(".plot");
   await loss.locator("canvas").waitFor();
