@@ -18,6 +18,8 @@ export class Problem extends Error {
   }
 }
 
+export const GONE = { title: "riftd doesn't answer", detail: "it may be starting again; this page keeps trying." };
+
 async function send(path, { method = "GET", body, headers = {}, signal, type } = {}) {
   const json = body !== undefined && !(body instanceof Blob) && typeof body !== "string";
   const named = { Accept: "application/json", ...headers };
@@ -27,7 +29,7 @@ async function send(path, { method = "GET", body, headers = {}, signal, type } =
     answer = await fetch(path, { method, headers: named, body: json ? JSON.stringify(body) : body, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, { title: "riftd doesn't answer", detail: "It may be starting again; this page keeps trying." });
+    throw new Problem(0, GONE);
   }
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({ title: answer.statusText }));

@@ -7,6 +7,8 @@ import { make } from "./dom.js";
 import { connection, reconnect, subscribe } from "./live.js";
 import { pages, reload, start } from "./router.js";
 
+const GONE_MS = 2500; // a shorter silence is no news
+
 const byId = (id) => document.getElementById(id);
 const rows = pages.filter((row) => row.nav);
 
@@ -19,9 +21,27 @@ addEventListener("riftd-page", (event) => {
   }
 });
 subscribe(() => {}); // pages come and go, the stream stays
+let gone = 0;
 connection((state) => {
   byId("link").textContent = state;
   byId("link").dataset.state = state;
+  clearTimeout(gone);
+  byId("gone").hidden = true;
+  if (["connecting", "reconnecting"].includes(state)) gone = setTimeout(() => {
+    byId("gone").hidden = false;
+    byId("gone").textContent = "riftd doesn't answer. What you see may be old; this page keeps trying and comes up to date by itself.";
+  }, GONE_MS);
+});
+
+/* On paper everything is light; charts are drawn in the colours of the moment. */
+addEventListener("beforeprint", () => {
+  const { theme = "" } = document.documentElement.dataset;
+  document.documentElement.dataset.theme = "light";
+  dispatchEvent(new CustomEvent("riftd-theme"));
+  addEventListener("afterprint", () => {
+    theme ? document.documentElement.dataset.theme = theme : delete document.documentElement.dataset.theme;
+    dispatchEvent(new CustomEvent("riftd-theme"));
+  }, { once: true });
 });
 
 /* The hash is the router's: the skip link moves the focus by itself. */

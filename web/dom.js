@@ -161,8 +161,11 @@ export function bar(progress, { name = "progress" } = {}) {
 export const empty = (sentence, ...next) => make("div", { class: "empty" }, make("p", {}, sentence), next.length ? make("p", { class: "faint" }, ...next) : null);
 
 /** An error where it happened. */
-export const trouble = (error) => make("div", { class: "trouble", role: "alert" }, make("strong", {}, error.title || "That didn't work"),
-  " ", error.detail || error.message);
+export function trouble(error) {
+  const title = error.title || "That didn't work", detail = error.detail || error.message;
+  const same = detail.toLowerCase() === title.toLowerCase();
+  return make("div", { class: "trouble", role: "alert" }, make("strong", {}, same ? `${title}.` : `${title}:`), !same && ` ${detail}`);
+}
 
 /** A titled part of a page. */
 export function card(title, ...children) {
@@ -220,11 +223,14 @@ export function button(words, act, attributes = {}) {
 
 /** A word to the reader that goes away by itself; read aloud once. */
 export function say(words, mood = "good") {
-  let box = document.getElementById("said");
-  if (!box) document.body.append(box = make("div", { id: "said", role: "status", "aria-live": "polite" }));
   const line = make("p", { "data-mood": mood }, words);
-  box.append(line);
+  document.getElementById("said").append(line);
   setTimeout(() => line.remove(), mood === "bad" ? 9000 : 4500);
+}
+
+/** Read aloud, not shown: what the reader's own doing changed elsewhere on the page. */
+export function announce(words) {
+  document.getElementById("heard").textContent = words;
 }
 
 /** Ask before what can't be taken back. Resolves to true or false. */

@@ -47,7 +47,11 @@ function open() {
     stateSet("reconnecting");
     if (mine.readyState !== EventSource.CLOSED) return;
     timer = setTimeout(open, RETRY_MS);
-    fetch("v1/session").then((answer) => answer.status === 401 && dispatchEvent(new CustomEvent("riftd-unknown")), () => {});
+    fetch("v1/session").then((answer) => {
+      if (answer.status !== 401) return;
+      stateSet("signed out");
+      dispatchEvent(new CustomEvent("riftd-unknown"));
+    }, () => {});
   };
   for (const type of TYPES) mine.addEventListener(type, (event) => tell(type === "reset" ? null : JSON.parse(event.data)));
 }
@@ -65,7 +69,7 @@ export function subscribe(fn, { job } = {}) {
   return () => listeners.delete(listener);
 }
 
-/** "connecting", "live" or "reconnecting", now and whenever it changes. */
+/** "connecting", "live", "reconnecting" or "signed out", now and whenever it changes. */
 export function connection(fn) {
   if (!source) open();
   watchers.add(fn);

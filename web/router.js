@@ -3,7 +3,8 @@
  * The hash says it: #/jobs/ID?x=1. Each page is a module of its own, loaded when
  * it is first wanted. A page draws into the element it is given, and is told
  * through page.signal when it is left; what it subscribed to ends with it. */
-import { make, trouble } from "./dom.js";
+import { GONE, Problem } from "./api.js";
+import { announce, empty, make, trouble } from "./dom.js";
 import { subscribe } from "./live.js";
 
 const REFRESH_MS = 500;
@@ -77,7 +78,7 @@ function keepUp(fn, page) {
         page.told(null);
       } catch (error) {
         if (error.name === "AbortError" || page.signal.aborted) return;
-        page.told(error);
+        if (error.status !== 0) page.told(error); // that riftd is gone is said above the page
         if (error.status !== 404) setTimeout(run, RETRY_MS);
       }
       await new Promise((done) => setTimeout(done, REFRESH_MS));
@@ -134,15 +135,31 @@ class Page {
   }
 }
 
+/* A page's code comes when it is first wanted, and riftd may be away just then. */
+const moduleOf = (row) => row.module().catch((error) => {
+  if (error instanceof SyntaxError) throw error;
+  throw new Problem(0, GONE);
+});
+
+/* What the address names isn't there: say so, and where the others are. */
+function missing(box, path, error) {
+  const list = pages.find((row) => row.path === path.split("/")[0]);
+  box.replaceChildren(make("h1", {}, error.title || "Nothing here"), empty("Nothing has this id; it may have been deleted.",
+    list && make("a", { href: `#/${list.path}` }, `All ${list.title.toLowerCase()}`)));
+}
+
 async function open(path, query) {
-  const found = match(path);
+  const found = match(path), before = current;
   current?.leaving.abort();
   const box = make("div", { class: "page" });
   const page = current = new Page(path, box);
   const main = document.getElementById("main");
   const swap = () => {
     if (page !== current || box.isConnected) return;
+    const inside = main.contains(document.activeElement) || document.activeElement === document.body;
     main.replaceChildren(box);
+    if (inside && before) main.focus({ preventScroll: true }); // what had the focus is gone: go on from here, and not from the top
+    if (before) announce(document.title.replace(" · riftd", ""));
     scrollTo(0, 0);
   };
   const timer = setTimeout(swap, SWAP_MS);
@@ -150,9 +167,10 @@ async function open(path, query) {
   dispatchEvent(new CustomEvent("riftd-page", { detail: { path } }));
   try {
     if (!found) box.append(make("h1", {}, "Nothing here"), make("p", {}, "There is no such page. ", make("a", { href: "#/" }, "Overview")));
-    else await (await found.row.module()).show(box, found.params, query, page);
+    else await (await moduleOf(found.row)).show(box, found.params, query, page);
   } catch (error) {
     if (error.name === "AbortError" || page.signal.aborted) return;
+    if (error.status === 404 && !box.querySelector("h1")) return missing(box, path, error);
     if (!box.querySelector("h1")) box.prepend(make("h1", {}, found.row.title));
     page.told(error);
     if (error.status !== 404) setTimeout(() => page === current && changed(true), RETRY_MS);

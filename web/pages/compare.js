@@ -126,14 +126,14 @@ const idsOf = (query) => [...new Set((query.jobs || "").split(",").filter(Boolea
 
 export async function show(main, params, query, page) {
   let at = query, drawn = "";
-  const change = (ids) => page.navigate({ jobs: ids.join() || null }, { replace: true });
+  const change = (ids) => page.navigate({ jobs: ids.join() || null });
   const add = adder((id) => {
     const ids = idsOf(at);
     if (ids.length >= JOBS_MOST) return say(`At most ${JOBS_MOST} jobs.`, "bad");
     return change([...ids, id]);
   });
   const list = make("div"), curveBox = make("div", { class: "card" }), rest = make("div", { class: "page" });
-  const choose = make("select", { id: "curve", onchange: () => page.navigate({ curve: choose.value }, { replace: true }) });
+  const choose = make("select", { id: "curve", onchange: () => page.navigate({ curve: choose.value }) });
   const chart = lineChart({ title: "Curves", x: { label: "epoch", whole: true }, y: {}, height: 300 }), percents = lineChart({ title: "Curves", x: { label: "epoch", whole: true }, y: { percent: true }, height: 300 });
   const none = make("div");
   chart.element.hidden = percents.element.hidden = true; // until one has numbers

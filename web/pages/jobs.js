@@ -3,7 +3,7 @@
  * Filters are the address's query, so that links, bookmarks and the back button
  * know them. Pages go by cursors, as the API's do. */
 import { ask, askFields, query as asQuery } from "../api.js";
-import { ago, button, confirm, digits, duration, empty, make, percent, pill, points, renew, say, table } from "../dom.js";
+import { ago, announce, button, confirm, digits, duration, empty, make, percent, pill, points, renew, say, table } from "../dom.js";
 import { progressBar } from "../progress.js";
 import { exists, link } from "../router.js";
 
@@ -47,7 +47,7 @@ function filters(query, kinds, change) {
   return make("form", { class: "filters", role: "search", "aria-label": "Filter jobs", onsubmit: (event) => event.preventDefault() },
     write("label", "Label (exactly)", true), choose("state", "State", STATES), choose("kind", "Kind", kinds), write("owner", "Owner (exactly)"),
     make("label", { class: "check" }, make("input", { type: "checkbox", checked: query.steps === "1", onchange: (event) => change({ steps: event.target.checked ? "1" : null }) }), " steps, too"),
-    FILTERS.some((name) => query[name]) && make("a", { class: "button quiet", href: "#/jobs" }, "Clear"));
+    [...FILTERS, "cursor"].some((name) => query[name]) && make("a", { class: "button quiet", href: "#/jobs" }, "Clear"));
 }
 
 /* A rift job's progress is its running step's, a sweep's that of its rift jobs. */
@@ -83,7 +83,7 @@ export async function show(main, params, query, page) {
   const change = (fields) => page.navigate({ ...fields, cursor: null });
   main.append(make("div", { class: "head" }, make("h1", {}, "Jobs"), exists("new") && make("a", { class: "button primary push", href: "#/new" }, "New job")), filterBox, list, more);
 
-  const toolsDraw = () => renew(tools, make("span", { class: "faint", "aria-live": "polite" },
+  const toolsDraw = () => renew(tools, make("span", { class: "faint" },
     chosen.size ? `${chosen.size} selected` : `${jobs.length} ${jobs.length === 1 ? "job" : "jobs"}${next || query.cursor ? " on this page" : ""}, newest first`),
     chosen.size > 0 && [BULK.map((act) => {
       const fit = [...chosen.values()].filter(act.fits);
@@ -115,6 +115,7 @@ export async function show(main, params, query, page) {
     const all = list.querySelector("thead input");
     if (all) Object.assign(all, { checked: jobs.every((job) => chosen.has(job.id)), indeterminate: chosen.size > 0 && !jobs.every((job) => chosen.has(job.id)) });
     toolsDraw();
+    announce(`${chosen.size} selected`);
   };
   const tableDraw = (rows = jobs) => {
     const owners = jobs.some((job) => job.owner);
@@ -155,6 +156,7 @@ export async function show(main, params, query, page) {
   const drawAnew = async () => {
     if (!await read()) return;
     tableDraw(jobs.slice(0, SEEN_FIRST));
+    announce(jobs.length ? `${jobs.length}${next ? " and more" : ""} jobs` : "No jobs");
     rest = setTimeout(() => {
       tableDraw();
       if (jobs.some(isParent)) parentsRead().then(() => tableDraw(), () => {});

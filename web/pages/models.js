@@ -71,9 +71,9 @@ function jobForm(jobs, changed) {
 
 /* ---- the list ---- */
 
-const modelsTable = (models) => table({
+const modelsTable = (models, filtered) => table({
   caption: "Registered models, newest first", rows: models, key: (model) => model.id,
-  none: empty("No model is registered.", "Upload weights here, keep those of a job, or use ", make("code", {}, "riftctl model push FILE"), "."),
+  none: filtered ? empty("No model fits.", make("a", { href: "#/models" }, "Show all models")) : empty("No model is registered.", "Upload weights here, keep those of a job, or use ", make("code", {}, "riftctl model push FILE"), "."),
   columns: [
     { title: "Name", show: (model) => make("a", { href: `#/models/${model.id}` }, model.name) },
     { title: "Size", number: true, show: (model) => bytes(model.size) },
@@ -87,16 +87,17 @@ const modelsTable = (models) => table({
 export async function show(main, params, query, page) {
   let wanted = query;
   const list = make("div", { class: "card" }), more = make("div", { class: "row" });
-  const name = make("input", { id: "name", value: query.name || "", "data-filter": "", placeholder: "any", onchange: () => page.navigate({ name: name.value || null }, { replace: true }) });
+  const name = make("input", { id: "name", value: query.name || "", "data-filter": "", placeholder: "any", onchange: () => page.navigate({ name: name.value || null, cursor: null }) });
   const draw = async () => {
     const found = await ask(`v1/models${asQuery({ limit: PAGE_MODELS, name: wanted.name, owner: wanted.owner, job: wanted.job, cursor: wanted.cursor })}`, { signal: page.signal });
-    renew(list, modelsTable(found.models));
+    renew(list, modelsTable(found.models, ["name", "owner", "job", "cursor"].some((one) => wanted[one])));
     renew(more, wanted.cursor && make("a", { class: "button", href: "#/models" }, "Newest"),
       found.next && make("button", { type: "button", onclick: () => page.navigate({ cursor: found.next }) }, "Older"));
   };
   page.onQuery((now) => {
     wanted = now;
-    draw();
+    name.value = now.name || "";
+    draw().catch((error) => error.name !== "AbortError" && page.told(error));
   });
   const there = await weightsThere(page.signal);
   main.append(make("div", { class: "head" }, make("h1", {}, "Models"),

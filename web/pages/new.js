@@ -38,8 +38,12 @@ async function fitted(spec, look, signal) {
 
 async function begin(query, table, there, recipes, signal) {
   if (query.from) {
-    const job = await ask(`v1/jobs/${query.from}`, { signal });
-    return specPruned(rowsOf(table, job.kind), job.spec);
+    const job = await ask(`v1/jobs/${encodeURIComponent(query.from)}`, { signal }).catch((error) => {
+      if (error.status !== 404) throw error;
+      say("The job to begin with isn't there any more; this begins with nothing.", "bad");
+      return null;
+    });
+    if (job) return specPruned(rowsOf(table, job.kind), job.spec);
   }
   const recipe = recipes.find((one) => one.name === query.template);
   const spec = recipe ? adapted(structuredClone(recipe.spec), there.datasets) : { kind: query.kind || FIRST_KIND };

@@ -27,6 +27,19 @@ function tiles(queue, devices) {
 
 /* ---- tables ---- */
 
+const ID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, NAMED = 3;
+
+/* Why a job waits: of jobs that it waits for, names instead of ids. */
+function reason(job, jobs) {
+  const ids = job.reason?.match(ID) || [];
+  if (!ids.length) return job.reason;
+  const named = (id) => {
+    const other = jobs.find((one) => one.id === id);
+    return make("a", { href: `#/jobs/${id}` }, !other ? id.slice(0, 13) : other.parent && other.parent === job.parent ? other.kind : nameOf(other));
+  };
+  return make("span", { title: job.reason }, "waits for ", ids.slice(0, NAMED).map((id, index) => [index > 0 && ", ", named(id)]), ids.length > NAMED && ` and ${ids.length - NAMED} more`);
+}
+
 const queueCard = (queue) => card("Queue", table({
   caption: "What runs and waits", rows: queue.jobs, key: (job) => job.id, rowHeader: 1,
   none: empty("Nothing runs and nothing waits.", exists("new") ? make("a", { href: "#/new" }, "Submit a job") : ["Submit a job: ", make("code", {}, "riftctl submit docs/quickstart.json")]),
@@ -35,7 +48,7 @@ const queueCard = (queue) => card("Queue", table({
     { title: "Job", show: jobLink },
     { title: "Kind", show: (job) => job.kind },
     { title: "State", show: (job) => pill(job.held ? "held" : job.state) },
-    { title: "How far, or why not", class: "wrap", show: (job) => progressBar(job, nameOf(job)) || job.reason },
+    { title: "How far, or why not", class: "wrap", show: (job) => progressBar(job, nameOf(job)) || reason(job, queue.jobs) },
     queue.jobs.some((job) => job.owner) && { title: "Owner", show: (job) => job.owner || "–" },
     queue.jobs.some((job) => job.priority) && { title: "Priority", number: true, show: (job) => job.priority },
     { title: "Submitted", show: (job) => ago(job.created_at) },
