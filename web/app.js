@@ -18,6 +18,7 @@ addEventListener("riftd-page", (event) => {
     const path = anchor.dataset.path;
     const here = path === event.detail.path || (path && event.detail.path.startsWith(`${path}/`));
     here ? anchor.setAttribute("aria-current", "page") : anchor.removeAttribute("aria-current");
+    if (here) byId("nav").scrollLeft = anchor.offsetLeft - byId("nav").offsetLeft - 48; // on a phone it is wider than the screen
   }
 });
 subscribe(() => {}); // pages come and go, the stream stays

@@ -75,6 +75,7 @@ export function heatDrawing(title, columns, rows, { change = false, most = 1 } =
 /* ---- the walk in the plane ---- */
 
 const PLANE = { width: 360, height: 300, left: 58, right: 14, top: 12, bottom: 44 };
+const EDGE = 32, LINE = 16; // what a label takes
 
 /** The paper's Figure 1: walk: [{alpha, clean, robust, chosen}], robust accuracy across, clean accuracy up. */
 export function planeDrawing(walk, tolerance) {
@@ -88,6 +89,7 @@ export function planeDrawing(walk, tolerance) {
   const [x0, x1] = range([...walk.map((one) => one.robust), floor]), [y0, y1] = range(walk.map((one) => one.clean));
   const toX = (value) => left + (value - x0) / (x1 - x0) * (width - left - right), toY = (value) => height - bottom - (value - y0) / (y1 - y0) * (height - top - bottom);
   const label = (value) => `${Number((100 * value).toPrecision(4))}`;
+  const named = walk.filter((one, index) => index === 0 || index === walk.length - 1); // its ends
   const points = walk.map((one) => `${toX(one.robust).toFixed(1)} ${toY(one.clean).toFixed(1)}`);
   return drawing(width, height, "Clean against robust accuracy along the walk",
     shape("rect", { x: toX(floor), y: top, width: Math.max(0, width - right - toX(floor)), height: height - top - bottom, class: "band" }),
@@ -97,8 +99,10 @@ export function planeDrawing(walk, tolerance) {
       text(left - 8, toY(value) + 4, label(value), { "text-anchor": "end" })]),
     shape("path", { d: `M${points.join("L")}`, class: "stroke s3", "stroke-width": 1.75 }),
     walk.map((one) => shape("circle", { cx: toX(one.robust), cy: toY(one.clean), r: 3, class: "fill s3" })),
-    walk.filter((one, index) => index === 0 || index === walk.length - 1).map((one) =>
-      text(toX(one.robust) + 7, toY(one.clean) - 6, `α ${one.alpha}`)),
+    named.map((one, index) => {
+      const atEdge = toX(one.robust) > width - right - EDGE, close = index > 0 && Math.abs(toX(one.robust) - toX(named[0].robust)) < EDGE && Math.abs(toY(one.clean) - toY(named[0].clean)) < 2 * LINE;
+      return text(toX(one.robust) + (atEdge ? -9 : 9), toY(one.clean) + (close ? LINE : -6), `α ${one.alpha}`, { "text-anchor": atEdge ? "end" : "start" });
+    }),
     walk.filter((one) => one.chosen).map((one) => shape("circle", { cx: toX(one.robust), cy: toY(one.clean), r: 7, class: "mark" })),
     text((left + width - right) / 2, height - 8, "robust accuracy, %", { "text-anchor": "middle" }),
     shape("text", { transform: `translate(14 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "clean accuracy, %"));

@@ -14,7 +14,14 @@ const CURVE = "clean_accuracy";
 const short = (id) => id.slice(-8);
 const nameOf = (job) => job.label || `${job.kind} ${short(job.id)}`;
 const known = (value) => typeof value === "number" && Number.isFinite(value);
-const words = (value) => (value === null || value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value));
+/* A setting in words; as JSON it can be broken between its parts. */
+const words = (value) => (value === null || value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value).replaceAll(",", ", "));
+/* Of attacks their names, where those tell the jobs apart. */
+const nameOfValue = (value) => (Array.isArray(value) && value.length && value.every((one) => one?.name) ? value.map((one) => one.name).join(", ") : null);
+function setting({ values }, index) {
+  const names = values.map((value) => (value === null ? "–" : nameOfValue(value))), distinct = (list) => new Set(list).size;
+  return names.includes(null) || distinct(names) < distinct(values.map(words)) ? words(values[index]) : make("span", { title: words(values[index]) }, names[index]);
+}
 
 /* Names that tell the jobs apart: equal labels get the id's end. */
 function namesOf(jobs) {
@@ -116,7 +123,7 @@ function differences(jobs, names, told) {
   const rows = told.differences.filter((row) => kinds === 1 || row.values.filter((value) => value !== null).length > 1);
   return card("Settings that differ", table({ caption: "Settings that differ", rows, key: (row) => row.pointer,
     none: empty("All settings are the same.", "What differs then is chance, or the machine."),
-    columns: [{ title: "Setting", show: (row) => make("code", {}, row.pointer.slice(1)) }, ...jobs.map((job, index) => ({ title: names[index], class: "wrap", show: (row) => words(row.values[index]) }))] }),
+    columns: [{ title: "Setting", show: (row) => make("code", {}, row.pointer.slice(1)) }, ...jobs.map((job, index) => ({ title: names[index], class: "wrap", show: (row) => setting(row, index) }))] }),
   kinds > 1 && make("p", { class: "faint small" }, "Settings that only one of these kinds of job has are left out."));
 }
 
