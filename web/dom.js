@@ -18,7 +18,8 @@ const HANDLERS = ["onclick", "onchange", "oninput", "onsubmit", "onkeydown", "on
  */
 export function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes || {})) {
+  for (const key in attributes) {
+    const value = attributes[key];
     if (value === null || value === undefined) continue;
     if (typeof value === "function" || PROPERTIES.has(key)) element[key] = value;
     else if (value !== false) element.setAttribute(key, value === true ? "" : value);
@@ -27,8 +28,14 @@ export function make(name, attributes = {}, ...children) {
   return element;
 }
 
-const nodes = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false)
-  .map((child) => (child instanceof Node ? child : String(child)));
+/* What children there are, in one flat list: a table makes thousands. */
+function nodes(children, list = []) {
+  for (const child of children) {
+    if (Array.isArray(child)) nodes(child, list);
+    else if (child !== null && child !== undefined && child !== false) list.push(child instanceof Node ? child : String(child));
+  }
+  return list;
+}
 
 /* ---- keeping up with what changes ---- */
 
@@ -134,14 +141,17 @@ export function bytes(value) {
   for (; value >= 1024 && unit < BYTE_UNITS.length - 1; unit++) value /= 1024;
   return `${unit && value < 100 ? value.toFixed(1) : Math.round(value)} ${BYTE_UNITS[unit]}`;
 }
-/** A <time> that says how long ago; its title says when. */
+/** A <time> that says how long ago; its title says when, to who points at it (a list has a hundred). */
 export function ago(text) {
   if (!text) return make("span", { class: "faint" }, NONE);
   const seconds = (Date.now() - new Date(text)) / 1000;
   const words = seconds < 5 ? "just now" : seconds < 86400 * 7 ? `${roughly(Math.round(seconds))} ago`
     : moment(text);
-  return make("time", { datetime: text, title: moment(text) }, words);
+  return make("time", { datetime: text }, words);
 }
+document.addEventListener("pointerover", ({ target }) => {
+  if (target instanceof HTMLTimeElement && target.dateTime && !target.title) target.title = moment(target.dateTime);
+});
 
 /* ---- pieces that every page has ---- */
 

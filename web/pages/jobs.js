@@ -117,10 +117,9 @@ export async function show(main, params, query, page) {
     toolsDraw();
     announce(`${chosen.size} selected`);
   };
-  const tableDraw = (rows = jobs) => {
+  const tableOf = (rows) => {
     const owners = jobs.some((job) => job.owner);
-    clearTimeout(rest);
-    renew(list, tools, table({ caption: "Jobs, newest first", rows, key: (job) => job.id, rowHeader: 1, chosen: (job) => chosen.has(job.id),
+    return table({ caption: "Jobs, newest first", rows, key: (job) => job.id, rowHeader: 1, chosen: (job) => chosen.has(job.id),
       none: FILTERS.some((name) => query[name]) ? empty("No job fits these filters.", make("a", { href: "#/jobs" }, "Show all jobs"))
         : empty("No jobs yet.", make("a", { href: "#/new" }, "Make one"), " with a form, or submit a file: ", make("code", {}, "riftctl submit docs/quickstart.json")),
       columns: [
@@ -133,7 +132,11 @@ export async function show(main, params, query, page) {
         owners && { title: "Owner", class: "minor", show: (job) => job.owner || "–" },
         { title: "Took", number: true, class: "minor", show: (job) => (job.started_at ? duration((new Date(job.ended_at || Date.now()) - new Date(job.started_at)) / 1000) : "–") },
         { title: "Submitted", show: (job) => ago(job.created_at) },
-      ].filter(Boolean) }));
+      ].filter(Boolean) });
+  };
+  const tableDraw = (rows = jobs) => {
+    clearTimeout(rest);
+    renew(list, tools, tableOf(rows));
     toolsDraw();
     renew(more, query.cursor ? make("a", { class: "button", href: link("jobs", { ...query, cursor: null }) }, "Newest jobs") : make("span"),
       next && make("a", { class: "button", href: link("jobs", { ...query, cursor: next }) }, "Older jobs"));
@@ -158,19 +161,20 @@ export async function show(main, params, query, page) {
     tableDraw(jobs.slice(0, SEEN_FIRST));
     announce(jobs.length ? `${jobs.length}${next ? " and more" : ""} jobs` : "No jobs");
     rest = setTimeout(() => {
-      tableDraw();
+      if (jobs.length > SEEN_FIRST) list.querySelector("tbody").append(...tableOf(jobs.slice(SEEN_FIRST)).querySelectorAll("tbody tr"));
       if (jobs.some(isParent)) parentsRead().then(() => tableDraw(), () => {});
     }, REST_MS);
   };
   const filtersDraw = () => renew(filterBox, filters(query, kinds.map((kind) => kind.name), change));
   filtersDraw();
-  await draw();
+  await drawAnew();
   page.live(draw);
   page.onQuery((now) => {
     if (now.cursor !== query.cursor) scrollTo(0, 0);
     query = now;
     chosen.clear();
+    const drawn = drawAnew(); // asks; meanwhile:
     filtersDraw();
-    drawAnew().catch((error) => error.name !== "AbortError" && page.told(error));
+    drawn.catch((error) => error.name !== "AbortError" && page.told(error));
   });
 }
