@@ -56,7 +56,13 @@ void section_note(json_t *section, const char *format, ...) __attribute__((forma
 void section_images(json_t *section, const char *words, const json_t *result);
 /* The value at "/a/b", or NULL. Borrowed. */
 json_t *report_at(const json_t *json, const char *pointer);
-/* "TRADES": the training method as people write it; "AT" where weights were given. */
+/* A value for a row, null for NULL. New reference. */
+json_t *report_value(const json_t *value);
+/* The text of a member, "" where it is none. */
+const char *report_word(const json_t *json, const char *key);
+/* "TRADES": a training method as people write it. */
+void report_capitals(const char *method, char ret[32]);
+/* That of the job; "AT" where weights were given. */
 void report_method(const struct report *report, char ret[32]);
 
 /* ---- what a report says: each adds its sections ---- */

@@ -16,11 +16,6 @@ static json_t *difference(const json_t *before, const json_t *after)
     return json_real(json_number_value(after) - json_number_value(before));
 }
 
-static json_t *or_null(const json_t *value)
-{
-    return value ? json_incref((json_t *)value) : json_null();
-}
-
 /* ---- before and after ---- */
 
 /* "clean", "ood", then one cell an attack, of a set of weights that was measured. */
@@ -30,10 +25,10 @@ static json_t *measured_cells(const json_t *measured)
     json_t *cells = json_array();
     size_t i;
 
-    json_array_append_new(cells, or_null(report_at(measured, "/clean/accuracy")));
-    json_array_append_new(cells, or_null(report_at(measured, "/corruptions/corruption_accuracy")));
+    json_array_append_new(cells, report_value(report_at(measured, "/clean/accuracy")));
+    json_array_append_new(cells, report_value(report_at(measured, "/corruptions/corruption_accuracy")));
     json_array_foreach((json_t *)attacks, i, attack) if (i < ATTACKS_TOP)
-        json_array_append_new(cells, or_null(json_object_get(attack, "accuracy")));
+        json_array_append_new(cells, report_value(json_object_get(attack, "accuracy")));
     return cells;
 }
 
@@ -148,7 +143,7 @@ static void corruption_add(json_t *section, const json_t *row, const json_t *old
     size_t i;
 
     json_array_foreach((json_t *)severities, i, severity)
-        corruption_row(section, row, or_null(json_object_get(severity, "severity")),
+        corruption_row(section, row, report_value(json_object_get(severity, "severity")),
                        json_object_get(json_array_get(olds, i), "accuracy"), json_object_get(severity, "accuracy"));
     if (json_array_size(severities) != 1)
         corruption_row(section, row, json_string("mean"), json_object_get(old, "accuracy"),

@@ -26,13 +26,6 @@ void html_put(FILE *out, const char *text)
     }
 }
 
-static const char *word(const json_t *json, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json, key));
-
-    return text ? text : "";
-}
-
 /* ---- tables ---- */
 
 static void cells_write(FILE *out, const json_t *section, size_t i)
@@ -58,17 +51,17 @@ static void table_write(FILE *out, const json_t *section)
     bool heads = false;
     size_t i, c;
 
-    json_array_foreach(json_object_get(section, "columns"), c, column) heads = heads || *word(column, "head");
+    json_array_foreach(json_object_get(section, "columns"), c, column) heads = heads || *report_word(column, "head");
     fprintf(out, "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"%s\"><table class=\"%s\">\n",
-            word(section, "title"), word(section, "id"));
+            report_word(section, "title"), report_word(section, "id"));
     if (heads) {
         fputs("<thead><tr>", out);
         json_array_foreach(json_object_get(section, "columns"), c, column)
         {
-            fprintf(out, *word(column, "head") ? "<th scope=\"col\" class=\"%s\">" : "<td class=\"%s\">",
+            fprintf(out, *report_word(column, "head") ? "<th scope=\"col\" class=\"%s\">" : "<td class=\"%s\">",
                     column_is_text(column) ? "" : "number");
-            html_put(out, word(column, "head"));
-            fputs(*word(column, "head") ? "</th>" : "</td>", out);
+            html_put(out, report_word(column, "head"));
+            fputs(*report_word(column, "head") ? "</th>" : "</td>", out);
         }
         fputs("</tr></thead>\n", out);
     }
@@ -132,7 +125,7 @@ static void tiles_write(FILE *out, const json_t *section)
             continue;
         double gained = json_number_value(after) - json_number_value(before);
         fputs("<div><dt>", out);
-        html_put(out, word(column, "head"));
+        html_put(out, report_word(column, "head"));
         fprintf(out, "</dt><dd>%.2f<small> %%</small></dd><dd class=\"gain %s\">%+.2f from %.2f</dd></div>\n",
                 100 * json_number_value(after), gained < 0 ? "down" : "up",
                 points_between(json_number_value(before), json_number_value(after), 2),
@@ -161,15 +154,15 @@ static void section_write(FILE *out, const json_t *section)
     bool rows = json_array_size(json_object_get(section, "rows")) > 0;
 
     for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
-        if (!strcmp(figures[i].id, word(section, "id")))
+        if (!strcmp(figures[i].id, report_word(section, "id")))
             figure = &figures[i];
     int table = figure ? (int)figure->table : TABLE_OPEN;
-    fprintf(out, "<section id=\"%s\"><h2>%s</h2>\n", word(section, "id"), word(section, "title"));
+    fprintf(out, "<section id=\"%s\"><h2>%s</h2>\n", report_word(section, "id"), report_word(section, "title"));
     if (figure && rows)
         figure->write(out, section);
-    if (*word(section, "note")) {
+    if (*report_word(section, "note")) {
         fputs("<p class=\"note\">", out);
-        html_put(out, word(section, "note"));
+        html_put(out, report_word(section, "note"));
         fputs("</p>\n", out);
     }
     if (rows && table == TABLE_FOLDED)
@@ -193,12 +186,12 @@ static void head_write(FILE *out, const json_t *report)
           out);
     html_put(out, report_policy_meta());
     fputs("\">\n<title>", out);
-    html_put(out, word(report, "title"));
-    fputs(*word(report, "label") ? ": " : " ", out);
-    html_put(out, *word(report, "label") ? word(report, "label") : word(report, "id"));
+    html_put(out, report_word(report, "title"));
+    fputs(*report_word(report, "label") ? ": " : " ", out);
+    html_put(out, *report_word(report, "label") ? report_word(report, "label") : report_word(report, "id"));
     fprintf(out, "</title>\n<style>%s</style></head>\n<body><main>\n<header><p class=\"kicker\">%s report</p><h1>",
-            report_style, word(report, "title"));
-    html_put(out, *word(report, "label") ? word(report, "label") : word(report, "id"));
+            report_style, report_word(report, "title"));
+    html_put(out, *report_word(report, "label") ? report_word(report, "label") : report_word(report, "id"));
     fputs("</h1><p class=\"badges\">", out);
     json_array_foreach(json_object_get(report, "badges"), i, badge)
     {
@@ -218,5 +211,5 @@ void report_html(FILE *out, const json_t *report)
     json_array_foreach(json_object_get(report, "sections"), i, section) section_write(out, section);
     fprintf(out,
             "<footer>Job <span class=\"mono\">%s</span>, written %s by riftd %s.</footer>\n</main></body></html>\n",
-            word(report, "id"), word(report, "made_at"), word(report, "version"));
+            report_word(report, "id"), report_word(report, "made_at"), report_word(report, "version"));
 }

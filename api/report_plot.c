@@ -31,7 +31,7 @@ static void range_see(struct range *range, double value)
     range->max = fmax(range->max, value);
 }
 
-/* Round to ticks of 1, 2 or 5 times a power of ten; `unit` is what a tick counts. */
+/* Ticks of 1, 2 or 5 times a power of ten; `widen`: the range ends at ticks. */
 static void range_round(struct range *range, int ticks, bool widen)
 {
     static const double nice[] = { 1, 2, 5, 10 };

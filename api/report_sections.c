@@ -83,15 +83,31 @@ json_t *report_at(const json_t *json, const char *pointer)
     return (json_t *)json;
 }
 
+json_t *report_value(const json_t *value)
+{
+    return value ? json_incref((json_t *)value) : json_null();
+}
+
+const char *report_word(const json_t *json, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json, key));
+
+    return text ? text : "";
+}
+
+void report_capitals(const char *method, char ret[32])
+{
+    size_t i = 0;
+
+    for (; method && method[i] && i < 31; i++)
+        ret[i] = (char)toupper((unsigned char)method[i]);
+    ret[i] = 0;
+}
+
 void report_method(const struct report *report, char ret[32])
 {
     const char *method = json_string_value(report_at(report->spec, "/train/method"));
     const json_t *given = report_at(report->spec, "/train/weights");
-    size_t i = 0;
 
-    if (!method || (given && !json_is_null(given)))
-        method = "AT";
-    for (; method[i] && i < 31; i++)
-        ret[i] = (char)toupper((unsigned char)method[i]);
-    ret[i] = 0;
+    report_capitals(!method || (given && !json_is_null(given)) ? "AT" : method, ret);
 }

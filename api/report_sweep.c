@@ -4,14 +4,8 @@
  * sample standard deviations before, after and of the difference. */
 #include "api/report.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
-
-static json_t *or_null(const json_t *value)
-{
-    return value ? json_incref((json_t *)value) : json_null();
-}
 
 static void mean_cells(json_t *cells, const json_t *numbers)
 {
@@ -19,8 +13,8 @@ static void mean_cells(json_t *cells, const json_t *numbers)
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const json_t *number = json_object_get(numbers, keys[i]);
-        json_array_append_new(cells, or_null(json_object_get(number, "mean")));
-        json_array_append_new(cells, or_null(json_object_get(number, "std")));
+        json_array_append_new(cells, report_value(json_object_get(number, "mean")));
+        json_array_append_new(cells, report_value(json_object_get(number, "std")));
     }
 }
 
@@ -35,30 +29,19 @@ static json_t *choice_words(const json_t *choice)
     return words;
 }
 
-/* "PGD-AT" */
-static json_t *method_words(const json_t *row)
-{
-    const char *method = json_string_value(json_object_get(row, "method"));
-    char words[32];
-    size_t i = 0;
-
-    for (; method && method[i] && i + 1 < sizeof(words); i++)
-        words[i] = (char)toupper((unsigned char)method[i]);
-    words[i] = 0;
-    return json_string(words);
-}
-
 static void sweep_rows(json_t *section, const json_t *table)
 {
     static const char *const sides[] = { "before", "after", "gain" };
     const json_t *row;
+    char method[32];
     size_t i;
 
     json_array_foreach(json_object_get(table, "rows"), i, row)
     {
+        report_capitals(json_string_value(json_object_get(row, "method")), method);
         json_auto_t *choice = choice_words(json_object_get(row, "modules"));
         for (size_t s = 0; s < sizeof(sides) / sizeof(sides[0]); s++) {
-            json_t *cells = json_pack("[o, O, s, O?]", method_words(row), choice, sides[s], json_object_get(row, "n"));
+            json_t *cells = json_pack("[s, O, s, O?]", method, choice, sides[s], json_object_get(row, "n"));
             mean_cells(cells, json_object_get(row, sides[s]));
             if (s == 2)
                 section_change(section, cells);

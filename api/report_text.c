@@ -15,13 +15,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char *word(const json_t *json, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json, key));
-
-    return text ? text : "";
-}
-
 /* ---- Markdown ---- */
 
 static void markdown_put(FILE *out, const char *text)
@@ -41,7 +34,7 @@ static void markdown_table(FILE *out, const json_t *section)
     json_array_foreach(columns, c, column)
     {
         fputs("| ", out);
-        markdown_put(out, word(column, "head"));
+        markdown_put(out, report_word(column, "head"));
         fputc(' ', out);
     }
     fputs("|\n", out);
@@ -66,17 +59,17 @@ void report_markdown(FILE *out, const json_t *report)
     size_t i;
 
     fputs("# ", out);
-    markdown_put(out, word(report, "title"));
-    fputs(*word(report, "label") ? ": " : "", out);
-    markdown_put(out, word(report, "label"));
-    fprintf(out, "\n\nJob %s (%s), written %s by riftd %s.\n", word(report, "id"), word(report, "state"),
-            word(report, "made_at"), word(report, "version"));
+    markdown_put(out, report_word(report, "title"));
+    fputs(*report_word(report, "label") ? ": " : "", out);
+    markdown_put(out, report_word(report, "label"));
+    fprintf(out, "\n\nJob %s (%s), written %s by riftd %s.\n", report_word(report, "id"), report_word(report, "state"),
+            report_word(report, "made_at"), report_word(report, "version"));
     json_array_foreach(json_object_get(report, "sections"), i, section)
     {
-        fprintf(out, "\n## %s\n", word(section, "title"));
-        if (*word(section, "note")) {
+        fprintf(out, "\n## %s\n", report_word(section, "title"));
+        if (*report_word(section, "note")) {
             fputc('\n', out);
-            markdown_put(out, word(section, "note"));
+            markdown_put(out, report_word(section, "note"));
             fputc('\n', out);
         }
         if (!json_array_size(json_object_get(section, "rows")))
@@ -149,7 +142,7 @@ static void latex_table(FILE *out, const json_t *section)
     json_array_foreach(columns, c, column)
     {
         fputs(c ? " & " : "", out);
-        latex_put(out, word(column, "head"));
+        latex_put(out, report_word(column, "head"));
     }
     fputs(" \\\\\n  \\midrule\n", out);
     json_array_foreach(json_object_get(section, "rows"), i, row)
@@ -177,14 +170,14 @@ void report_latex(FILE *out, const json_t *report)
     const json_t *section;
     size_t i;
 
-    fprintf(out, "%% Job %s (%s), written %s by riftd %s. Needs \\usepackage{booktabs}.\n", word(report, "id"),
-            word(report, "state"), word(report, "made_at"), word(report, "version"));
+    fprintf(out, "%% Job %s (%s), written %s by riftd %s. Needs \\usepackage{booktabs}.\n", report_word(report, "id"),
+            report_word(report, "state"), report_word(report, "made_at"), report_word(report, "version"));
     json_array_foreach(json_object_get(report, "sections"), i, section)
     {
         if (!json_array_size(json_object_get(section, "rows")))
             continue;
-        fprintf(out, "\n%% %s. ", word(section, "title"));
-        latex_comment(out, word(section, "note"));
+        fprintf(out, "\n%% %s. ", report_word(section, "title"));
+        latex_comment(out, report_word(section, "note"));
         fputc('\n', out);
         latex_table(out, section);
     }
@@ -218,7 +211,7 @@ static void csv_wide(FILE *out, const json_t *section)
     const json_t *columns = json_object_get(section, "columns"), *column, *row;
     size_t i, c;
 
-    json_array_foreach(columns, c, column) fprintf(out, "%s%s", c ? "," : "", word(column, "key"));
+    json_array_foreach(columns, c, column) fprintf(out, "%s%s", c ? "," : "", report_word(column, "key"));
     fputs("\r\n", out);
     json_array_foreach(json_object_get(section, "rows"), i, row)
     {
@@ -240,7 +233,7 @@ static void csv_long(FILE *out, const json_t *section)
     {
         json_array_foreach(json_object_get(section, "columns"), c, column)
         {
-            fprintf(out, "%s,%zu,%s,", word(section, "id"), i + 1, word(column, "key"));
+            fprintf(out, "%s,%zu,%s,", report_word(section, "id"), i + 1, report_word(column, "key"));
             csv_value(out, json_array_get(row, c));
             fputs("\r\n", out);
         }

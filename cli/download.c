@@ -1,4 +1,4 @@
-/* A download that goes on where it stopped.
+/* How does a download go on where it stopped?
  *
  *   what is there -> Range: bytes=N- -> 206  the rest: append
  *                                       200  the server knows no ranges: from the beginning

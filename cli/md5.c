@@ -1,4 +1,4 @@
-/* MD5 of a file.
+/* What is the MD5 of a file?
  *
  * 64 rounds over blocks of 16 little-endian words; the constants are the
  * integer parts of 2^32 |sin(i + 1)|, which is how they are made here. */

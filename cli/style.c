@@ -1,4 +1,7 @@
-/* Implements style.h. */
+/* How wide is a letter, and may it have a colour?
+ *
+ * Colours by ECMA-48, where the terminal and its user want them; widths by wcwidth, so that
+ * columns stand under each other in every script; and lines that end before they would wrap. */
 #include "cli/style.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* Unpacking what strangers have packed.
+/* How is unpacked what strangers have packed?
  *
  * libarchive reads; what is written is decided here. Everything goes into a new
  * directory, TO/.top.unpacking, in which only plain files and directories are

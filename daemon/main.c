@@ -1,4 +1,4 @@
-/* riftd: one daemon that keeps the queue, starts workers and serves HTTP.
+/* What is riftd? One daemon that keeps the queue, starts workers and serves HTTP.
  *
  * From the top: settings -> state directory and its lock -> database -> slots
  * and data sets -> the workers that a riftd before us left running -> HTTP ->
