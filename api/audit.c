@@ -37,6 +37,7 @@ struct audit {
     int use_count;
     int64_t rounds; /* of writing all there is, well or not */
     int64_t lost;
+    bool told; /* that the database can't be written: once, until it can again */
     bool hurry, stopping;
     bool other_rules; /* options.keep_ms is another: look at once what goes */
 };
@@ -45,7 +46,7 @@ static void complain(struct audit *audit, const char *what, int64_t rows)
 {
     char message[400];
 
-    snprintf(message, sizeof(message), "audit: %lld rows %s", (long long)rows, what);
+    snprintf(message, sizeof(message), "audit log, %lld rows: %s", (long long)rows, what);
     if (audit->options.failed)
         audit->options.failed(audit->options.user, "", message);
 }
@@ -79,7 +80,7 @@ static int rows_write(struct audit *audit)
     audit->first = (first + count) % ROOM;
     audit->count -= count;
     if (audit->lost)
-        complain(audit, "were lost while the database couldn't be written", audit->lost);
+        complain(audit, "lost while the database couldn't be written", audit->lost);
     audit->lost = 0;
     return 0;
 }
@@ -106,8 +107,9 @@ static bool queue_write(struct audit *audit)
     uses_write(audit);
     while (audit->count && r >= 0)
         r = rows_write(audit);
-    if (r < 0)
+    if (r < 0 && !audit->told)
         complain(audit, db_errmsg(audit->options.db), audit->count);
+    audit->told = r < 0;
     audit->hurry = false;
     audit->rounds++;
     pthread_cond_broadcast(&audit->written);

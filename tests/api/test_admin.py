@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What only administrators ask for, over HTTP; what copies are worth is tests/daemon/backup_test.py's."""
 import json
+import os
 import sqlite3
 import tempfile
 import unittest
@@ -41,6 +42,21 @@ class Checks(server.Case):
         self.expect(self.server.get("/v1/admin/check"), 503, "too-many-streams")
         for stream in streams:
             stream.close()
+
+
+class AuditFailures(server.Case):
+    def test_an_audit_log_that_cannot_be_written_is_told_once_and_loses_nothing(self):
+        other = sqlite3.connect(os.path.join(self.server.dir, "riftd.db"))
+        self.addCleanup(other.close)
+        other.execute("CREATE TRIGGER never BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END")
+        before = self.server.do("calls")["failures"]
+        self.submit()
+        for _ in range(5):
+            self.assertEqual(self.server.get("/v1/audit").json["audit"], [])
+        self.assertEqual(self.server.do("calls")["failures"], before + 1)
+        other.execute("DROP TRIGGER never")
+        rows = self.server.get("/v1/audit").json["audit"]
+        self.assertEqual([(row["method"], row["path"], row["status"]) for row in rows], [("POST", "/v1/jobs", 201)])
 
 
 class Audits(server.Case):
