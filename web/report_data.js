@@ -62,7 +62,7 @@ async function curvesOf(id, signal) {
 
 const settled = (state) => ["succeeded", "failed", "cancelled"].includes(state);
 
-/** All of it. `before` is the answer of the last call: what had ended then isn't asked for again. */
+/** All of it. `before` is the answer of the last call: what had ended then, and still has, isn't asked for again. */
 export async function reportOf(id, { signal, before = null }) {
   const job = await ask(`v1/jobs/${id}`, { signal });
   const known = before?.job.id === job.id ? before.parts : {};
@@ -70,7 +70,7 @@ export async function reportOf(id, { signal, before = null }) {
   await Promise.all(STEPS.map(async ({ kind }) => {
     const source = sourceOf(job, kind), state = job.kind === kind ? job.state : stepOf(job, kind)?.state || "succeeded";
     if (!source) return;
-    if (known[kind]?.ended) return void (parts[kind] = known[kind]);
+    if (known[kind]?.ended && known[kind].state === state) return void (parts[kind] = known[kind]);
     const part = parts[kind] = { id: source, state, ended: settled(state) };
     if (!began(job, kind)) return;
     if (kind === "train" || kind === "finetune") part.curves = await curvesOf(source, signal);

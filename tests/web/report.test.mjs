@@ -113,6 +113,22 @@ test("a sweep's report lists its runs and says what is missing of the average", 
   await web.riftd.ask(`v1/jobs/${sweep.id}/cancel`, { method: "POST" });
 });
 
+test("a step that ended and was retried is asked for again", () => web.page("#/settings", async (page) => {
+  const asked = await page.evaluate(async () => {
+    const { reportOf } = await import("./web/report_data.js");
+    const paths = [], answers = { job: { id: "x", kind: "mrc", state: "failed", spec: {}, steps: [] }, told: { modules: [] } };
+    window.fetch = async (path) => {
+      paths.push(path);
+      return new Response(JSON.stringify(path.endsWith("/modules") ? answers.told : answers.job));
+    };
+    const failed = await reportOf("x", {}), still = await reportOf("x", { before: failed });
+    answers.job = { ...answers.job, state: "running" };
+    await reportOf("x", { before: still });
+    return paths.filter((path) => path.endsWith("/modules")).length;
+  });
+  assert.equal(asked, 2);
+}));
+
 test("every format is a click away", () => web.page(hash(web.made.done), async (page) => {
   for (const [words, type] of [["HTML", "text/html"], ["Markdown", "text/markdown"], ["LaTeX", "application/x-latex"], ["CSV", "text/csv"]]) {
     const href = await page.getByRole("link", { name: words, exact: true }).getAttribute("href");
