@@ -55,8 +55,12 @@ static int backup_make(struct db *db, const char *dir, const char *name, struct 
 {
     char *aside = NULL, aside_name[80];
     int top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct db_stats stats = { 0 };
     int r = top < 0 ? -errno : 0;
 
+    db_stats(db, &stats);
+    if (r >= 0 && !room_for(top, (uint64_t)stats.file_bytes))
+        r = -ENOSPC;
     snprintf(aside_name, sizeof(aside_name), ".%s", name);
     if (r >= 0 && asprintf(&aside, "%s/%s", dir, aside_name) < 0) {
         aside = NULL; /* whatever it is now */

@@ -218,7 +218,7 @@ struct upload;
 /* Start one in the models' directory: `limit` bytes at most, `length` are announced (0: unknown).
  * -ENOSPC, at once when they would leave too little room; others of open(2). */
 int upload_open(const char *dir, int64_t limit, uint64_t length, struct upload **ret);
-/* -EFBIG: more than the limit. */
+/* -EFBIG: more than the limit; -ENOSPC: it would leave too little room. */
 int upload_write(struct upload *upload, const void *data, size_t size);
 /* All is there: its hash and size, and the first bytes. */
 void upload_end(const struct upload *upload, char ret_hex[65], int64_t *ret_size, uint8_t ret_head[9]);
@@ -230,6 +230,9 @@ int upload_keep(struct upload *upload, const char *name);
 void upload_forget(struct upload *upload, const char *name);
 /* Take away what wasn't kept. NULL is fine. */
 void upload_close(struct upload *upload);
+/* Is there room for that much and then some on the directory's file system, where the database lies
+ * as well, and what runs writes? */
+bool room_for(int dir, uint64_t bytes);
 /* Take away what a crash has left half done: files whose names begin so. */
 #define UPLOAD_PREFIX ".upload-"
 #define BACKUP_PREFIX ".riftd-"

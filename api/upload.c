@@ -27,12 +27,11 @@ struct upload {
     char name[32];
 };
 
-/* Room for that much and then some, for the database lies on the same file system. */
-static bool room_for(const char *dir, uint64_t length)
+bool room_for(int dir, uint64_t bytes)
 {
     struct statvfs fs;
 
-    return statvfs(dir, &fs) < 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= length + RESERVE_BYTES;
+    return fstatvfs(dir, &fs) < 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= bytes + RESERVE_BYTES;
 }
 
 int upload_open(const char *dir, int64_t limit, uint64_t length, struct upload **ret)
@@ -43,16 +42,17 @@ int upload_open(const char *dir, int64_t limit, uint64_t length, struct upload *
 
     if (!upload)
         return -ENOMEM;
-    if (!room_for(dir, length)) {
-        free(upload);
-        return -ENOSPC;
-    }
     upload->limit = limit;
     upload->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (upload->dir < 0) {
         r = -errno;
         free(upload);
         return r;
+    }
+    if (!room_for(upload->dir, length)) {
+        close(upload->dir);
+        free(upload);
+        return -ENOSPC;
     }
     snprintf(upload->name, sizeof(upload->name), UPLOAD_PREFIX "%d-%u", (int)getpid(), count++);
     upload->fd = openat(upload->dir, upload->name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -73,6 +73,8 @@ int upload_write(struct upload *upload, const void *data, size_t size)
 
     if (size > (uint64_t)(upload->limit - upload->size))
         return -EFBIG;
+    if (!room_for(upload->dir, size)) /* how much comes need not be known, and others take of it, too */
+        return -ENOSPC;
     if (upload->size < (int64_t)sizeof(upload->head)) {
         size_t room = sizeof(upload->head) - (size_t)upload->size;
         memcpy(upload->head + upload->size, data, size < room ? size : room);

@@ -101,6 +101,12 @@ class DiskFull(outside.Case):
         self.assertEqual(riftd.ask("POST", "/v1/jobs", spec)[0], 201)
         self.assertEqual(len(riftd.ask("GET", "/v1/jobs?label=another")[1]["jobs"]), codes.count(201) + 1)
 
+    def test_a_copy_of_the_database_that_would_leave_no_room_isnt_begun(self):
+        riftd = self.riftd(state=self.mount / "state")
+        status, answer = riftd.ask("POST", "/v1/admin/backups", {})  # all of this disk is less than what is to stay free
+        self.assertEqual((status, answer["code"]), (507, "no-space"))
+        self.assertEqual(list((self.mount / "state/backups").iterdir()), [])
+
     def test_a_job_that_waits_for_room_can_be_cancelled(self):
         riftd = self.riftd("--worker", REAL_WORKER, state=self.mount / "state")
         job = self.submit(riftd)
