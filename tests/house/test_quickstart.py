@@ -84,8 +84,23 @@ class Quickstart(unittest.TestCase):
         done = self.quickstart("--spec", spec, "--keep")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(len(self.daemons()), 1)
-        self.assertIn(f"kill {self.daemons()[0]}", done.stdout)
+        self.assertIn("./quickstart --stop", done.stdout)
         self.assertEqual(riftctl("--state", self.state, "list").returncode, 0)
+        done = self.quickstart("--stop")
+        self.assertEqual((done.returncode, self.daemons()), (0, []), done.stdout + done.stderr)
+        self.assertIn("riftd was stopped", done.stdout)
+
+    def test_stop_ends_no_process_but_the_riftd_that_keep_left(self):
+        os.mkdir(self.state)
+        bystander = subprocess.Popen(["sleep", "1000"])
+        self.addCleanup(bystander.wait, DEADLINE_S)
+        self.addCleanup(bystander.kill)
+        for number in (bystander.pid, 2 ** 22 + 1, "", "no number"):
+            self.write("quickstart.d/riftd.pid", f"{number}\n")
+            done = self.quickstart("--stop")
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertIn("no riftd that --keep left is running", done.stdout)
+            self.assertIsNone(bystander.poll())
 
 
 if __name__ == "__main__":
