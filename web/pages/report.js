@@ -108,7 +108,7 @@ function modulesOf(job, parts) {
 
 function heatPiece({ title, columns, rows, change, most }) {
   return figure({ title, draw: () => heatDrawing(title, columns, rows, { change, most }), twin: () => table({ caption: `${title}: the numbers`, rows, key: (row) => row.name,
-    columns: [{ title: "Corruption", show: (row) => row.name }, ...columns.map((name, index) => ({ title: /\d/.test(name) ? `severity ${name}` : name, number: true,
+    columns: [{ title: "Corruption", show: (row) => row.name }, ...columns.map((name, index) => ({ title: /^\d/.test(name) ? `severity ${name}` : name, number: true,
       show: (row) => (change ? points : percent)(row.values[index]) }))] }) });
 }
 
@@ -116,7 +116,7 @@ function heatPiece({ title, columns, rows, change, most }) {
 function heatsOf({ before, after }) {
   const names = Object.keys(after.corruptions).length ? Object.keys(after.corruptions) : Object.keys(before.corruptions);
   const first = (after.corruptions[names[0]] || before.corruptions[names[0]])?.severities || [];
-  const columns = [...first.map((one) => String(one.severity)), ...(first.length === 1 ? [] : ["mean"])];
+  const columns = [...first.map((one) => (first.length === 1 ? `sev. ${one.severity}` : String(one.severity))), ...(first.length === 1 ? [] : ["mean"])];
   const values = (row) => row && [...row.severities.map((one) => one.accuracy), ...(first.length === 1 ? [] : [row.accuracy])];
   const rowsOf = (pick) => names.map((name) => ({ name: name.replaceAll("_", " "), values: pick(name) || columns.map(() => null) }));
   const map = (title, rows, more = {}) => ({ title, columns, rows, most: 1, ...more });
