@@ -158,6 +158,25 @@ static int stage_models(struct check *check, FILE *out)
     return count < 0 ? count : count > 0;
 }
 
+/* Has the directory no job? That of one just deleted is doomed first, and then moved away. */
+static int unowned(struct check *check, const char *name)
+{
+    db_job_auto job = { 0 };
+    char *path;
+    int r = id_valid(name) ? db_job_get(check->config->db, name, &job) : -ENOENT;
+
+    if (r != -ENOENT)
+        return r;
+    r = db_doomed_has(check->config->db, name);
+    if (r)
+        return r < 0 ? r : 0;
+    if (asprintf(&path, "%s/%s", check->config->jobs_dir, name) < 0)
+        return -ENOMEM;
+    r = access(path, F_OK) == 0;
+    free(path);
+    return r;
+}
+
 static int stage_directories(struct check *check, FILE *out)
 {
     DIR *dir = opendir(check->config->jobs_dir);
@@ -165,18 +184,15 @@ static int stage_directories(struct check *check, FILE *out)
     int r = dir ? 0 : -errno;
 
     while (dir && r >= 0 && (entry = readdir(dir))) {
-        db_job_auto job = { 0 };
         if (entry->d_name[0] == '.')
             continue;
-        int found = id_valid(entry->d_name) ? db_job_get(check->config->db, entry->d_name, &job) : -ENOENT;
-        if (found == -ENOENT)
+        r = unowned(check, entry->d_name);
+        if (r > 0)
             finding(check, out, "directory", entry->d_name, NULL, "belongs to no job");
-        else if (found < 0)
-            r = found;
     }
     if (dir)
         closedir(dir);
-    return r;
+    return r < 0 ? r : 0;
 }
 
 /* Files of models that no row knows: an upload that was cut off between the two. */

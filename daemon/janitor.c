@@ -1,10 +1,11 @@
-/* Who removes files?
+/* Who removes files and rows?
  *
  * One thread, so that neither the loop nor an HTTP thread ever waits for the
  * removal of a big directory:
  *
  *   STATE/jobs/ID[/part]  doomed in the database, moved aside (api/, or here)
  *   STATE/trash/...       removed, whatever it is; after a crash too
+ *   rows of deleted jobs  some thousand times a few, others writing in between
  *
  * A move within a file system is one step: a job's directory is whole or away. It
  * also applies the rules of retention (retention.c), one job at a time with a pause
@@ -94,24 +95,37 @@ static int move_aside(struct daemon *daemon, const char *path)
     return rename(from, to) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-void janitor_sweep(struct daemon *daemon)
+/* A page of doomed directories. 1 when there are more; one that can't be moved stays for the next sweep. */
+static int doomed_move(struct daemon *daemon)
 {
     char(*paths)[64] = NULL;
-    int count, failed = 0;
+    int count = db_doomed_list(daemon->db, DOOMED_PAGE, &paths), failed = 0;
+
+    for (int i = 0; i < count; i++) {
+        int r = move_aside(daemon, paths[i]);
+        if (r >= 0)
+            r = db_doomed_done(daemon->db, paths[i]);
+        if (r < 0 && !failed++)
+            log_error("%s/%s: cannot be moved away: %s", daemon->jobs_dir, paths[i], strerror(-r));
+    }
+    if (count >= 0)
+        free(paths);
+    return failed ? -EIO : count == DOOMED_PAGE;
+}
+
+/* Directories first: they give room back, and one that is doomed meanwhile doesn't wait for millions of rows. */
+void janitor_sweep(struct daemon *daemon)
+{
+    int files = 1, rows;
 
     do {
-        count = db_doomed_list(daemon->db, DOOMED_PAGE, &paths);
-        for (int i = 0; i < count; i++) {
-            int r = move_aside(daemon, paths[i]);
-            if (r >= 0)
-                r = db_doomed_done(daemon->db, paths[i]);
-            if (r < 0 && !failed++)
-                log_error("%s/%s: cannot be moved away: %s", daemon->jobs_dir, paths[i], strerror(-r));
-        }
-        if (count >= 0)
-            free(paths);
+        if (files >= 0)
+            files = doomed_move(daemon);
         trash_empty(daemon);
-    } while (count == DOOMED_PAGE && !failed && janitor_may_go_on(daemon));
+        rows = db_gone_clear(daemon->db);
+        if (rows < 0)
+            log_error("rows of deleted jobs cannot be removed: %s", db_errmsg(daemon->db));
+    } while ((files > 0 || rows > 0) && janitor_may_go_on(daemon));
 }
 
 /* ---- the thread ---- */

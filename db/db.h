@@ -251,8 +251,10 @@ struct db_job_change {
 int db_job_change(struct db *db, const char *id, const struct db_job_change *change, int64_t now_ms);
 /* Forget an ended job and all that belongs to it; -ESTALE when not ended or when
  * an unended job depends on it. Steps go with their parent. Their directories are
- * doomed in the same transaction. */
+ * doomed in the same transaction; the rows that they leave go by db_gone_clear. */
 int db_job_delete(struct db *db, const char *id);
+/* Remove some rows of jobs that were deleted, in one short transaction. 1: there are more. */
+int db_gone_clear(struct db *db);
 /* Ids of all that belongs to a parent, steps and their steps. free() the array;
  * returns the count. */
 int db_job_below(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE]);
@@ -342,6 +344,7 @@ int db_job_purge(struct db *db, const char *id, enum db_part part, bool files, i
 int db_job_expire(struct db *db, const char *id);
 /* Directories that are to be removed, and that were. */
 int db_doomed_list(struct db *db, int limit, char (**ret_paths)[64]); /* free(); the count */
+int db_doomed_has(struct db *db, const char *path); /* 1: it is to be removed, or 0 */
 int db_doomed_done(struct db *db, const char *path);
 
 /* ---- what workers report: the journal, ingested ---- */

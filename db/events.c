@@ -157,7 +157,7 @@ static int events_read(struct query *query, struct db_event **ret)
 
 #define EVENTS_WHERE(condition)                                                                                        \
     "SELECT event.id, job.id, seq, time_ms, type, fields FROM event JOIN job ON job.number = event.job "               \
-    "WHERE " condition " ORDER BY event.id LIMIT ?2"
+    "WHERE " condition " AND " NOT_GONE " ORDER BY event.id LIMIT ?2"
 
 static int events_select(struct connection *on, const char *job, int64_t after, int limit, struct db_event **ret)
 {

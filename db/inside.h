@@ -39,6 +39,8 @@ struct connection {
 /* Jobs that a worker runs. A parent's state is made of its steps'. (A released
  * step of the schema says it in words of its own.) */
 #define HAS_WORKER "(kind NOT IN ('rift','sweep'))"
+/* Jobs that nobody has deleted; who looks by id finds no others anyway (deletion.c). */
+#define NOT_GONE "job.gone = 0"
 /* Jobs that a slot may take, as the index job_runnable has them; and the table by way
  * of that index, which SQLite doesn't find out by itself. */
 #define RUNNABLE    "state = 'queued' AND held = 0 AND " HAS_WORKER
@@ -229,6 +231,7 @@ int usage_add(struct connection *on, const struct db_policy *policy, const char 
 
 /* 1 when a job that hasn't ended, and isn't below this one, needs this one or what is below it. */
 int job_needed(struct connection *on, const struct job_key *job);
+/* ---- deletion (deletion.c) ---- */
 /* Delete an ended job, if that is allowed. */
 int job_delete(struct connection *on, const char *id);
 

@@ -295,7 +295,7 @@ int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job
         { filter->dataset != NULL, "json_extract(spec, '$.dataset.name')", "=", V(filter->dataset) }, /* no index */
     };
     /* One text per combination of filters, so that each is prepared once; ?1 is the cursor. */
-    char sql[768] = "SELECT " JOB_COLUMNS "FROM job WHERE number < ?1";
+    char sql[768] = "SELECT " JOB_COLUMNS "FROM job WHERE " NOT_GONE " AND number < ?1";
     struct value values[9] = { V(filter->before > 0 ? filter->before : INT64_MAX) };
     int count = terms_write(terms, (int)(sizeof(terms) / sizeof(terms[0])), sql, sizeof(sql), values, 1);
     size_t length = strlen(sql);
@@ -359,5 +359,6 @@ int db_job_after(struct db *db, const char *id, struct db_need **ret)
 
 int db_job_count(struct db *db, enum job_state state, int64_t *ret)
 {
-    return number_select(db, "SELECT COUNT(*) FROM job WHERE state = ?1", VALUES(V(job_state_names[state])), ret);
+    return number_select(db, "SELECT COUNT(*) FROM job WHERE state = ?1 AND " NOT_GONE,
+                         VALUES(V(job_state_names[state])), ret);
 }

@@ -261,41 +261,6 @@ int db_job_below(struct db *db, const char *id, char (**ret_ids)[DB_ID_SIZE])
     return r;
 }
 
-int job_delete(struct connection *on, const char *id)
-{
-    struct job_key job, parent;
-    int r = job_key_find(on, id, &job);
-
-    if (r >= 0 && !job_state_ended(job.state))
-        r = refuse(-ESTALE, "job %s is %s: only ended jobs can be deleted", id, job_state_names[job.state]);
-    if (r >= 0 && *job.parent && (r = job_key_find(on, job.parent, &parent)) >= 0 && !job_state_ended(parent.state))
-        r = refuse(-ESTALE, "job %s is a step of %s, which has not ended", id, job.parent);
-    if (r >= 0)
-        r = job_needed(on, &job);
-    if (r > 0)
-        r = refuse(-ESTALE, "a job that has not ended needs job %s", id);
-    if (r == 0)
-        r = query_run(on, JOB_TREE "INSERT OR IGNORE INTO doomed(path) SELECT id FROM tree", VALUES(V(job.number)));
-    if (r >= 0 && *job.parent) /* what its parent has counted must not shrink: job_version.c */
-        r = query_run(on,
-                      "UPDATE job SET version = version + 1 + (SELECT version FROM job AS step WHERE step.number = ?1)"
-                      " WHERE id = ?2",
-                      VALUES(V(job.number), V(job.parent)));
-    if (r >= 0)
-        r = query_run(on, "DELETE FROM job WHERE number = ?1", VALUES(V(job.number)));
-    return r < 0 ? r : 0;
-}
-
-int db_job_delete(struct db *db, const char *id)
-{
-    struct connection *on;
-    int r = writer_begin(db, &on);
-
-    if (r < 0)
-        return r;
-    return writer_end(db, job_delete(on, id));
-}
-
 int db_job_set_result(struct db *db, const char *id, const char *result)
 {
     struct connection *on;

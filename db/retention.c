@@ -1,7 +1,7 @@
-/* What of ended jobs may go, and how does it go for good?
+/* What of ended jobs may go, and how do its files go for good?
  *
- *   purge, delete  one transaction: rows go, and the names of directories that are
- *                  to go with them stand in `doomed`
+ *   purge, delete  one transaction: rows go (a whole job's by and by: deletion.c), and the
+ *                  names of directories that are to go with them stand in `doomed`
  *   the daemon     moves each out of the way, removes it, takes the name off
  *
  * The names survive a crash between the two, so no file is left that nothing
@@ -29,10 +29,10 @@ int db_aged_list(struct db *db, int parts, int64_t before_ms, int64_t after_ms, 
     r = query_start(
         on, &query,
         parts ? "SELECT id, ended_ms, number FROM job INDEXED BY job_by_end WHERE ended_ms > 0 AND ended_ms < ?1"
-                " AND (ended_ms, number) > (?2, ?3) AND purged & (?4 | (?4 << 8)) = 0 AND pinned = 0"
+                " AND (ended_ms, number) > (?2, ?3) AND purged & (?4 | (?4 << 8)) = 0 AND pinned = 0 AND " NOT_GONE
                 " ORDER BY ended_ms, number LIMIT ?5"
               : "SELECT id, ended_ms, number FROM job INDEXED BY job_by_end WHERE ended_ms > 0 AND ended_ms < ?1"
-                " AND (ended_ms, number) > (?2, ?3) AND parent IS NULL AND pinned = ?4"
+                " AND (ended_ms, number) > (?2, ?3) AND parent IS NULL AND pinned = ?4 AND " NOT_GONE
                 " ORDER BY ended_ms, number LIMIT ?5",
         VALUES(V(before_ms), V(after_ms), V(after_number), V(parts), V(limit)));
     while (r >= 0 && (r = query_next(&query)) > 0) {
@@ -214,6 +214,14 @@ int db_doomed_list(struct db *db, int limit, char (**ret_paths)[64])
     }
     *ret_paths = paths;
     return count;
+}
+
+int db_doomed_has(struct db *db, const char *path)
+{
+    int64_t found = 0;
+    int r = number_select(db, "SELECT EXISTS(SELECT 1 FROM doomed WHERE path = ?1)", VALUES(V(path)), &found);
+
+    return r < 0 ? r : found > 0;
 }
 
 int db_doomed_done(struct db *db, const char *path)

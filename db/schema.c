@@ -304,6 +304,10 @@ static const char *const steps[] = {
     ") STRICT, WITHOUT ROWID;"
     "INSERT INTO attempt(job, number, device, pid, began_ms) SELECT number, attempts, device, pid, attempt_ms FROM job"
     " WHERE state = 'running' AND kind NOT IN ('rift','sweep') AND pid > 0;", /* the others' are forgotten */
+
+    /* 8: a deleted job is gone at once, and its rows by and by */
+    "ALTER TABLE job ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX job_gone ON job(number) WHERE gone = 1;",
 };
 
 enum { VERSION = sizeof(steps) / sizeof(steps[0]) };

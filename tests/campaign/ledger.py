@@ -73,7 +73,7 @@ class Ledger:
 
     def _jobs(self, database):
         there = {job: (state, wanted) for job, state, wanted in
-                 database.execute("SELECT id, state, cancel_wanted FROM job")}
+                 database.execute("SELECT id, state, cancel_wanted FROM job WHERE gone = 0")}
         keys = dict(database.execute("SELECT key, job.id FROM idempotency JOIN job ON job.number = idempotency.job"))
         for key, job in self.jobs.items():
             if job in self.deleted:
@@ -81,7 +81,7 @@ class Ledger:
                 continue
             assert job in there, f"job {job}, acknowledged for key {key}, is lost"
             assert keys.get(key) == job, f"key {key} was job {job} and is {keys.get(key)}"
-        top = [job for job, in database.execute("SELECT id FROM job WHERE parent IS NULL")]
+        top = [job for job, in database.execute("SELECT id FROM job WHERE parent IS NULL AND gone = 0")]
         assert len(keys) == len(top), f"{len(top)} jobs for {len(keys)} keys: one was doubled"
         for job in self.cancelled:
             state, wanted = there[job]
@@ -89,8 +89,8 @@ class Ledger:
 
     def _events(self, database):
         rows = {number: (job, seq, kind, text) for number, job, seq, kind, text in database.execute(
-            "SELECT event.id, job.id, seq, type, fields FROM event JOIN job ON job.number = event.job")}
-        alive = {job for job, in database.execute("SELECT id FROM job")}
+            "SELECT event.id, job.id, seq, type, fields FROM event JOIN job ON job.number = event.job WHERE gone = 0")}
+        alive = {job for job, in database.execute("SELECT id FROM job WHERE gone = 0")}
         for number, text in self.events.items():
             known = self.checked.get(number)
             row = rows.get(number)
@@ -135,7 +135,7 @@ def files(database, state):
         same = (len(content), hashlib.sha256(content).hexdigest()) == (size, sha256)
         # A job that goes on may have put a better one in its place, and riftd hasn't read of it yet.
         assert same or now not in ENDED, f"{path} isn't what was announced"
-    for job, state_now, offset in database.execute("SELECT id, state, journal_offset FROM job").fetchall():
+    for job, state_now, offset in database.execute("SELECT id, state, journal_offset FROM job WHERE gone = 0").fetchall():
         path = state / "jobs" / job / "journal.ndjson"
         text = path.read_bytes() if path.exists() else b""
         assert len(text) >= offset, f"{path}: {offset} bytes were read from it, {len(text)} are left"

@@ -55,7 +55,7 @@ class Sweeps(Case):
         self.assertEqual(riftd.ask("DELETE", f"/v1/jobs/{job}")[0], 204)
         self.assertEqual(len(directories), 1 + 3 * 8)
         self.assertEqual(list((riftd.state / "jobs").iterdir()), [])
-        self.assertEqual(riftd.rows("SELECT COUNT(*) FROM job")[0][0], 0)
+        until("their rows gone", lambda: riftd.rows("SELECT COUNT(*) FROM job")[0][0] == 0)
 
     def test_a_sweep_survives_kill_9_of_riftd_and_is_cancelled_as_one(self):
         riftd = self.riftd("--slots", "cpu:2")

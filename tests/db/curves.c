@@ -203,7 +203,8 @@ static void backwards(void)
 
 #define NOT_ROLLED "DELETE FROM rollup; UPDATE series SET rolled = -9223372036854775808, pending = count;"
 #define SCHEMA_5                                                                                                       \
-    "PRAGMA user_version = 5; DROP TABLE attempt; ALTER TABLE job DROP COLUMN attempt_steady_ms;"                      \
+    "PRAGMA user_version = 5; DROP INDEX job_gone; ALTER TABLE job DROP COLUMN gone; DROP TABLE attempt; ALTER TABLE " \
+    "job DROP COLUMN attempt_steady_ms;"                                                                               \
     "ALTER TABLE job DROP COLUMN attempt_ran_ms;"
 #define SCHEMA_4                                                                                                       \
     "PRAGMA user_version = 4; ALTER TABLE series DROP COLUMN rolled; ALTER TABLE series DROP COLUMN pending;"          \
@@ -239,11 +240,17 @@ static void cut_off(void)
 
 static void with_its_job(void)
 {
+    int r;
+
     started();
     grow(0, 10000, 1);
     db_job_cancel(fixture, "a", 1);
     CHECK_INT(db_job_delete(fixture, "a"), 0);
+    while ((r = db_gone_clear(fixture)) > 0)
+        continue;
+    CHECK_INT(r, 0);
     CHECK_INT(in_file("SELECT COUNT(*) FROM rollup"), 0);
+    CHECK_INT(in_file("SELECT COUNT(*) FROM point"), 0);
     fixture_close();
 }
 

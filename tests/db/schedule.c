@@ -281,7 +281,7 @@ static void held_jobs_and_those_that_back_off_wait(void)
     fixture_close();
 }
 
-#define NO_ATTEMPTS "PRAGMA user_version = 6; DROP TABLE attempt"
+#define NO_ATTEMPTS "PRAGMA user_version = 6; DROP TABLE attempt; DROP INDEX job_gone; ALTER TABLE job DROP COLUMN gone"
 
 /* A riftd that is upgraded while a worker runs knows that attempt; those before are forgotten. */
 static void an_upgrade_keeps_the_attempt_that_runs(void)

@@ -33,7 +33,7 @@ static const struct db_ingest_event events[] = {
 };
 enum { EVENT_COUNT = sizeof(events) / sizeof(events[0]) };
 
-/* "run" runs, "wait" is queued, "end" has failed, "p" is a rift job whose step is "p0". */
+/* "run" runs, "wait" is queued, "end" has failed, "gone" was deleted, "p" is a rift job whose step is "p0". */
 void fill(struct db *db)
 {
     static const struct db_audit first_audit[] = { { .time_ms = 1, .role = "read", .method = "GET", .path = "/" },
@@ -47,6 +47,8 @@ void fill(struct db *db)
     must(db_ingest(db, "run", 0, 500, events, EVENT_COUNT), "ingest");
     must(insert(db, "end", "train", NULL, -1, "used"), "end");
     must(db_job_cancel(db, "end", 2000), "cancel");
+    must(insert(db, "gone", "train", NULL, -1, NULL), "gone");
+    must(db_job_cancel(db, "gone", 2000) < 0 ? -1 : db_job_delete(db, "gone"), "delete");
     must(insert(db, "p", "rift", NULL, -1, NULL), "p");
     must(insert(db, "p0", "train", "p", 0, NULL), "p0");
     must(insert(db, "wait", "train", NULL, -1, NULL), "wait");
@@ -298,10 +300,6 @@ static int f_next_start(struct db *db)
     int64_t ms;
     return db_next_start(db, 5000, &ms);
 }
-static int f_attempts_seen(struct db *db)
-{
-    return db_attempts_seen(db);
-}
 static int f_waits_shift(struct db *db)
 {
     return db_waits_shift(db, 1000, 1 << 30, 1 << 30);
@@ -346,6 +344,10 @@ static int f_doomed_list(struct db *db)
     if (count >= 0)
         free(paths);
     return count;
+}
+static int f_doomed_has(struct db *db)
+{
+    return db_doomed_has(db, "gone");
 }
 static int f_doomed_done(struct db *db)
 {
@@ -423,10 +425,6 @@ static int f_token_delete(struct db *db)
 static int f_token_used(struct db *db)
 {
     return db_token_used(db, "token", 5000);
-}
-static int f_token_ever(struct db *db)
-{
-    return db_token_ever(db);
 }
 static int f_token_admin(struct db *db)
 {
@@ -533,6 +531,7 @@ const struct function functions[] = {
     { "db_job_cancel", f_cancel, 0, -ESTALE, true },
     { "db_job_retry", f_retry, 0, -ESTALE, true },
     { "db_job_delete", f_delete, 0, -ENOENT, true },
+    { "db_gone_clear", db_gone_clear, 0, 0, true },
     { "db_job_below", f_below, 1, 1, false },
     { "db_artifact_put", f_artifact_put, 0, 0, true },
     { "db_job_set_result", f_set_result, 0, 0, true },
@@ -556,7 +555,7 @@ const struct function functions[] = {
     { "db_job_version", f_version, 0, 0, false },
     { "db_job_pressing", f_pressing, 1, 1, false },
     { "db_next_start", f_next_start, 0, 0, false },
-    { "db_attempts_seen", f_attempts_seen, 0, 0, true },
+    { "db_attempts_seen", db_attempts_seen, 0, 0, true },
     { "db_waits_shift", f_waits_shift, 0, 0, true },
     { "db_share_list", f_share_list, 1, 1, false },
     { "db_queue_list", f_queue_list, 3, 3, false },
@@ -565,7 +564,8 @@ const struct function functions[] = {
     { "db_aged_list", f_aged_list, 1, 1, false },
     { "db_job_purge", f_purge, 0, 0, true },
     { "db_job_expire", f_expire, 0, -ENOENT, true },
-    { "db_doomed_list", f_doomed_list, 0, 0, false },
+    { "db_doomed_list", f_doomed_list, 1, 1, false },
+    { "db_doomed_has", f_doomed_has, 1, 1, false },
     { "db_doomed_done", f_doomed_done, 0, 0, true },
     { "db_policy_set", f_policy_set, 0, 0, true },
     { "db_event_gap", f_event_gap, 0, 0, false },
@@ -580,7 +580,7 @@ const struct function functions[] = {
     { "db_token_list", f_token_list, 1, 1, false },
     { "db_token_delete", f_token_delete, 0, -ENOENT, true },
     { "db_token_used", f_token_used, 0, 0, true },
-    { "db_token_ever", f_token_ever, 1, 1, false },
+    { "db_token_ever", db_token_ever, 1, 1, false },
     { "db_token_admin", f_token_admin, 0, 0, false },
     { "db_webhook_insert", f_webhook_insert, 0, -EEXIST, true },
     { "db_webhook_get", f_webhook_get, 0, 0, false },

@@ -225,20 +225,22 @@ bool database_whole(const char *path, const char *when)
     database_none(sqlite, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'", when);
     database_none(sqlite, "SELECT count(*) FROM pragma_foreign_key_check", when);
     database_none(sqlite,
-                  "SELECT count(*) FROM job WHERE NOT EXISTS"
+                  "SELECT count(*) FROM job WHERE gone = 0 AND NOT EXISTS"
                   " (SELECT 1 FROM event WHERE event.job = job.number AND type = 'state')",
                   when);
-    database_none(sqlite,
-                  "SELECT count(*) FROM job WHERE state <> (SELECT json_extract(fields, '$.state') FROM event"
-                  " WHERE event.job = job.number AND type = 'state' ORDER BY event.id DESC LIMIT 1)",
-                  when);
+    database_none(
+        sqlite,
+        "SELECT count(*) FROM job WHERE gone = 0 AND state <> (SELECT json_extract(fields, '$.state') FROM event"
+        " WHERE event.job = job.number AND type = 'state' ORDER BY event.id DESC LIMIT 1)",
+        when);
     /* A rift job of ours has all its steps, a sweep all its rift jobs. The fixture's own has one step. */
     database_none(sqlite,
-                  "SELECT count(*) FROM job AS a WHERE kind = 'rift' AND id <> '" JOB_PARENT "' AND length(id) = 36"
+                  "SELECT count(*) FROM job AS a WHERE gone = 0 AND kind = 'rift' AND id <> '" JOB_PARENT
+                  "' AND length(id) = 36"
                   " AND (SELECT count(*) FROM job AS b WHERE b.parent = a.id) < 3",
                   when);
     database_none(sqlite,
-                  "SELECT count(*) FROM job AS a WHERE kind = 'sweep'"
+                  "SELECT count(*) FROM job AS a WHERE gone = 0 AND kind = 'sweep'"
                   " AND (SELECT count(*) FROM job AS b WHERE b.parent = a.id) <> 4",
                   when);
     sqlite3_close(sqlite);
