@@ -16,10 +16,13 @@ def skip_without_tmux():
         sys.exit(77)
 
 
+BASH = ("bash", "--norc", "--noprofile", "-i")
+
+
 class Terminal:
     """with Terminal() as terminal: a bash whose prompt is "$ ", with the riftctl under test in its path."""
 
-    def __init__(self, columns=80, rows=24, env=None, shell=("bash", "--norc", "--noprofile", "-i")):
+    def __init__(self, columns=80, rows=24, env=None, shell=BASH):
         self.directory = tempfile.TemporaryDirectory(prefix="rift-tmux-")
         self.socket = os.path.join(self.directory.name, "socket")
         clean = {"PATH": BUILD + ":" + os.environ["PATH"], "PS1": "$ ", "LC_ALL": "C.UTF-8", "HOME": self.directory.name,

@@ -1,4 +1,4 @@
-"""What a TAB offers: asked of riftctl as the shells' scripts do, and in a real bash."""
+"""What a TAB offers: asked of riftctl as the shells' scripts do, and in a real bash, zsh and fish."""
 import json
 import re
 import shutil
@@ -7,7 +7,7 @@ import unittest
 
 from client import Case, program, riftctl
 from real import Daemon, rift_spec, skip_unless_built
-from terminal import Terminal, skip_without_tmux
+from terminal import BASH, Terminal, skip_without_tmux
 from test_offline import commands
 
 
@@ -76,23 +76,39 @@ class Words(Case):
                 self.assertEqual((done.returncode, done.stderr), (0, ""), shell)
 
 
-class Bash(Case):
+# The shell without anybody's settings, its prompt being "$ ", and how it learns to complete.
+SHELLS = {"bash": (BASH, "source <(riftctl completion bash)"),
+          "zsh": (("zsh", "-f", "-i"), "autoload -Uz compinit; compinit -u; source <(riftctl completion zsh)"),
+          "fish": (("fish", "--no-config", "-i", "-C", "function fish_prompt; echo -n '$ '; end"), "riftctl completion fish | source")}
+
+
+class Shells(Case):
     @classmethod
     def setUpClass(cls):
         cls.riftd = Daemon()
         cls.riftd.__enter__()
+        cls.job = None
 
     @classmethod
     def tearDownClass(cls):
         cls.riftd.__exit__(None)
 
-    def test_a_real_bash_completes_commands_values_and_the_ids_of_jobs(self):
+    def trained(self):
+        """The id of a job that has ended, made once."""
+        if Shells.job:
+            return Shells.job
         spec = {**rift_spec(self.riftd.data), "kind": "train"}
         for step in ("mrc", "finetune", "interpolate"):
             del spec[step]
-        job = self.run_ctl(0, "submit", "-", "--watch", "--state", self.riftd.state, stdin=json.dumps(spec))[0].split()[0]
-        with Terminal(120, 24, {"RIFTD_STATE": self.riftd.state}) as terminal:
-            terminal.run("source <(riftctl completion bash); clear")
+        Shells.job = self.run_ctl(0, "submit", "-", "--watch", "--state", self.riftd.state, stdin=json.dumps(spec))[0].split()[0]
+        return Shells.job
+
+    def check(self, shell):
+        if not shutil.which(shell):
+            self.skipTest(f"{shell} is not installed (./setup test installs it)")
+        job, (words, learn) = self.trained(), SHELLS[shell]
+        with Terminal(120, 24, {"RIFTD_STATE": self.riftd.state}, shell=words) as terminal:
+            terminal.run(learn + "; clear")
             for typed, seen in (("riftctl sub", r"riftctl submit $"), ("riftctl list --state succ", "--state succeeded $"),
                                 ("riftctl list --state=succ", "--state=succeeded $"),
                                 ("riftctl dataset fet", "dataset fetch $"),
@@ -105,15 +121,24 @@ class Bash(Case):
                     terminal.wait(r"(?m)^\$ *\n*\Z")
                     terminal.type(typed)
                     terminal.keys("Tab")
-                    terminal.type("|")
-                    terminal.wait("(?m)" + seen.rstrip("$") + r"\|")
+                    terminal.type("@")  # shows where the cursor is; no shell takes it for an end of a word
+                    terminal.wait("(?m)" + seen.rstrip("$") + "@")
                     terminal.keys("C-c")
                     terminal.run("clear")
             terminal.wait(r"(?m)^\$ *\n*\Z")
             terminal.type("riftctl watch 0")  # nothing runs
             terminal.keys("Tab")
-            terminal.type("|")
-            terminal.wait(r"riftctl watch 0\|")
+            terminal.type("@")
+            terminal.wait(r"riftctl watch 0@")
+
+    def test_a_real_bash_completes_commands_values_and_the_ids_of_jobs(self):
+        self.check("bash")
+
+    def test_a_real_zsh_completes_the_same(self):
+        self.check("zsh")
+
+    def test_a_real_fish_completes_the_same(self):
+        self.check("fish")
 
 
 if __name__ == "__main__":
