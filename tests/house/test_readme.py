@@ -76,7 +76,8 @@ class Readme(unittest.TestCase):
             outputs, code, errors = run_blocks(commands, work, LONG_S)
         self.assertEqual((code, len(outputs)), (0, 3), "\n".join([*outputs[-1:], errors]))
         self.assertEqual([language for language, _ in blocks].index("text"), 1, "the sweep's table follows its command")
-        shown = [re.sub(r"\s*\b(layer|conv|linear)\S*( \(\d\))?|(?<=\d)(, )?(?<= )[\d.]+$", "", line) for line in blocks[1][1]]
+        # Which module is the lowest and which alpha is chosen is another machine's business.
+        shown = [re.sub(r"^(\S+\+RiFT .*? \d+)  [a-z].*", r"\1", line) for line in blocks[1][1]]
         if not SHORT:
             self.assertIsNone(difference("text", "\n".join(shown), outputs[0]))
 
