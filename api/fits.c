@@ -37,8 +37,9 @@ static int dataset_unknown(const char *wanted, const json_t *sets, json_t *error
 
     if (!names)
         return -ENOMEM;
-    int used = snprintf(message, sizeof(message), "no data set is registered as \"%.100s\"; %s%s", wanted,
-                        json_array_size(sets) ? "registered are: " : "none is registered", near);
+    int used = snprintf(
+        message, sizeof(message), "no data set is registered as \"%.100s\"; %s%s", wanted,
+        json_array_size(sets) ? "registered are: " : "none is registered (riftd's setting `dataset` does that)", near);
     json_array_foreach((json_t *)sets, i, set)
     {
         const char *name = json_string_value(json_object_get(set, "name"));

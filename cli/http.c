@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define ANSWER_LIMIT      (64u << 20) /* bytes; a JSON answer is far smaller */
 #define CONNECT_TIMEOUT_S 10
@@ -21,11 +22,13 @@
 struct http {
     CURL *curl;
     char *base;                   /* no slash at its end */
-    char *socket;                 /* path of a unix socket, or NULL */
+    char *name;                   /* what people call a unix socket, unix:PATH, or NULL */
+    const char *socket;           /* its path, in name, or NULL */
     char *cacert, *authorization; /* "Authorization: Bearer ...", or NULL */
     void (*idle)(void *user);
     void *idle_user;
     int most_ms; /* for one answer; 0: as long as it goes on */
+    bool denied; /* the last time: the unix socket may not be opened by us */
     char words[CURL_ERROR_SIZE];
 };
 
@@ -74,9 +77,10 @@ int http_open(const char *base_url, const struct http_access *access, struct htt
     if (asprintf(&http->base, "%s%s", socket ? "" : scheme, socket ? SOCKET_BASE : base_url) < 0)
         http->base = NULL;
     if (socket)
-        http->socket = strdup(socket);
+        http->name = strdup(base_url);
+    http->socket = http->name ? http->name + strlen("unix:") : NULL;
     http->curl = curl_easy_init();
-    if (!http->base || !http->curl || (socket && !http->socket) || access_keep(http, access) < 0) {
+    if (!http->base || !http->curl || (socket && !http->name) || access_keep(http, access) < 0) {
         http_close(http);
         return fault_set(why, -ENOMEM, "out of memory");
     }
@@ -105,7 +109,7 @@ void http_close(struct http *http)
         curl_easy_cleanup(http->curl);
     curl_global_cleanup();
     free(http->base);
-    free(http->socket);
+    free(http->name);
     free(http->cacert);
     if (http->authorization)
         explicit_bzero(http->authorization, strlen(http->authorization));
@@ -115,7 +119,7 @@ void http_close(struct http *http)
 
 const char *http_base(const struct http *http)
 {
-    return http->base;
+    return http->name ? http->name : http->base;
 }
 
 void http_response_done(struct http_response *response)
@@ -284,6 +288,23 @@ static int file_open(struct http *http, const struct http_request *request, FILE
     return 0;
 }
 
+/* Why nobody answered on the unix socket. */
+static const char *socket_words(const struct http *http)
+{
+    struct stat info;
+
+    if (http->denied)
+        return "you may not open it";
+    if (stat(http->socket, &info) < 0)
+        return strerror(errno);
+    return S_ISSOCK(info.st_mode) ? "nobody listens there" : "it is no socket";
+}
+
+bool http_denied(const struct http *http)
+{
+    return http && http->denied;
+}
+
 int http_stream(struct http *http, const struct http_request *request, int silence_s,
                 int (*see)(const char *data, size_t size, int status, void *user), void *user,
                 struct http_response *ret, struct fault *why)
@@ -306,6 +327,7 @@ int http_stream(struct http *http, const struct http_request *request, int silen
     int opened = file_open(http, request, &file, why);
     CURLcode code = opened < 0 ? CURLE_READ_ERROR : curl_easy_perform(http->curl);
     curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status);
+    http->denied = code == CURLE_COULDNT_CONNECT && http->socket && access(http->socket, W_OK) < 0 && errno == EACCES;
     /* The handle must not keep pointers into this frame. */
     curl_easy_reset(http->curl);
     curl_slist_free_all(headers);
@@ -318,7 +340,9 @@ int http_stream(struct http *http, const struct http_request *request, int silen
     response.status = (int)status;
     if (code != CURLE_OK && transfer.verdict == 0) {
         http_response_done(&response);
-        return fault_set(why, transfer.began ? -ECONNRESET : -ECONNREFUSED, "%s: %s", http->base,
+        if (http->socket && code == CURLE_COULDNT_CONNECT) /* libcurl would speak of a host and a port */
+            return fault_set(why, -ECONNREFUSED, "%s: %s", http->name, socket_words(http));
+        return fault_set(why, transfer.began ? -ECONNRESET : -ECONNREFUSED, "%s: %s", http_base(http),
                          http->words[0] ? http->words : curl_easy_strerror(code));
     }
     *ret = response;
@@ -334,7 +358,7 @@ int http_ask(struct http *http, const struct http_request *request, struct http_
         http_response_done(&response);
         if (r == -ECONNRESET) /* half an answer is no answer */
             return -ECONNREFUSED;
-        return r == -ECONNREFUSED ? r : fault_set(why, r, "%s: %s", http->base, strerror(-r));
+        return r == -ECONNREFUSED ? r : fault_set(why, r, "%s: %s", http_base(http), strerror(-r));
     }
     *ret = response;
     return 0;

@@ -21,6 +21,7 @@ void http_close(struct http *http);
 void http_hurry(struct http *http, int most_ms);
 /* Called about once a second while an answer is awaited. NULL: nothing is. */
 void http_idle(struct http *http, void (*idle)(void *user), void *user);
+/* The address as people write it. */
 const char *http_base(const struct http *http);
 
 struct http_request {
@@ -52,6 +53,9 @@ int http_ask(struct http *http, const struct http_request *request, struct http_
 int http_stream(struct http *http, const struct http_request *request, int silence_s,
                 int (*see)(const char *data, size_t size, int status, void *user), void *user,
                 struct http_response *ret, struct fault *why);
+
+/* Whether the last request failed because this user may not open the unix socket. */
+bool http_denied(const struct http *http);
 
 /* `text` as one segment of a path or value of a query; free() it. */
 char *http_escape(const char *text);

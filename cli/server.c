@@ -103,7 +103,11 @@ int server_try(struct http *http, const char *path, json_t **ret)
 int server_away(const struct cli *cli, const char *why)
 {
     cli_error(CLI_UNREACHABLE, "%s", why);
-    if (cli_given(cli, "server") || cli_given(cli, HIDDEN_STATE) || getenv("RIFTD_URL") || getenv("RIFTD_STATE"))
+    if (http_denied(cli->http))
+        cli_advice(
+            "Its group may: `sudo adduser NAME rift` where riftd is installed, then log in anew. Or ask over TCP\n"
+            "  with a token, without unix: in --server and $RIFTD_URL.");
+    else if (cli_given(cli, "server") || cli_given(cli, HIDDEN_STATE) || getenv("RIFTD_URL") || getenv("RIFTD_STATE"))
         cli_advice("Is riftd running there? $RIFTD_URL, $RIFTD_STATE, --server and --state say where it is.");
     else
         cli_advice("Start it (`riftd --state DIR`, or `systemctl start riftd` where it is installed), or say where\n"

@@ -120,12 +120,23 @@ void setting_show(const struct setting *row, const struct settings *settings, ch
         snprintf(ret, size, "(hidden)");
 }
 
+/* Of the widest key, so that values stand below each other. */
+static int key_width(void)
+{
+    size_t width = 0;
+
+    for (int i = 0; i < settings_count; i++)
+        if (strlen(settings_table[i].key) > width)
+            width = strlen(settings_table[i].key);
+    return (int)width;
+}
+
 static void line_print(const char *key, const char *value, const struct origin *origin)
 {
     char from[512];
 
     origin_text(origin, from, sizeof(from));
-    printf("%-16s %-32s %s\n", key, value, from);
+    printf("%-*s %-32s %s\n", key_width(), key, value, from);
 }
 
 static void row_print(const struct setting *row, const struct settings *settings)

@@ -227,6 +227,8 @@ class Jobs(server.Case):
             message = self.expect(answer, 422, "bad-spec").json["errors"][0]["message"]
             self.assertEqual(message, f'no data set is registered as "{wanted}"; {listed}')
         self.server.do("set", datasets=[])
+        answer = self.server.ask("POST", "/v1/jobs", {"kind": "train", "dataset": {"name": "zz"}})
+        self.assertIn("riftd's setting `dataset` does that", self.expect(answer, 422, "bad-spec").json["errors"][0]["message"])
 
     def test_lists_page_by_cursor_and_filter(self):
         ids = [self.submit(label="paged")["id"] for _ in range(7)]

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Which token does riftctl show to whom, and can an admin give tokens out?"""
 import os
+import shutil
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -99,6 +101,44 @@ class Given(Case):
     def tearDownClass(cls):
         cls.riftd.__exit__(None)
         cls.place.cleanup()
+
+    def test_who_may_not_open_the_socket_is_told_so_and_which_group_may(self):
+        closed = os.path.join(self.place.name, "closed.sock")
+        os.chmod(self.place.name, 0o711)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(closed)
+            listening.listen()
+            os.chmod(closed, 0)
+            _, err = self.as_nobody("list", "--server", f"unix:{closed}")
+        self.assertIn(f"unix:{closed}: you may not open it", err)
+        self.assertIn("sudo adduser NAME rift", err)
+        self.assertNotIn("localhost", err)
+
+    def test_a_socket_without_riftd_is_called_by_its_path(self):
+        for name, why in (("none.sock", "No such file or directory"), ("left.sock", "nobody listens there"),
+                          ("text.sock", "it is no socket")):
+            path = os.path.join(self.place.name, name)
+            if name == "left.sock":
+                with socket.socket(socket.AF_UNIX) as left:
+                    left.bind(path)
+            elif name == "text.sock":
+                self.addCleanup(os.remove, path)
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write("")
+            _, err = self.run_ctl(4, "list", "--server", f"unix:{path}")
+            self.assertIn(f"unix:{path}: {why}", err)
+        out, _ = self.run_ctl(0, "version", "--server", f"unix:{self.socket}")
+        self.assertIn(f" at unix:{self.socket}\n", out)
+
+    def as_nobody(self, *words):
+        """riftctl, run by a user to whom modes mean something; (stdout, stderr)."""
+        with tempfile.TemporaryDirectory(prefix="rift-test-") as folder:  # root's own build may be out of his reach
+            os.chmod(folder, 0o755)
+            copy = shutil.copy(client.program("riftctl"), folder)
+            who = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+            done = subprocess.run([copy, *words], capture_output=True, text=True, check=False, env={}, timeout=60, **who)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        return done.stdout, done.stderr
 
     def test_an_admin_on_the_socket_gives_tokens_out_and_takes_them_back(self):
         admin = ("--server", f"unix:{self.socket}")

@@ -61,6 +61,7 @@ class Sources(Case):
         text = self.run_riftd("--print-settings", "--port", "7").stdout
         self.assertRegex(text, rf"(?m)^grace-s +2min +file {self.file}:3$")
         self.assertRegex(text, r"(?m)^port +7 +flag$")
+        self.assertEqual(len({re.match(r"\S+ +", line).end() for line in text.splitlines()}), 1, text)  # one column
 
     def test_the_table_is_there_for_programs(self):
         rows = self.settings()

@@ -278,6 +278,20 @@ class B_WithSystemd(Machined):
         until("it says so", lambda: re.search(r"grace-s", self.journal()))
         self.assertEqual(machine.main_pid(), before)
 
+    def test_08a_a_mistake_in_the_settings_fails_the_reload_and_is_tried_once_at_a_start(self):
+        before = machine.main_pid()
+        machine.run("sh", "-c", "echo 'colour = red' >>/etc/riftd/riftd.conf")
+        self.assertNotEqual(machine.run("systemctl", "reload", "riftd", check=False).returncode, 0)
+        self.assertEqual(machine.main_pid(), before)
+        self.assertIn("colour: there is no such setting", self.journal())
+        self.assertNotEqual(machine.run("systemctl", "restart", "riftd", check=False).returncode, 0)
+        until("it gave up", lambda: machine.show("riftd.service", "ActiveState") == "failed")
+        self.assertEqual((machine.show("riftd.service", "NRestarts"), machine.show("riftd.service", "ExecMainStatus")), ("0", "78"))
+        machine.run("sed", "-i", "/^colour/d", "/etc/riftd/riftd.conf")
+        machine.run("systemctl", "reset-failed", "riftd.socket", "riftd.service")
+        machine.run("systemctl", "start", "riftd.socket", "riftd.service")
+        self.ctl("list")
+
     def test_09_a_connection_starts_a_stopped_riftd(self):
         machine.run("systemctl", "stop", "riftd.service")
         self.assertEqual(machine.out("systemctl", "is-active", "riftd.service", check=False), "inactive")

@@ -95,7 +95,18 @@ class Units(unittest.TestCase):
     def test_every_program_that_riftds_unit_starts_may_be_started(self):
         allowed = [path.lstrip("-") for path in values("riftd.service", "ExecPaths")[0].split()]
         for key in ("ExecStart", "ExecReload"):
-            self.assertIn(values("riftd.service", key)[0].split()[0], allowed)
+            for command in values("riftd.service", key):
+                self.assertIn(command.split()[0], allowed)
+
+    def test_a_mistake_in_the_settings_fails_a_reload_and_is_tried_once_at_a_start(self):
+        self.assertEqual([command.split()[:2] for command in values("riftd.service", "ExecReload")],
+                         [["/usr/bin/riftd", "--check-config"], ["/usr/bin/kill", "-HUP"]])
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+            file.write("colour = red\n")
+            file.flush()
+            done = subprocess.run([f"{os.environ['RIFT_BUILD']}/riftd", "--check-config", "--config", file.name],
+                                  capture_output=True, text=True, check=False)
+        self.assertEqual([str(done.returncode)], values("riftd.service", "RestartPreventExitStatus"), done.stderr)
 
     def test_a_worker_has_longer_than_riftd_gives_it(self):
         printed = subprocess.run([f"{os.environ['RIFT_BUILD']}/riftd", "--print-settings", "--json", "--state", "/nowhere"],
