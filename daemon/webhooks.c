@@ -239,6 +239,9 @@ static int deliver(CURL *curl, const struct db_webhook *webhook, const struct db
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, give_up_when_stopping);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, attempt->webhooks);
+    /* Who gives up, or is stopped, leaves a name server that doesn't answer to libcurl's thread, which
+     * owns all that it uses and ends by itself. */
+    curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, delivery->body);
     CURLcode code = curl_easy_perform(curl);

@@ -4,13 +4,19 @@ import hashlib
 import hmac
 import http.server
 import json
+import pathlib
 import socket
+import subprocess
+import sys
 import threading
 import time
 import unittest
 
 from daemon_test import Case
-from riftd import until
+from riftd import Riftd, until
+
+APART = ("unshare", "--user", "--map-root-user", "--net", "--mount", sys.executable,
+         str(pathlib.Path(__file__).parent / "silent_names.py"))
 
 
 class Receiver:
@@ -154,6 +160,56 @@ class Webhooks(Case):
                 self.assertLess(time.monotonic() - began, 10)
         rows = riftd.rows("SELECT attempts, done_ms FROM delivery")
         self.assertEqual(rows, [(0, 0)])  # that attempt was ours to give up, and doesn't count
+
+
+class OverSocket(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self.path))
+
+
+class Unanswered(Riftd):
+    """A riftd whose name server never answers. It is reached by a socket only: its network is its own."""
+
+    def __init__(self, folder):
+        self.socket, self.asked = folder / "socket", folder / "asked"
+        super().__init__(folder / "state", "--socket", str(self.socket))
+
+    def command(self):
+        return [*APART, str(self.asked), *super().command()]
+
+    def ask(self, method, path, body=None):
+        connection = OverSocket(self.socket)
+        connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, json.loads(text) if text else None
+
+
+class Shutdown(Case):
+    def test_a_name_server_that_never_answers_does_not_hold_up_the_end(self):
+        probe = subprocess.run([*APART, str(self.folder / "probe"), "/bin/true"], check=False, capture_output=True)
+        if probe.returncode:
+            self.skipTest(f"no namespaces here: {probe.stderr.decode().strip()}")
+        riftd = Unanswered(self.folder).start()
+        self.addCleanup(riftd.close)
+        status, webhook = riftd.ask("POST", "/v1/webhooks", {"url": "http://unanswered.example/"})
+        self.assertEqual(status, 201, webhook)
+        self.assertEqual(riftd.ask("POST", f"/v1/webhooks/{webhook['id']}/test")[0] // 100, 2)
+        until("a question to the name server", lambda: riftd.asked.exists() and b"unanswered" in riftd.asked.read_bytes())
+        riftd.process.terminate()
+        try:  # the resolver waits for 150 s
+            self.assertEqual(riftd.process.wait(20), 0)
+        except subprocess.TimeoutExpired:
+            riftd.kill()
+            self.fail("riftd waits for the name server")
+        rows = riftd.rows("SELECT attempts, done_ms FROM delivery")
+        self.assertEqual(rows, [(0, 0)])
 
 
 if __name__ == "__main__":
