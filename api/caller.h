@@ -31,6 +31,8 @@ bool address_is_loopback(const char *address);
 #define SECRET_LENGTH   43
 #define TOKEN_TEXT_SIZE (sizeof(TOKEN_PREFIX) + TOKEN_ID_LENGTH + 1 + SECRET_LENGTH)
 
+/* Random bytes, 256 at most. -EIO: there are none. */
+int random_fill(unsigned char *bytes, size_t size);
 /* A new secret: the text for its holder, the id and hash for us. -EIO: no random numbers. */
 int secret_make(char ret_text[TOKEN_TEXT_SIZE], char ret_id[DB_ID_SIZE], char ret_sha256[65]);
 /* Take a token's text apart; false when it can't be one. */

@@ -144,8 +144,8 @@ static int stage_models(struct check *check, FILE *out)
     int count = db_model_list(check->config->db, &filter, &models);
 
     for (int i = 0; i < count; i++) {
-        char name[80];
-        snprintf(name, sizeof(name), "%s.safetensors", models[i].sha256);
+        char name[MODEL_FILE_SIZE];
+        model_file(models[i].sha256, name);
         const char *fault = file_fault(check, check->config->models_dir, name, models[i].size, models[i].sha256);
         if (fault)
             finding(check, out, "model", models[i].id, models[i].name, fault);

@@ -29,11 +29,6 @@
 
 static pthread_mutex_t store_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void file_name(const char *sha256, char ret[80])
-{
-    snprintf(ret, 80, "%.64s.safetensors", sha256);
-}
-
 static json_t *string_or_null(const char *text)
 {
     return *text ? json_string(text) : json_null();
@@ -130,9 +125,9 @@ static int model_store(const struct request *request, struct upload *upload, con
                        struct db_model *ret)
 {
     const struct api_config *config = request->config;
-    char name[80];
+    char name[MODEL_FILE_SIZE];
 
-    file_name(model->sha256, name);
+    model_file(model->sha256, name);
     int r = upload_sync(upload); /* outside of the lock: it may take long */
     pthread_mutex_lock(&store_lock);
     if (r >= 0)
@@ -296,13 +291,13 @@ int handle_model_create(const struct request *request, struct answer *answer)
 int handle_model_delete(const struct request *request, struct answer *answer)
 {
     struct db_model model;
-    char *path = NULL, name[80];
+    char *path = NULL, name[MODEL_FILE_SIZE];
     bool last = false;
     int r = model_find(request, answer, &model);
 
     if (r <= 0)
         return r;
-    file_name(model.sha256, name);
+    model_file(model.sha256, name);
     if (asprintf(&path, "%s/%s", request->config->models_dir, name) < 0)
         return -ENOMEM;
     pthread_mutex_lock(&store_lock);
@@ -322,13 +317,13 @@ int handle_model_delete(const struct request *request, struct answer *answer)
 int handle_model_weights(const struct request *request, struct answer *answer)
 {
     struct db_model model;
-    char name[80], etag[72];
+    char name[MODEL_FILE_SIZE], etag[72];
     int64_t size, mtime_ns;
     int r = model_find(request, answer, &model);
 
     if (r <= 0)
         return r;
-    file_name(model.sha256, name);
+    model_file(model.sha256, name);
     int fd = file_open_beneath(request->config->models_dir, name, &size, &mtime_ns);
     if (fd == -ENOENT)
         return answer_problem(answer, request, PROBLEM_NO_FILE, "the model's file is gone");

@@ -16,7 +16,7 @@
 static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 static const char base36[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 
-static int random_fill(unsigned char *bytes, size_t size)
+int random_fill(unsigned char *bytes, size_t size)
 {
     /* Up to 256 bytes come at once or, interrupted before the pool is ready, not at all. */
     while (getrandom(bytes, size, 0) != (ssize_t)size)

@@ -4,6 +4,7 @@
  * daemon/webhooks.c signs what it sends. It is told of its owner's jobs; an
  * administrator's may be told of everybody's. Nobody but its owner and
  * administrators sees it. The secret is shown once, when it is made. */
+#include "api/caller.h"
 #include "api/exchange.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 
 #define SECRET_BYTES       32
 #define SECRET_LENGTH_MIN  16
@@ -104,15 +104,14 @@ static void states_take(const json_t *value, struct db_webhook *ret, json_t *err
                   "a list of blocked, queued, running, succeeded, failed, cancelled, each at most once");
 }
 
-static void secret_make(char ret[SECRET_BYTES * 2 + 1])
+static int secret_draw(char ret[SECRET_BYTES * 2 + 1])
 {
     uint8_t bytes[SECRET_BYTES];
+    int r = random_fill(bytes, sizeof(bytes));
 
-    /* Never fails for so few bytes once the kernel has started (getrandom(2)). */
-    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-        abort();
-    for (int i = 0; i < SECRET_BYTES; i++)
+    for (int i = 0; i < SECRET_BYTES && r >= 0; i++)
         sprintf(ret + 2 * i, "%02x", bytes[i]);
+    return r;
 }
 
 static void secret_take(const json_t *value, struct db_webhook *ret, json_t *errors)
@@ -120,7 +119,7 @@ static void secret_take(const json_t *value, struct db_webhook *ret, json_t *err
     const char *secret = json_string_value(value);
 
     if (!value)
-        secret_make(ret->secret);
+        *ret->secret = '\0';
     else if (!secret || strlen(secret) < SECRET_LENGTH_MIN || strlen(secret) >= sizeof(ret->secret))
         error_add(errors, "/secret", "16 to 100 bytes, or left out: then one is made");
     else
@@ -176,7 +175,9 @@ int handle_webhook_create(const struct request *request, struct answer *answer)
     webhook.created_ms = config->now_ms(config->user);
     id_new(webhook.created_ms, webhook.id);
     snprintf(webhook.owner, sizeof(webhook.owner), "%s", request->caller.owner);
-    int r = db_webhook_insert(config->db, &webhook);
+    int r = *webhook.secret ? 0 : secret_draw(webhook.secret);
+    if (r >= 0)
+        r = db_webhook_insert(config->db, &webhook);
     if (r >= 0)
         r = answer_header(answer, "Location", "/v1/webhooks/%s", webhook.id);
     return r < 0 ? r : answer_json(answer, 201, webhook_json(&webhook, true));

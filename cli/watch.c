@@ -40,17 +40,9 @@ struct watch {
     int64_t heard_ms; /* last time riftd said anything */
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 static void draw(struct watch *watch, bool now)
 {
-    screen_draw(&watch->screen, watch->jobs, watch->count, now_ms(), now);
+    screen_draw(&watch->screen, watch->jobs, watch->count, monotonic_ms(), now);
 }
 
 /* The terminal may have another size, or the newest news isn't drawn yet. */
@@ -85,7 +77,7 @@ static int refresh(struct watch *watch)
         int r = server_try(watch->cli->http, path, &json);
         if (r != 0)
             return r;
-        watch->heard_ms = now_ms();
+        watch->heard_ms = monotonic_ms();
         job_take(&watch->jobs[i], json);
     }
     return 0;
@@ -100,11 +92,11 @@ static int see_event(const char *type, const char *data, void *user)
     json_auto_t *event = json_loads(data, 0, NULL);
     bool ours = false;
 
-    watch->heard_ms = now_ms();
+    watch->heard_ms = monotonic_ms();
     if (strcmp(type, "end") == 0)
         return -ECANCELED;
     for (int i = 0; i < watch->count; i++)
-        ours |= job_see(&watch->jobs[i], &watch->screen, type, event, now_ms());
+        ours |= job_see(&watch->jobs[i], &watch->screen, type, event, monotonic_ms());
     if (watch->cli->json && (ours || watch->count == 1)) {
         printf("%s\n", data);
         fflush(stdout);
@@ -118,7 +110,7 @@ static int see_bytes(const char *data, size_t size, int status, void *user)
     struct watch *watch = user;
 
     (void)status;
-    watch->heard_ms = now_ms();
+    watch->heard_ms = monotonic_ms();
     return sse_feed(&watch->sse, data, size);
 }
 
@@ -147,7 +139,7 @@ static int come_back(struct watch *watch, bool broken, bool *said)
 {
     char *note = watch->jobs[watch->count - 1].note;
 
-    if (now_ms() - watch->heard_ms > PATIENCE_MS) {
+    if (monotonic_ms() - watch->heard_ms > PATIENCE_MS) {
         cli_error(CLI_UNREACHABLE, "watch: riftd has been away for %d s; jobs may go on without it",
                   PATIENCE_MS / 1000);
         cli_advice("Start riftd again: it finds them, and `riftctl watch` then shows how far they are.");
@@ -287,7 +279,7 @@ static int start(struct watch *watch, const char *const *ids)
 
 static int watch_jobs(struct cli *cli, const char *const *ids, int count)
 {
-    struct watch watch = { .cli = cli, .count = count, .sse = { .see = see_event }, .heard_ms = now_ms() };
+    struct watch watch = { .cli = cli, .count = count, .sse = { .see = see_event }, .heard_ms = monotonic_ms() };
 
     watch.jobs = calloc((size_t)count, sizeof(*watch.jobs));
     if (!watch.jobs)

@@ -146,7 +146,6 @@ struct daemon {
 };
 
 /* ---- loop.c ---- */
-int64_t clock_ms(void); /* since the epoch */
 int loop_open(struct daemon *daemon);
 void loop_close(struct daemon *daemon);
 int loop_add(struct daemon *daemon, struct source *source);

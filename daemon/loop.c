@@ -23,14 +23,6 @@
 
 enum { TICK_MS = 200, SLEEP_MOST_MS = 3600000, EVENTS = 32 };
 
-int64_t clock_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void signals_ready(struct daemon *daemon, struct source *source)
 {
     struct signalfd_siginfo info;

@@ -78,13 +78,15 @@ static int artifact_choose(struct resolver *resolver, const struct spec_ref *ref
 static int model_choose(struct resolver *resolver, const struct spec_ref *ref, char *ret, size_t size)
 {
     struct db_model model;
+    char name[MODEL_FILE_SIZE];
     int r = db_model_get(resolver->daemon->db, ref->model, &model);
 
     if (r == -ENOENT)
         return fault_set(resolver->why, r, "%s: there is no model %.36s any more", ref->pointer, ref->model);
     if (r < 0)
         return fault_set(resolver->why, r, "%s: %s", ref->pointer, db_errmsg(resolver->daemon->db));
-    snprintf(ret, size, "../../models/%s.safetensors", model.sha256);
+    model_file(model.sha256, name);
+    snprintf(ret, size, "../../models/%s", name);
     return 0;
 }
 

@@ -96,16 +96,6 @@ static int copy(sqlite3 *from, sqlite3 *to)
     return rc == SQLITE_OK ? sound(to) : sqlite_fault(to, rc);
 }
 
-static int file_sync(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int r = fd < 0 || fsync(fd) < 0 ? refuse(-errno, "%.120s: %s", path, strerror(errno)) : 0;
-
-    if (fd >= 0)
-        close(fd);
-    return r;
-}
-
 int db_backup(struct db *db, const char *path)
 {
     struct connection *on;
@@ -123,7 +113,7 @@ int db_backup(struct db *db, const char *path)
         readers_give(db, on);
     }
     if (r >= 0)
-        r = file_sync(path);
+        r = path_sync(path, 0);
     if (r < 0)
         unlink(path);
     return r;

@@ -231,18 +231,5 @@ int db_event_last(struct db *db, const char *job, struct db_event *ret, bool *re
 
 int db_event_newest(struct db *db, int64_t *ret_id)
 {
-    struct connection *on;
-    query_auto query = { 0 };
-    int r = readers_take(db, &on);
-
-    if (r < 0)
-        return r;
-    r = query_start(on, &query, "SELECT COALESCE(MAX(id), 0) FROM event", NO_VALUES);
-    if (r >= 0)
-        r = query_next(&query);
-    if (r > 0)
-        *ret_id = query_int(&query, 0);
-    query_done(&query);
-    readers_give(db, on);
-    return r < 0 ? r : 0;
+    return number_select(db, "SELECT COALESCE(MAX(id), 0) FROM event", NO_VALUES, ret_id);
 }

@@ -80,6 +80,8 @@ int schema_migrate(struct connection *on, const char *path);
 int schema_version(void); /* that this riftd makes */
 /* Copy the database to PATH.before-schema-N (keep.c). */
 int database_keep(struct connection *on, const char *path, int schema);
+/* Put what the path names on the disk; flags: O_DIRECTORY or none (keep.c). */
+int path_sync(const char *path, int flags);
 
 /* ---- queries (query.c) ---- */
 

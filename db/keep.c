@@ -23,7 +23,7 @@ static int path_fault(const char *path, const char *what)
     return refuse(code, "%s: %s: %s", path, what, strerror(-code));
 }
 
-static int path_sync(const char *path, int flags)
+int path_sync(const char *path, int flags)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
     int r = fd < 0 || fsync(fd) < 0 ? path_fault(path, "cannot be put on the disk") : 0;

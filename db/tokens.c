@@ -120,33 +120,21 @@ int db_token_used(struct db *db, const char *id, int64_t now_ms)
     return writer_end(db, r < 0 ? r : 0);
 }
 
-/* 1 when the query gives a row, 0 when it doesn't. */
-static int exists(struct db *db, const char *sql, const struct value *values, int count)
-{
-    struct connection *on;
-    int r = readers_take(db, &on);
-
-    if (r < 0)
-        return r;
-    {
-        query_auto query = { 0 };
-        r = query_start(on, &query, sql, values, count);
-        if (r >= 0)
-            r = query_next(&query);
-    }
-    readers_give(db, on);
-    return r;
-}
-
 int db_token_ever(struct db *db)
 {
-    return exists(db, "SELECT 1 FROM state WHERE name = 'tokens'", NO_VALUES);
+    int64_t found = 0;
+    int r = number_select(db, "SELECT EXISTS(SELECT 1 FROM state WHERE name = 'tokens')", NO_VALUES, &found);
+
+    return r < 0 ? r : (int)found;
 }
 
 int db_token_admin(struct db *db, int64_t now_ms)
 {
-    return exists(db,
-                  "SELECT 1 FROM token WHERE kind = 'token' AND role = 'admin'"
-                  " AND (expires_ms = 0 OR expires_ms > ?1)",
-                  VALUES(V(now_ms)));
+    int64_t found = 0;
+    int r = number_select(db,
+                          "SELECT EXISTS(SELECT 1 FROM token WHERE kind = 'token' AND role = 'admin'"
+                          " AND (expires_ms = 0 OR expires_ms > ?1))",
+                          VALUES(V(now_ms)), &found);
+
+    return r < 0 ? r : (int)found;
 }

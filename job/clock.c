@@ -1,10 +1,18 @@
-/* How long did it take?
+/* When was it, and how long did it take?
  *
- * By a clock that nobody sets: it starts anew with the machine, and only
- * differences say something. When something happened is another question. */
+ * How long is told by a clock that nobody sets: it starts anew with the machine, and only
+ * differences say something. */
 #include "job/job.h"
 
 #include <time.h>
+
+int64_t clock_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 int64_t monotonic_us(void)
 {

@@ -25,7 +25,7 @@ void journal_close(struct journal *journal);
 /* Append one event: {"seq":n,"time_ms":now_ms,"type":type, ...fields}. Steals
  * `fields` (an object, or NULL). One write(2) a line. 0 or negative errno. */
 int journal_append(struct journal *journal, int64_t now_ms, const char *type, json_t *fields);
-int journal_sync(struct journal *journal); /* fdatasync */
+int journal_sync(struct journal *journal);          /* fdatasync */
 int64_t journal_seq(const struct journal *journal); /* of the last event, 0 when empty */
 
 /* Read whole lines from byte `*offset` on, once they are on the disk, and hand
@@ -34,19 +34,22 @@ int64_t journal_seq(const struct journal *journal); /* of the last event, 0 when
  * event is -EBADMSG with its line's offset in `why`; a file that has no such
  * offset, or no line that ends there, is another one than before: -ESTALE.
  * Returns the number of events. */
-int journal_read(const char *path, int64_t *offset,
-                 int (*see)(json_t *event, int64_t end_offset, void *user), void *user,
-                 struct fault *why);
+int journal_read(const char *path, int64_t *offset, int (*see)(json_t *event, int64_t end_offset, void *user),
+                 void *user, struct fault *why);
 
 /* ---- job directory ------------------------------------------------------------ */
 
 /* Names inside a job directory. */
-#define JOBDIR_SPEC "spec.json"
-#define JOBDIR_JOURNAL "journal.ndjson"
+#define JOBDIR_SPEC       "spec.json"
+#define JOBDIR_JOURNAL    "journal.ndjson"
 #define JOBDIR_CHECKPOINT "checkpoint"
-#define JOBDIR_ARTIFACTS "artifacts"
-#define JOBDIR_LOG "log.txt"
-#define JOBDIR_EXIT "exit" /* how a worker ended that may have had no last word: PID and exit code */
+#define JOBDIR_ARTIFACTS  "artifacts"
+#define JOBDIR_LOG        "log.txt"
+#define JOBDIR_EXIT       "exit" /* how a worker ended that may have had no last word: PID and exit code */
+
+/* What a registered model's file is called in riftd's models/. */
+#define MODEL_FILE_SIZE 80
+void model_file(const char *sha256, char ret[MODEL_FILE_SIZE]);
 
 /* Exit codes of `rift-worker run`. */
 enum worker_exit {

@@ -41,8 +41,9 @@ bool text_valid(const char *text);
 /* How many characters such text has. */
 int text_characters(const char *text);
 
-/* ---- intervals: the time since the machine started, which nobody sets ------- */
+/* ---- clocks; intervals are the time since the machine started, which nobody sets  */
 
+int64_t clock_ms(void); /* of the wall, which somebody may set: since the epoch */
 int64_t monotonic_ms(void);
 int64_t monotonic_us(void);
 
@@ -402,6 +403,8 @@ struct data_places {
 /* May a job read at this absolute path, wherever its links lead now? 0, or
  * -EACCES with words that follow the name of a field. */
 int place_check(const struct data_places *places, const char *path, struct fault *why);
+/* Is the path that folder, or does it lie below it? Both settled. */
+bool path_lies_below(const char *path, const char *folder);
 /* Put `prefix` ("../../") before each relative path of a spec that moves to
  * another directory. 0 or -ENOMEM. */
 int spec_paths_rebase(json_t *spec, const char *prefix);

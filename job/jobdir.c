@@ -122,3 +122,8 @@ bool artifact_name_valid(const char *name)
     }
     return segment > 0;
 }
+
+void model_file(const char *sha256, char ret[MODEL_FILE_SIZE])
+{
+    snprintf(ret, MODEL_FILE_SIZE, "%.64s.safetensors", sha256);
+}

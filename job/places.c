@@ -43,7 +43,7 @@ static int path_settle(const char *path, char ret[PATH_MAX])
     return 0;
 }
 
-static bool lies_below(const char *path, const char *folder)
+bool path_lies_below(const char *path, const char *folder)
 {
     size_t length = strlen(folder);
 
@@ -57,7 +57,7 @@ static bool root_holds(const char *root, const char *path)
 {
     char settled[PATH_MAX];
 
-    return path_settle(root, settled) == 0 && lies_below(path, settled);
+    return path_settle(root, settled) == 0 && path_lies_below(path, settled);
 }
 
 int place_check(const struct data_places *places, const char *path, struct fault *why)
@@ -68,7 +68,7 @@ int place_check(const struct data_places *places, const char *path, struct fault
     if (r < 0)
         return fault_set(why, r == -ENOMEM ? r : -EACCES, "can't be judged: it can't be followed to its end");
     if (places->state_dir && path_settle(places->state_dir, state) == 0 &&
-        (lies_below(settled, state) || lies_below(state, settled)))
+        (path_lies_below(settled, state) || path_lies_below(state, settled)))
         return fault_set(why, -EACCES,
                          "must not be in riftd's state directory, or hold it; what other jobs have made goes by "
                          "{\"job\": ID}");

@@ -47,23 +47,6 @@ static const struct {
     [FAILURE_INTERNAL] = { "internal", WORKER_INTERNAL },
 };
 
-static int64_t clock_ms(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static int64_t wall_ms(void)
-{
-    return clock_ms(CLOCK_REALTIME);
-}
-static int64_t steady_ms(void)
-{
-    return clock_ms(CLOCK_MONOTONIC);
-}
-
 /* ---- spec ----------------------------------------------------------------------- */
 
 /* Hash of what decides the numbers. Label, priority and how often to checkpoint
@@ -265,7 +248,7 @@ int engine_run_confined(const char *dir, const volatile sig_atomic_t *stop,
                         void (*progress)(const json_t *event, void *user), engine_confine *confine, void *user)
 {
     struct run run = {
-        .dir = dir, .stop = stop, .watch = progress, .watch_user = user, .now_ms = wall_ms, .steady_ms = steady_ms
+        .dir = dir, .stop = stop, .watch = progress, .watch_user = user, .now_ms = clock_ms, .steady_ms = monotonic_ms
     };
     int r = spec_read(&run);
 
@@ -312,14 +295,14 @@ static enum worker_exit check_do(struct run *run, int spec, struct fault *why)
 
 int engine_check(const char *dir, struct fault *why)
 {
-    struct run run = { .dir = dir, .check_only = true, .now_ms = wall_ms, .steady_ms = steady_ms };
+    struct run run = { .dir = dir, .check_only = true, .now_ms = clock_ms, .steady_ms = monotonic_ms };
 
     return (int)check_do(&run, spec_read(&run), why);
 }
 
 int spec_check(const char *dir, const json_t *spec, struct fault *why)
 {
-    struct run run = { .dir = dir, .check_only = true, .now_ms = wall_ms, .steady_ms = steady_ms };
+    struct run run = { .dir = dir, .check_only = true, .now_ms = clock_ms, .steady_ms = monotonic_ms };
     struct spec_errors *errors = calloc(1, sizeof(*errors));
     int r = errors ? spec_from_json(spec, &run.spec, errors) : -ENOMEM;
 

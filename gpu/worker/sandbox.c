@@ -13,6 +13,7 @@
 #include "gpu/worker/sandbox.h"
 
 #include "gpu/backend/backend.h"
+#include "job/job.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -67,19 +68,12 @@ static int spec_path_open(const char *pointer, const char *path, void *user)
     return length < (int)sizeof(joined) ? landlock_allow(opening->landlock, joined, LANDLOCK_READ) : 0;
 }
 
-static bool lies_below(const char *path, const char *folder)
-{
-    size_t length = strlen(folder);
-
-    return strncmp(path, folder, length) == 0 && (path[length] == '/' || !path[length] || folder[length - 1] == '/');
-}
-
 /* A library's folder that jobs lie below stays shut: the library itself is here by now. */
 static int device_file_open(const char *path, bool write, void *user)
 {
     struct opening *opening = user;
 
-    if (lies_below(opening->real_dir, path))
+    if (path_lies_below(opening->real_dir, path))
         return 0;
     return landlock_allow(opening->landlock, path, write ? LANDLOCK_DEVICE : LANDLOCK_READ);
 }
