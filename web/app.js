@@ -18,7 +18,8 @@ addEventListener("riftd-page", (event) => {
     const path = anchor.dataset.path;
     const here = path === event.detail.path || (path && event.detail.path.startsWith(`${path}/`));
     here ? anchor.setAttribute("aria-current", "page") : anchor.removeAttribute("aria-current");
-    if (here) byId("nav").scrollLeft = anchor.offsetLeft - byId("nav").offsetLeft - 48; // on a phone it is wider than the screen
+    const nav = byId("nav"), at = anchor.offsetLeft - nav.offsetLeft; // on a phone it is wider than the screen
+    if (here) nav.scrollLeft = at + anchor.offsetWidth > nav.clientWidth ? at - 48 : 0;
   }
 });
 subscribe(() => {}); // pages come and go, the stream stays
