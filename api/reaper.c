@@ -9,6 +9,9 @@
  *   header complete --- body_ms, and from then on the floor ---> body complete
  *   our turn (handler, answer, event stream): no clock
  *
+ * What has come and lies unread in the kernel is not owed: when all threads are busy, who has
+ * sent in time waits for us, though nothing here has heard of it yet.
+ *
  * Whose time is over has its socket shut down; the library notices and closes
  * it. Sockets are only touched while their visitor is in the list, and the library
  * tells us before it closes one: so a number that was reused is never hit.
@@ -24,7 +27,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+
+enum { LOOK_AGAIN_MS = 1000 };
 
 struct visitor {
     struct reaper *reaper;
@@ -46,6 +52,14 @@ static int64_t deadline(const struct reaper *reaper, const struct visitor *visit
     return INT64_MAX;
 }
 
+/* Is it we who haven't read? */
+static bool has_sent(const struct visitor *visitor)
+{
+    int unread = 0;
+
+    return ioctl(visitor->fd, FIONREAD, &unread) == 0 && unread > 0;
+}
+
 static void show_the_door(struct visitor *visitor)
 {
     visitor->owes = OWES_NOTHING;
@@ -59,6 +73,8 @@ static int64_t round_make(struct reaper *reaper)
 
     for (struct visitor *visitor = reaper->list; visitor; visitor = visitor->next) {
         int64_t due = deadline(reaper, visitor);
+        if (due <= now && has_sent(visitor))
+            due = now + LOOK_AGAIN_MS;
         if (due <= now)
             show_the_door(visitor);
         else if (due < next)

@@ -136,8 +136,31 @@ static void clocks(void)
     pair_close(again);
 }
 
+/* All of our threads are busy: what came in time lies in the kernel. */
+static void unread(void)
+{
+    struct pair sent = pair_make(), silent = pair_make();
+    struct reaper reaper;
+    char bytes[16];
+
+    CHECK_INT(reaper_start(&reaper, 50, 50, 1024, 10), 0);
+    CHECK_INT(write(sent.theirs, "GET / ", 6), 6);
+    struct visitor *sender = visitor_enter(&reaper, sent.ours, NULL);
+    struct visitor *idler = visitor_enter(&reaper, silent.ours, NULL);
+    CHECK(ended(silent, PATIENCE_MS));
+    CHECK(!ended(sent, 200)); /* four times as long as it has */
+    CHECK_INT(read(sent.ours, bytes, sizeof(bytes)), 6);
+    CHECK(ended(sent, PATIENCE_MS)); /* the rest of the header is owed again */
+    visitor_leave(sender);
+    visitor_leave(idler);
+    reaper_stop(&reaper);
+    pair_close(sent);
+    pair_close(silent);
+}
+
 static const struct check_case cases[] = {
     { "an address gets so many connections and no more, loopback any number", too_many },
     { "who owes a header or a body for too long is shut down, who waits for us is not", clocks },
+    { "who has sent what nobody has read yet is not shut down", unread },
 };
 CHECK_MAIN(cases)
