@@ -116,7 +116,7 @@ class Broken(unittest.TestCase):
         tables = other.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").fetchall()
         for (name,) in tables:
             if name not in spare:
-                other.execute(f"ALTER TABLE {name} RENAME TO {name}_gone")
+                other.execute(f"ALTER TABLE {name} RENAME TO {name}_taken_away")
         other.close()
 
     def test_every_route_that_needs_the_database_fails_with_500_and_tells_nothing_of_it(self):
