@@ -332,8 +332,14 @@ static void again_check(const struct fault_plan *plan, const struct asked *asked
     reply_done(&reply);
 }
 
-/* A sweep has tens of thousands of places that are the same few over and over. */
-enum { DENSE = 1500 };
+/* A sweep has tens of thousands of places that are the same few over and over: of 17,000, 4,566 tried took
+ * two thirds of the whole test. */
+enum { DENSE = 1500, FURTHER = 300 };
+
+static long places_further(const struct fault_plan *plan, long n)
+{
+    return 1 + (plan->sparse ? n / plan->sparse : n < DENSE ? 0 : n / FURTHER);
+}
 
 static void request_fails(const struct fault_plan *plan, const struct request_case *request)
 {
@@ -347,7 +353,7 @@ static void request_fails(const struct fault_plan *plan, const struct request_ca
     asked_ask(&asked, &good);
     if (good.status != request->status)
         CHECK_FAIL("%s answered %d: %.300s", request->sentence, good.status, good.body ? good.body : "");
-    for (n = 1; fired && check_failures < failures + 5; n += 1 + (plan->sparse ? n / plan->sparse : n / DENSE)) {
+    for (n = 1; fired && check_failures < failures + 5; n += places_further(plan, n)) {
         if (plan->cold || (request->changing && tried % 128 == 127)) { /* what piles up would slow it down */
             stop();
             start();
