@@ -66,10 +66,11 @@ static json_t *data_words(const json_t *spec)
                         json_string_value(used), json_string_value(judged));
 }
 
-/* "8/255" or a number; free() it. */
-static char *pixel_words(const json_t *value)
+/* "8/255" or a number, whose text is to be freed. (A copy that finds no memory would go unnoticed.) */
+static const char *pixel_words(const json_t *value, char **ret_made)
 {
-    return json_is_string(value) ? strdup(json_string_value(value)) : spec_text(value, JSON_ENCODE_ANY);
+    *ret_made = json_is_string(value) ? NULL : spec_text(value, JSON_ENCODE_ANY);
+    return json_is_string(value) ? json_string_value(value) : *ret_made ? *ret_made : "?";
 }
 
 /* "pgd: ε 8/255, step 2/255, 10 steps, 1 run" */
@@ -79,14 +80,14 @@ static json_t *attack_words(const json_t *spec)
 
     if (!json_is_object(attack))
         return json_null();
-    char *radius = pixel_words(json_object_get(attack, "epsilon")),
-         *size = pixel_words(json_object_get(attack, "step_size"));
-    json_t *words =
-        json_sprintf("%s: ε %s, step %s, %lld step%s, %lld run%s", word_at(attack, "/type"), radius ? radius : "?",
-                     size ? size : "?", count_at(attack, "/steps"), count_at(attack, "/steps") == 1 ? "" : "s",
-                     count_at(attack, "/restarts"), count_at(attack, "/restarts") == 1 ? "" : "s");
-    free(radius);
-    free(size);
+    char *made[2];
+    const char *radius = pixel_words(json_object_get(attack, "epsilon"), &made[0]);
+    const char *size = pixel_words(json_object_get(attack, "step_size"), &made[1]);
+    json_t *words = json_sprintf("%s: ε %s, step %s, %lld step%s, %lld run%s", word_at(attack, "/type"), radius, size,
+                                 count_at(attack, "/steps"), count_at(attack, "/steps") == 1 ? "" : "s",
+                                 count_at(attack, "/restarts"), count_at(attack, "/restarts") == 1 ? "" : "s");
+    free(made[0]);
+    free(made[1]);
     return words;
 }
 
