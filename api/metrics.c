@@ -70,6 +70,8 @@ static void traffic_write(FILE *out, const struct traffic *traffic)
 {
     char labels[160];
 
+    if (!traffic) /* nobody counts */
+        return;
     family(out, "riftd_http_requests_total", "counter", "Requests answered, by route and class of status.");
     for (int row = 0; row <= ROUTES_MAX; row++)
         for (int class = 1; class < STATUS_CLASSES; class ++)
@@ -160,8 +162,9 @@ static void process_write(const struct traffic *traffic, FILE *out)
         fclose(stat);
     if (statm)
         fclose(statm);
-    value(out, "process_start_time_seconds", "gauge", "When riftd began to serve, since the epoch.",
-          (double)traffic->started_ms / 1000);
+    if (traffic)
+        value(out, "process_start_time_seconds", "gauge", "When riftd began to serve, since the epoch.",
+              (double)traffic->started_ms / 1000);
 }
 
 int handle_metrics(const struct request *request, struct answer *answer)
