@@ -27,8 +27,9 @@ static bool values_equal(const json_t *a, const json_t *b)
     return true;
 }
 
-/* What the field would be if it had been left out. New reference or NULL. */
-static json_t *value_otherwise(const json_t *spec, const char *pointer)
+/* What the field would be if it had been left out: a new reference, or NULL where
+ * the spec says nothing then, or needs it. 0, or -ENOMEM. */
+static int value_otherwise(const json_t *spec, const char *pointer, json_t **ret)
 {
     char parent[96];
     const char *name = strrchr(pointer, '/') + 1;
@@ -36,35 +37,49 @@ static json_t *value_otherwise(const json_t *spec, const char *pointer)
     struct spec_errors errors;
     spec_auto parsed = { 0 };
 
+    *ret = NULL;
+    if (!bare)
+        return -ENOMEM;
     snprintf(parent, sizeof(parent), "%.*s", (int)(name - 1 - pointer), pointer);
     json_object_del(report_at(bare, parent), name);
-    if (!bare || spec_from_json(bare, &parsed, &errors) < 0)
-        return NULL;
-    json_t *value = report_at(parsed.json, pointer);
-    return value ? json_incref(value) : NULL;
+    int r = spec_from_json(bare, &parsed, &errors);
+    if (r == -ENOMEM)
+        return r;
+    if (r >= 0)
+        *ret = json_incref(report_at(parsed.json, pointer));
+    return 0;
 }
 
-/* New reference or NULL: it has none. */
-static json_t *default_of(const json_t *spec, const struct spec_field *field, const json_t *value)
+/* Its default: a new reference, or NULL where it has none. 0, or -ENOMEM. */
+static int default_of(const json_t *spec, const struct spec_field *field, const json_t *value, json_t **ret)
 {
-    json_t *fallback =
-        field->fallback ? json_read(field->fallback, strlen(field->fallback), JSON_DECODE_ANY, NULL) : NULL;
+    *ret = NULL;
+    if (!field->fallback)
+        return 0;
+    *ret = json_read(field->fallback, strlen(field->fallback), JSON_DECODE_ANY, NULL);
+    if (!*ret)
+        return -ENOMEM;
+    if (!json_is_null(*ret) || json_is_null(value))
+        return 0;
 
-    if (!json_is_null(fallback) || json_is_null(value))
-        return fallback;
-    json_t *otherwise = value_otherwise(spec, field->pointer);
-    if (!otherwise)
-        return fallback;
-    json_decref(fallback);
-    return otherwise;
+    json_t *otherwise;
+    int r = value_otherwise(spec, field->pointer, &otherwise);
+    if (otherwise) {
+        json_decref(*ret);
+        *ret = otherwise;
+    }
+    return r;
 }
 
+/* A new reference, null for no value; NULL: out of memory. */
 static json_t *words(const json_t *value)
 {
+    if (!value)
+        return json_null();
     if (json_is_string(value))
         return json_incref((json_t *)value);
-    char *text = value ? spec_text(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    json_t *string = text ? json_string(text) : json_null();
+    char *text = spec_text(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_t *string = text ? json_string(text) : NULL;
     free(text);
     return string;
 }
@@ -75,7 +90,7 @@ static bool is_told(const struct spec_field *field, const json_t *value)
     return value && !((field->type == FIELD_OBJECT || field->type == FIELD_ATTACK) && json_is_object(value));
 }
 
-static void settings_add(struct report *report)
+static int settings_add(struct report *report)
 {
     const json_t *spec = report->spec;
     json_t *section =
@@ -88,14 +103,23 @@ static void settings_add(struct report *report)
         const json_t *value = report_at(spec, field->pointer);
         if (report->kind < 0 || !(field->kinds & 1u << report->kind) || !is_told(field, value))
             continue;
-        json_auto_t *fallback = default_of(spec, field, value);
+        json_auto_t *fallback;
+        int r = default_of(spec, field, value, &fallback);
+        if (r < 0)
+            return r;
+        json_t *said = words(value), *usual = words(fallback);
+        if (!said || !usual) {
+            json_decref(said);
+            json_decref(usual);
+            return -ENOMEM;
+        }
         bool differs = !fallback || !values_equal(fallback, value);
-
         section_row(section,
-                    json_pack("[s, o, o, s, s]", field->pointer + 1, words(value), words(fallback),
-                              differs ? "differs" : "", field->unit ? field->unit : ""),
+                    json_pack("[s, o, o, s, s]", field->pointer + 1, said, usual, differs ? "differs" : "",
+                              field->unit ? field->unit : ""),
                     differs);
     }
+    return 0;
 }
 
 /* ---- files ---- */
@@ -131,6 +155,7 @@ static int files_add(struct report *report)
 
 int report_settings(struct report *report)
 {
-    settings_add(report);
-    return files_add(report);
+    int r = settings_add(report);
+
+    return r < 0 ? r : files_add(report);
 }
