@@ -21,6 +21,7 @@
  * itself after a commit that left more than CHECKPOINT_PAGES in the WAL. */
 #include "db/inside.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -28,6 +29,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     CHECKPOINT_PAGES = 1000,
@@ -182,8 +184,19 @@ static int file_system_check(const char *path)
     return 0;
 }
 
+/* A new file is its owner's alone, and so are the WAL and the index that SQLite puts beside
+ * it: it holds the keys that webhooks are signed with. What can't be made, SQLite says. */
+static void file_make(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        close(fd);
+}
+
 static int writer_open(struct db *db)
 {
+    file_make(db->path);
     int r = connection_open(db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
                             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
                             "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8000;"

@@ -308,8 +308,12 @@ static double cell_value(const struct table_run *run, int side, const char *colu
     return side < 2 ? both[side] : both[1] - both[0];
 }
 
+/* Parts of a whole differ by more, where they differ: one image of 10^11. */
+#define ROUNDING 1e-11
+
 /* {"mean","std","n"} of a column over the runs of a row; std (n - 1 below) needs
- * two. Summed from the first value on, so that equal numbers are their own mean. */
+ * two. Summed from the first value on, so that equal numbers are their own mean; what
+ * only rounding sets apart, as means of means, doesn't deviate. */
 static json_t *cell_make(const struct tabling *t, int row, int side, const char *column)
 {
     double first = 0, sum = 0, squares = 0, mean;
@@ -328,8 +332,10 @@ static json_t *cell_make(const struct tabling *t, int row, int side, const char 
         if (t->row[i] == row && isfinite(value))
             squares += (value - mean) * (value - mean);
     }
+    double std = n > 1 ? sqrt(squares / (n - 1)) : 0;
+    std = std < ROUNDING ? 0 : std;
     return json_pack("{s:o, s:o, s:i}", "mean", n ? json_real(mean) : json_null(), "std",
-                     n > 1 ? json_real(sqrt(squares / (n - 1))) : json_null(), "n", n);
+                     n > 1 ? json_real(std) : json_null(), "n", n);
 }
 
 /* Accuracies on corrupted images exist only where they were measured. */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 static int64_t number_in_file(const char *sql)
 {
@@ -36,6 +37,30 @@ static void migration(void)
     CHECK_STRING(state_of("a"), "queued");
     CHECK_INT(db_ping(fixture, 1000), 0);
     fixture_close();
+}
+
+static int mode_of(const char *ending)
+{
+    char path[5000];
+    struct stat found = { 0 };
+
+    snprintf(path, sizeof(path), "%s%s", fixture_path, ending);
+    CHECK_INT(stat(path, &found), 0);
+    return found.st_mode & 0777;
+}
+
+/* It holds the keys that webhooks are signed with, and so does its log. */
+static void a_secret_place(void)
+{
+    mode_t before = umask(022);
+
+    fixture_open();
+    CHECK_INT(add_job("a", "train", 0, NULL, NULL, -1), 0);
+    CHECK_INT(mode_of(""), 0600);
+    CHECK_INT(mode_of("-wal"), 0600);
+    CHECK_INT(mode_of("-shm"), 0600);
+    fixture_close();
+    umask(before);
 }
 
 static int copies(void)
@@ -541,6 +566,7 @@ static void constraints_are_told_apart(void)
 
 static const struct check_case cases[] = {
     { "a file of version 0 is migrated, and opening again changes nothing", migration },
+    { "a new file and its log are for their owner alone, whatever the umask", a_secret_place },
     { "a migration that fails leaves the old version and one copy of it, and writes over none", migration_fails },
     { "without a copy nothing is migrated", no_room_for_a_copy },
     { "a file of a newer riftd is refused and left alone", newer },

@@ -130,6 +130,17 @@ static void one_and_none(void)
     clear();
 }
 
+/* The mean over corruptions of one run may be 0.085, of another a bit of the last place less. */
+static void rounding_is_no_deviation(void)
+{
+    add("", 0, 0.5, 0.5, 0.185);
+    add("", 1, 0.5, 0.5, nextafter(0.185, 0));
+    json_auto_t *table = make(NULL);
+    CHECK_NEAR(number(row(table, 0), "after", "corruption_accuracy", "std"), 0, 0);
+    CHECK_NEAR(number(row(table, 0), "after", "clean_accuracy", "std"), 0, 0);
+    clear();
+}
+
 static void corruptions_where_measured(void)
 {
     add("", 0, 0.8, 0.8, 0.7);
@@ -370,6 +381,7 @@ static void images_known(void)
 static const struct check_case cases[] = {
     { "a cell is the mean and sample standard deviation over seeds, a gain that of the differences", means },
     { "one run has no deviation, and a run without a result is listed as missing", one_and_none },
+    { "runs that only rounding sets apart don't deviate", rounding_is_no_deviation },
     { "accuracy on corrupted images is there where it was measured", corruptions_where_measured },
     { "methods and module choices are rows, devices and labels aren't", rows_apart },
     { "what isn't alike is refused with jobs and field, unless a group keeps it apart", mixtures },
