@@ -14,6 +14,10 @@ static const char page_policy[] =
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+static const char no_dashboard[] = "riftd was started without a dashboard: the setting web (--web DIR) names its files";
+static const char no_description[] =
+    "riftd was started without the API's description: the setting openapi names the file";
+
 static const struct {
     const char *ending, *type;
 } types[] = {
@@ -36,7 +40,9 @@ static const char *type_find(const char *name)
     return NULL;
 }
 
-static int page_answer(const struct request *request, struct answer *answer, const char *dir, const char *name)
+/* dir NULL: the setting that says it isn't set; `unset` says which. */
+static int page_answer(const struct request *request, struct answer *answer, const char *dir, const char *name,
+                       const char *unset)
 {
     const char *type = type_find(name);
     int64_t size, mtime_ns;
@@ -44,7 +50,7 @@ static int page_answer(const struct request *request, struct answer *answer, con
     int fd = type && dir ? file_open_beneath(dir, name, &size, &mtime_ns) : -ENOENT;
 
     if (fd == -ENOENT)
-        return answer_problem(answer, request, PROBLEM_NO_ROUTE, "there is no such page");
+        return answer_problem(answer, request, PROBLEM_NO_ROUTE, dir ? "there is no such page" : unset);
     if (fd < 0)
         return fd;
     snprintf(etag, sizeof(etag), "\"%" PRIx64 "-%" PRIx64 "\"", (uint64_t)mtime_ns, (uint64_t)size);
@@ -55,12 +61,12 @@ static int page_answer(const struct request *request, struct answer *answer, con
 
 int handle_page(const struct request *request, struct answer *answer)
 {
-    return page_answer(request, answer, request->config->web_dir, "index.html");
+    return page_answer(request, answer, request->config->web_dir, "index.html", no_dashboard);
 }
 
 int handle_web(const struct request *request, struct answer *answer)
 {
-    return page_answer(request, answer, request->config->web_dir, request->name);
+    return page_answer(request, answer, request->config->web_dir, request->name, no_dashboard);
 }
 
 int handle_openapi(const struct request *request, struct answer *answer)
@@ -71,7 +77,11 @@ int handle_openapi(const struct request *request, struct answer *answer)
 
     if (!dir)
         return -ENOMEM;
-    int r = page_answer(request, answer, path ? dir : NULL, slash ? slash + 1 : path ? path : "");
+    int r = page_answer(request, answer, path ? dir : NULL,
+                        slash  ? slash + 1
+                        : path ? path
+                               : "openapi.yaml",
+                        no_description);
     free(dir);
     return r;
 }

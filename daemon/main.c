@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +203,18 @@ static int http_open(struct daemon *daemon, struct fault *why)
     return r < 0 ? fault_set(why, r, "%s", message) : 0;
 }
 
+/* Files that are served may come later, by an update; who misspelt the path wants to know. */
+static void served_check(const struct settings *settings)
+{
+    char path[PATH_MAX];
+
+    if (settings->web && snprintf(path, sizeof(path), "%s/index.html", settings->web) < (int)sizeof(path) &&
+        access(path, R_OK) < 0)
+        log_warning("there is no dashboard: %s: %m (setting web)", path);
+    if (settings->openapi && access(settings->openapi, R_OK) < 0)
+        log_warning("the API's description can't be served: %s: %m (setting openapi)", settings->openapi);
+}
+
 /* Tell whoever waits for us where we are. */
 static int announce(struct daemon *daemon, struct fault *why)
 {
@@ -222,6 +235,7 @@ static int announce(struct daemon *daemon, struct fault *why)
                  "admin token create NAME --role admin)");
     else if (api_is_overheard(daemon->api))
         log_warning("tokens and results cross the network in the clear on %s", url);
+    served_check(daemon->settings);
     printf("listening on %s\n", url);
     fflush(stdout);
     sd_notifyf(0, "READY=1\nSTATUS=Listening on %s", url);

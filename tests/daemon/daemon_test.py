@@ -570,6 +570,20 @@ class Starting(Case):
         done = self.refused(*riftd.command()[1:])
         self.assertIn("newer riftd", done.stderr)
 
+    def test_served_files_that_are_not_there_are_said_so_at_the_start_and_when_asked_for(self):
+        riftd = self.riftd("--web", "/no/such/web", "--openapi", "/no/such/file.yaml")
+        log = riftd.log_path.read_text()
+        self.assertIn("there is no dashboard: /no/such/web/index.html: No such file", log)
+        self.assertIn("/no/such/file.yaml: No such file", log)
+        riftd.stop()
+        riftd.options = ()
+        riftd.start()
+        self.assertNotIn("there is no dashboard", riftd.log_path.read_text()[len(log):])
+        for path, setting in (("/", "--web DIR"), ("/v1/openapi.yaml", "openapi")):
+            status, problem = riftd.ask("GET", path)
+            self.assertEqual(status, 404)
+            self.assertIn(setting, problem["detail"])
+
     def test_help_names_every_option_and_version_is_one_line(self):
         text = subprocess.run([RIFTD, "--help"], capture_output=True, text=True, check=True).stdout
         for option in ("state", "listen", "socket", "slots", "worker", "launcher", "web", "openapi", "dataset", "grace-s"):
