@@ -247,8 +247,11 @@ int cli_nothing(const struct cli *cli, const json_t *job)
         return CLI_OK;
     const char *state = text_at(job, "state", "?");
     bool past = !strcmp(state, "succeeded") || !strcmp(state, "failed");
-    return cli_error(CLI_OK, "%s: nothing there; the %s job %s %s", cli->command->name, text_at(job, "kind", "?"),
-                     past ? "has" : "is", state);
+    cli_error(CLI_OK, "%s: nothing there; the %s job %s %s", cli->command->name, text_at(job, "kind", "?"),
+              past ? "has" : "is", state);
+    if (strcmp(text_at(job, "kind", ""), "sweep") == 0)
+        cli_advice("Its rift jobs have it: `riftctl show %.18s` names them.", text_at(job, "id", ""));
+    return CLI_OK;
 }
 
 const char *cli_value(const struct cli *cli, const char *name, const char *fallback)

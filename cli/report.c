@@ -65,7 +65,7 @@ static int report_keep(const struct http_response *report, const char *path)
         return cli_error(CLI_FAILED, "out of memory");
     FILE *file = fopen(part, "we");
     if (!file) {
-        r = cli_error(CLI_FAILED, "%s: %m", part);
+        r = cli_error(CLI_FAILED, "%s: %m", path);
     } else {
         bool whole = fwrite(report->body, 1, report->size, file) == report->size;
         whole = fclose(file) == 0 && whole;

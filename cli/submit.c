@@ -151,8 +151,8 @@ static int read_spec(const char *path, json_t **ret)
     json_t *spec = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     free(text);
     if (!spec)
-        return cli_error(CLI_REJECTED, "%s: line %d, column %d: %s", is_stdin ? "standard input" : path, error.line,
-                         error.column, error.text);
+        return cli_error(CLI_REJECTED, "%s isn't JSON: line %d, column %d: %s", is_stdin ? "standard input" : path,
+                         error.line, error.column, error.text);
     if (!json_is_object(spec)) {
         json_decref(spec);
         return cli_error(CLI_REJECTED, "%s: a spec is a JSON object", is_stdin ? "standard input" : path);
@@ -207,19 +207,41 @@ static int dry_run(const json_t *spec)
     return CLI_REJECTED;
 }
 
+/* A refused list or object that came as text has most likely lost its quotation marks to the shell. */
+static void quotes_advise(const struct cli *cli)
+{
+    for (int i = 0; i < cli->given_count; i++) {
+        const char *equals = strcmp(cli->given[i].name, "set") == 0 ? strchr(cli->given[i].value, '=') : NULL;
+        json_auto_t *value = equals && strchr("[{", equals[1]) && equals[1] ? parse_value(equals + 1) : NULL;
+        if (json_is_string(value)) {
+            cli_advice(
+                "--set %s: its value isn't JSON and went as text. Shells take quotation marks away unless the whole\n"
+                "  stands between '...', as in --set 'sweep.methods=[\"pgd-at\",\"trades\"]'.",
+                cli->given[i].value);
+            return;
+        }
+    }
+}
+
 int submit_spec(struct cli *cli, const json_t *spec)
 {
     json_auto_t *job = NULL;
     const char *key = cli_value(cli, "idempotency-key", NULL);
     char header[300] = "";
 
-    if (cli_given(cli, "dry-run"))
-        return dry_run(spec);
+    if (cli_given(cli, "dry-run")) {
+        int r = dry_run(spec);
+        if (r == CLI_REJECTED)
+            quotes_advise(cli);
+        return r;
+    }
     if (key && snprintf(header, sizeof(header), "Idempotency-Key: %s", key) >= (int)sizeof(header))
         return cli_error(CLI_USAGE, "the idempotency key is too long");
     if (strpbrk(header, "\r\n"))
         return cli_error(CLI_USAGE, "an idempotency key is one line");
     int r = server_call(cli, "POST", "/v1/jobs", spec, key ? header : NULL, &job);
+    if (r == CLI_REJECTED)
+        quotes_advise(cli);
     if (r != CLI_OK)
         return r;
     const char *id = text_at(job, "id", NULL);

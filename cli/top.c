@@ -108,10 +108,10 @@ static void cancel_ask(struct top *top)
     if (!job)
         snprintf(top->note, sizeof(top->note), "First choose a job, with the arrow keys.");
     else if (text_at(job, "parent", NULL))
-        snprintf(top->note, sizeof(top->note), "Cancel the whole job that this is the %s step of (%.13s)? y/n",
+        snprintf(top->note, sizeof(top->note), "Cancel the whole job that this is the %s step of (%.18s)? y/n",
                  text_at(job, "kind", "?"), text_at(job, "parent", ""));
     else
-        snprintf(top->note, sizeof(top->note), "Cancel this %s job (%.13s)? y/n", text_at(job, "kind", "?"),
+        snprintf(top->note, sizeof(top->note), "Cancel this %s job (%.18s)? y/n", text_at(job, "kind", "?"),
                  top->chosen);
 }
 

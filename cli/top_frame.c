@@ -26,7 +26,8 @@
 #define ID_FROM     60
 #define BAR_FROM    100 /* and for a longer bar */
 #define WHOLE_FROM  124 /* and for whole ids */
-#define ID_SHORT    13  /* the millisecond of its making */
+#define ID_SHORT    13  /* the millisecond of its making, which the steps of a job share */
+#define ID_TELLING  18  /* as much as tells steps apart, from BAR_FROM on */
 #define ID_WHOLE    36
 #define KIND_WIDTH  11
 #define LABEL_WIDTH 14
@@ -120,7 +121,7 @@ static void devices_draw(const struct top *top, struct frame *frame)
 
 static void names_draw(struct line *line, const char *id, const char *kind, const char *label, enum style style)
 {
-    int id_width = line->most >= WHOLE_FROM ? ID_WHOLE : ID_SHORT;
+    int id_width = line->most >= WHOLE_FROM ? ID_WHOLE : line->most >= BAR_FROM ? ID_TELLING : ID_SHORT;
 
     if (line->most >= ID_FROM)
         line_add(line, style, "%-*.*s  ", id_width, id_width, id);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GREEDY_TOP = 3, ID_LENGTH = 36 };
+enum { GREEDY_TOP = 3, ID_LENGTH = 36, TELL_MOST = 32 };
 
 /* ---- words ------------------------------------------------------------------- */
 
@@ -507,15 +507,39 @@ static bool id_cut(const struct spec_field *field, const json_t *value)
     return json_is_string(id) && !id_valid(id);
 }
 
+/* Short, and of letters that can be told as they are. */
+static bool tellable(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    size_t length = strlen(name);
+
+    return length > 0 && length <= TELL_MOST && strspn(name, letters) == length;
+}
+
+/* The name that was given alone where a list of names is meant, or NULL. */
+static const char *lone_name(const struct spec_field *field, const json_t *value)
+{
+    bool lists = field->type == FIELD_STRING_LIST || field->type == FIELD_MODULES;
+    const char *name = lists ? json_string_value(value) : NULL;
+    bool fits = name && (!field->values || value_enum(field->values, name) >= 0);
+
+    return fits && tellable(name) ? name : NULL;
+}
+
 /* What may have been meant; "" when nothing comes to mind. */
 static void hint_make(const struct spec_field *field, const json_t *value, char *ret, size_t size)
 {
-    const char *word = wrong_word(field, value);
+    const char *word = wrong_word(field, value), *name = lone_name(field, value);
     char near[64];
+    bool meant = word && word_nearest(words_of(field), word, near, sizeof(near));
 
     ret[0] = 0;
-    if (word && word_nearest(words_of(field), word, near, sizeof(near)))
+    if (name && (!meant || field->type == FIELD_STRING_LIST))
+        snprintf(ret, size, "; did you mean [\"%s\"]?", name);
+    else if (meant)
         snprintf(ret, size, "; did you mean \"%s\"?", near);
+    else if (word && json_is_array(value) && tellable(word))
+        snprintf(ret, size, "; \"%s\" is none of them", word);
     else if (id_cut(field, value))
         snprintf(ret, size, "; a full UUID is needed: %d characters, as in the list of jobs", ID_LENGTH);
 }

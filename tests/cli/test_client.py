@@ -235,6 +235,11 @@ class Nothing(Case):
                 self.assertEqual(out != "", command == ["table"], out)
             self.assertEqual(self.run_ctl(0, "modules", A, "--json", "--server", server.url)[1], "")
 
+    def test_who_asks_a_sweep_for_what_its_rift_jobs_have_is_told_where_it_is(self):
+        with self.serve("sweep") as server:
+            err = self.run_ctl(0, "modules", A, "--server", server.url)[1]
+        self.assertIn("nothing there; the sweep job is queued\n  Its rift jobs have it: `riftctl show " + A[:18], err)
+
     def test_a_curve_that_is_not_there_exits_5_and_names_those_there_are(self):
         def answer(http, method, path, body):
             if "name=" in path:

@@ -127,6 +127,16 @@ class Set(Case):
         self.assertEqual((spec["model"]["input"], spec["model"]["arch"]), ([1, 32, 32], "resnet34"))
         self.assertEqual(spec["attack"]["epsilon"], "4/255")
 
+    def test_a_list_that_lost_its_quotation_marks_to_the_shell_is_told_how_to_keep_them(self):
+        err = self.spec(*RIFT, "--set", "kind=sweep", "--set", "sweep.methods=[pgd-at,trades]", code=6)
+        self.assertIn("--set sweep.methods=[pgd-at,trades]: its value isn't JSON", err)
+        self.assertIn("'sweep.methods=[\"pgd-at\",\"trades\"]'", err)
+        self.assertNotIn("quotation", self.spec(*RIFT, "--set", 'sweep.methods=["pgd"]', "--set", "label=x", code=6))
+        self.assertEqual(self.spec(*RIFT, "--set", "label=[a try]")["label"], "[a try]")
+
+    def test_what_is_no_json_is_called_that(self):
+        self.assertIn("standard input isn't JSON: line 1, column 1", self.spec(stdin="# a README", code=6))
+
     def test_a_set_changes_what_the_file_says_and_later_ones_win(self):
         text = json.dumps({"kind": "rift", "dataset": {"format": "idx", "path": "/data"}, "train": {"epochs": 3}, "seed": 1})
         spec = self.spec("--set", "train.epochs=4", "--set", "train.epochs=5", stdin=text)

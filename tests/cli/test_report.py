@@ -37,7 +37,8 @@ class Report(Case):
             self.assertEqual(len(os.listdir(directory)), 5)
             self.assertIn("html, markdown, latex or csv", self.ctl(2, "report", job, "--format", "pdf")[1])
             self.assertIn("this job's report has run, steps", self.ctl(6, "report", job, "--part", "everything")[1])
-            self.ctl(1, "report", job, "--to", os.path.join(directory, "nowhere", "report.html"))
+            nowhere = os.path.join(directory, "nowhere", "report.html")
+            self.assertIn(f"{nowhere}: No such file", self.ctl(1, "report", job, "--to", nowhere)[1])
             self.ctl(5, "report", "ffffffff")
         self.ctl(0, "cancel", job)
 

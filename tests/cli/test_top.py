@@ -73,6 +73,11 @@ class Once(Case):
                 self.assertEqual("größe" in out.split("PROGRESS")[-1], width >= 80, out)
                 self.assertIn("train", out)
 
+    def test_where_there_is_room_the_ids_tell_the_steps_of_a_job_apart(self):
+        with Server(Scripted(2)) as server:
+            out, _ = self.run_ctl(0, "top", "--once", "--server", server.url, env={"LC_ALL": "C.UTF-8", "COLUMNS": "120"})
+        self.assertRegex(out, rf"(?m)^{A[:18]}  train +größe")
+
     def test_where_letters_beyond_ascii_cannot_be_shown_there_are_none(self):
         with Server(Scripted()) as server:
             out, _ = self.run_ctl(0, "top", "--once", "--server", server.url, env={"LC_ALL": "C"})
@@ -146,7 +151,7 @@ class Keys(Case):
             terminal.keys("Home", "Down", "Down", "Up")
             terminal.wait(r"(?m)^01900000-0000  mrc .*w0 *>")
             terminal.keys("c")
-            terminal.wait(r"Cancel this mrc job \(01900000-0000\)\? y/n")
+            terminal.wait(r"Cancel this mrc job \(01900000-0000-7000\)\? y/n")
             terminal.keys("n")
             terminal.wait("q quit")
             self.assertEqual(riftd.cancelled, [])
@@ -224,7 +229,7 @@ class RealRiftd(Case):
             spec["dataset"]["path"] = riftd.data
             self.run_ctl(0, "--state", riftd.state, "submit", "-", stdin=json.dumps(spec))
             terminal.run("riftctl top")
-            terminal.wait(r"(?m)^[0-9a-f-]{13}  train +long +\[")
+            terminal.wait(r"(?m)^[0-9a-f-]{18}  train +long +\[")
             terminal.wait(r"(?m)^cpu +ok .*train long")
             terminal.wait("1 running, 4 waiting")
             riftd.kill()
@@ -232,12 +237,12 @@ class RealRiftd(Case):
             self.assertIn("train", terminal.screen(), "what was known stays")
             riftd.start()
             wait_for("riftd is found again, at its new address", lambda: "is away" not in terminal.screen())
-            terminal.wait(r"(?m)^[0-9a-f-]{13}  train +long +\[")
+            terminal.wait(r"(?m)^[0-9a-f-]{18}  train +long +\[")
             terminal.keys("Down", "c")
             terminal.wait("Cancel the whole job that this is the train step of")
             terminal.keys("y")
             terminal.wait("Asked to stop")
-            terminal.wait(r"(?m)LATELY ENDED *\n[0-9a-f-]{13}  rift +long +cancelled")
+            terminal.wait(r"(?m)LATELY ENDED *\n[0-9a-f-]{18}  rift +long +cancelled")
             terminal.wait("Nothing runs and nothing waits")
             terminal.keys("q")
             terminal.calm()

@@ -22,7 +22,8 @@ static const struct {
     /* kind */
     { "{}", "/kind", "is required: train, mrc, finetune, interpolate, evaluate, rift, corrupt, sweep or inspect" },
     { "{\"kind\":\"trian\"}", "/kind", "is \"trian\"; did you mean \"train\"?" },
-    { "{\"kind\":5}", "/kind", "must be train, mrc, finetune, interpolate, evaluate, rift, corrupt, sweep or inspect, is 5" },
+    { "{\"kind\":5}", "/kind",
+      "must be train, mrc, finetune, interpolate, evaluate, rift, corrupt, sweep or inspect, is 5" },
     { "{\"kind\":null}", "/kind", "is null" },
     /* members that aren't fields */
     { TRAIN ",\"batchsize\":5}", "/batchsize", "isn't a known field; did you mean \"batch_size\"?" },
@@ -195,7 +196,8 @@ static const struct {
     { MRC ",\"attack\":{\"type\":\"apgd-ce\"}}", "/attack/type", "must be pgd in a mrc job" },
     { INSPECT ",\"attack\":{\"type\":\"square\"}}", "/attack/type", "must be pgd in an inspect job" },
     { INSPECT ",\"attack\":null,\"model\":{\"weights\":\"w\"}}", "/attack", "must be an attack object where" },
-    { INSPECT ",\"inspect\":{\"corruptions\":{\"path\":\"c\",\"job\":\"" UUID "\"}}}", "/inspect/corruptions", "has both" },
+    { INSPECT ",\"inspect\":{\"corruptions\":{\"path\":\"c\",\"job\":\"" UUID "\"}}}", "/inspect/corruptions",
+      "has both" },
     { "{\"kind\":\"inspect\",\"dataset\":{\"format\":\"idx\",\"path\":\"d\",\"split\":\"train\"},"
       "\"inspect\":{\"corruptions\":{\"path\":\"c\"}}}",
       "/dataset/split", "must be test or null where" },
@@ -221,6 +223,13 @@ static const struct {
       "the id of a job or null" },
     { EVALUATE ",\"evaluate\":{\"corruptions\":{\"path\":\"x\",\"names\":[\"fog\",\"snwo\"]}}}",
       "/evaluate/corruptions/names", "did you mean \"snow\"?" },
+    /* a name alone, a name far from all, a list that lost its quotation marks */
+    { RIFT ",\"sweep\":{\"methods\":\"pgd-at\"}}", "/sweep/methods", "is \"pgd-at\"; did you mean [\"pgd-at\"]?" },
+    { RIFT ",\"sweep\":{\"methods\":[\"pgd\",\"trades\"]}}", "/sweep/methods", "; \"pgd\" is none of them" },
+    { RIFT ",\"mrc\":{\"modules\":\"layer9\"}}", "/mrc/modules", "is \"layer9\"; did you mean [\"layer9\"]?" },
+    { RIFT ",\"finetune\":{\"modules\":\"layer4.0.conv1\"}}", "/finetune/modules",
+      "did you mean [\"layer4.0.conv1\"]?" },
+    { RIFT ",\"finetune\":{\"modules\":\"lowst\"}}", "/finetune/modules", "did you mean \"lowest\"?" },
     { EVALUATE ",\"evaluate\":{\"corruptions\":{\"path\":\"x\",\"set\":\"standart\"}}}", "/evaluate/corruptions/set",
       "must be standard, code or all, is \"standart\"; did you mean \"standard\"?" },
     { EVALUATE ",\"evaluate\":{\"corruptions\":{\"path\":\"x\",\"severities\":[5,1]}}}",
