@@ -1,6 +1,7 @@
 """Is docs/python.md true? Its blocks are run in order, as they stand, by a Python that has requests and pandas."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,13 +34,21 @@ class Python(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, work)
         os.symlink(os.path.join(ROOT, "docs"), os.path.join(work, "docs"))
         with Daemon() as riftd:
+            os.symlink(riftd.state, os.path.join(work, "quickstart.d"))
+            export, = re.findall(r"(?m)^    (export RIFTD_URL=\S+(?: \S+)?\))", read("docs/python.md"))
+            cls.told = subprocess.run(["bash", "-c", export + ' && echo "$RIFTD_URL"'], cwd=work, text=True, capture_output=True,
+                                      timeout=DEADLINE_S, check=True).stdout.strip()
+            cls.listens = riftd.url
             clean = {name: value for name, value in os.environ.items() if not name.startswith(("RIFTD_", "RIFT_"))}
             done = subprocess.run([PYTHON, "-B", os.path.join(HERE, "run_python.py"), "docs/python.md"], cwd=work, text=True,
-                                  env={**clean, "RIFTD_URL": riftd.url, "OMP_NUM_THREADS": "1"}, capture_output=True,
+                                  env={**clean, "RIFTD_URL": cls.told, "OMP_NUM_THREADS": "1"}, capture_output=True,
                                   timeout=DEADLINE_S, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         cls.output = done.stdout
         cls.done = json.loads(done.stdout.splitlines()[-1])
+
+    def test_the_address_that_it_says_to_export_is_the_one_that_quickstart_left(self):
+        self.assertEqual(self.told, self.listens)
 
     def test_every_block_runs_as_it_stands(self):
         self.assertIsNone(self.done["failed"], self.output)

@@ -73,6 +73,13 @@ class Quickstart(unittest.TestCase):
             self.assertIn("/kind", done.stderr)
             self.assertEqual(self.daemons(), [])
 
+    def test_a_spec_that_is_not_there_is_missed_before_anything_is_built(self):
+        for words, said in ((["--spec", "nope.json"], "nope.json can't be read"), (["--spec"], "usage:")):
+            done = self.quickstart(*words)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+            self.assertIn(said, done.stderr)
+        self.assertEqual(self.daemons(), [])
+
     def test_the_whole_method_runs_and_only_keep_leaves_riftd_running(self):
         data = os.path.join(self.root, "tiny.safetensors")
         write_examples(data)
