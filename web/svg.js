@@ -114,10 +114,13 @@ export function graph({ title, nodes, edges }) {
     rows.set(node.column, row + 1);
     places.set(node.id, { x: 1 + node.column * (NODE_WIDTH + GAP_X), y: 1 + row * (NODE_HEIGHT + GAP_Y) });
   }
-  const width = Math.max(...[...places.values()].map(({ x }) => x)) + NODE_WIDTH + 1, height = Math.max(...[...places.values()].map(({ y }) => y)) + NODE_HEIGHT + 1;
+  const width = Math.max(...[...places.values()].map(({ x }) => x)) + NODE_WIDTH + 1, height = Math.max(...[...places.values()].map(({ y }) => y)) + NODE_HEIGHT + GAP_Y / 2 + 1;
   const lines = edges.filter(([from, to]) => places.has(from) && places.has(to)).map(([from, to, words]) => {
-    const a = places.get(from), b = places.get(to), x0 = a.x + NODE_WIDTH, y0 = a.y + NODE_HEIGHT / 2, x1 = b.x, y1 = b.y + NODE_HEIGHT / 2;
-    return [shape("path", { d: `M${x0} ${y0}C${x0 + GAP_X / 2} ${y0} ${x1 - GAP_X / 2} ${y1} ${x1 - 6} ${y1}`, class: "edge" }),
+    const a = places.get(from), b = places.get(to), x0 = a.x + NODE_WIDTH, y0 = a.y + NODE_HEIGHT / 2, x1 = b.x, y1 = b.y + NODE_HEIGHT / 2, half = GAP_X / 2;
+    const lane = x1 - x0 > GAP_X ? Math.min(a.y, b.y) + NODE_HEIGHT + GAP_Y / 2 : null; // past boxes: between two rows, not behind them
+    const d = lane === null ? `M${x0} ${y0}C${x0 + half} ${y0} ${x1 - half} ${y1} ${x1 - 6} ${y1}`
+      : `M${x0} ${y0}C${x0 + half} ${y0} ${x0 + half} ${lane} ${x0 + GAP_X} ${lane}H${x1 - GAP_X}C${x1 - half} ${lane} ${x1 - half} ${y1} ${x1 - 6} ${y1}`;
+    return [shape("path", { d, class: "edge" }),
       shape("path", { d: `M${x1 - 7} ${y1 - 4}L${x1} ${y1}L${x1 - 7} ${y1 + 4}Z`, class: "edge-head" }),
       words && shape("text", { x: (x0 + x1) / 2, y: (y0 + y1) / 2 - 4, "text-anchor": "middle" }, words)];
   });

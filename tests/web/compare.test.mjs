@@ -31,6 +31,7 @@ test("criticality stands side by side, with its rank correlation", () => web.pag
   const table = page.getByRole("region", { name: /^MRC of every module/ });
   await table.waitFor();
   assert.equal(await table.locator("tbody tr").count(), 21);
+  assert.ok(await page.getByText("Each job's bars are on its own scale").isVisible());
   const told = await web.riftd.ask(`v1/compare?jobs=${web.made.one.id},${web.made.two.id}`);
   const ranks = (values) => values.map((value) => values.filter((other) => other < value).length);
   const [a, b] = [0, 1].map((index) => ranks(told.modules.map((row) => row.mrc[index]))), n = a.length;

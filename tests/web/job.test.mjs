@@ -120,6 +120,19 @@ test("a job says where its weights come from, and who uses its own", async () =>
   await jobPage("rift", (page) => page.getByRole("region", { name: "Lineage" }).getByRole("link", { name: /interpolate.*tiny/ }).waitFor());
 });
 
+test("no line of the lineage runs behind a job that it has nothing to do with", () => jobPage("rift", async (page) => {
+  await page.getByRole("region", { name: "Lineage" }).getByRole("link", { name: /interpolate/ }).waitFor();
+  const hidden = await page.evaluate(() => {
+    const boxes = [...document.querySelectorAll("svg .node rect")].map((box) => box.getBBox());
+    const inside = ({ x, y }) => boxes.some((box) => x > box.x + 2 && x < box.x + box.width - 2 && y > box.y + 2 && y < box.y + box.height - 2);
+    const points = [...document.querySelectorAll("svg path.edge")].flatMap((path) => Array.from({ length: 200 }, (_, at) => path.getPointAtLength(path.getTotalLength() * at / 199)));
+    const { height } = document.querySelector("svg:has(.node)").viewBox.baseVal;
+    return { edges: document.querySelectorAll("svg path.edge").length, behind: points.filter(inside).length, below: points.filter(({ y }) => y > height).length };
+  });
+  assert.ok(hidden.edges >= 5, JSON.stringify(hidden));
+  assert.deepEqual([hidden.behind, hidden.below], [0, 0]);
+}));
+
 test("a rift job shows its steps and what it gained, a sweep its averages", async () => {
   await jobPage("rift", async (page) => {
     await until("five steps", async () => await page.locator(".stepper li").count() === 5);
@@ -130,6 +143,7 @@ test("a rift job shows its steps and what it gained, a sweep its averages", asyn
     await page.locator(".stepper").waitFor();
   });
   await jobPage("sweep", async (page) => {
+    assert.equal(await page.getByRole("link", { name: "Report", exact: true }).getAttribute("href"), `#/jobs/${web.made.sweep.id}/report`);
     assert.match(await page.getByRole("row", { name: /PGD-AT \+ RiFT/ }).textContent(), /\d\.\d\d ± \d/);
     const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "LaTeX" }).click()]);
     assert.match(readFileSync(await file.path(), "utf8"), /tabular/);

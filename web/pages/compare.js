@@ -114,7 +114,7 @@ function criticality(jobs, names, told) {
     { title: "Module", show: (row) => make("code", {}, row.module), sort: (row) => row.order },
     ...columns.map((index) => ({ title: names[index], sort: (row) => row.mrc[index], show: (row) => make("span", { class: `mrc ${told.jobs[index].criticality?.lowest === row.module ? "strong" : ""}` },
       barCell(row.mrc[index], most[index], { series: index, width: 120 }), make("span", {}, digits(row.mrc[index])), told.jobs[index].criticality?.lowest === row.module && make("span", { class: "badge" }, "lowest")) }))] }),
-  correlations(jobs, names, modules));
+  columns.length > 1 && make("p", { class: "faint" }, "Each job's bars are on its own scale: compare their order, and the numbers."), correlations(jobs, names, modules));
 }
 
 function differences(jobs, names, told) {

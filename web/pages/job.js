@@ -39,7 +39,7 @@ function actions({ job, etag, again, fields }) {
   const priority = make("input", { id: "priority", type: "number", min: -100, max: 100, step: 1, value: String(job.priority), class: "short",
     onchange: (event) => patch({ priority: Number(event.target.value) }, "The priority is changed.").catch((error) => say(error.detail || error.message, "bad")) });
   return make("div", { class: "row" },
-    exists(`jobs/${job.id}/report`) && ["rift"].includes(job.kind) && make("a", { class: "button primary", href: `#/jobs/${job.id}/report` }, "Report"),
+    exists(`jobs/${job.id}/report`) && ["rift", "sweep"].includes(job.kind) && make("a", { class: "button primary", href: `#/jobs/${job.id}/report` }, "Report"),
     exists("compare") && ["rift", "train", "mrc"].includes(job.kind) && make("a", { class: "button", href: link("compare", { jobs: job.id }) }, "Compare"),
     !over && button(job.cancel_wanted ? "Cancelling" : "Cancel", async () => {
       if (await confirm("Cancel this job?", { yes: "Cancel the job", detail: "It writes a checkpoint and stops; a retry goes on from there." })) await post("/cancel", "It is being cancelled.");

@@ -28,7 +28,7 @@ const spliced = (whole, part, from, to) => [...whole.filter((point) => point.ste
 class Group {
   constructor(job, { title, y }, names, signal) {
     Object.assign(this, { job, names, signal, whole: [], zoom: null, timer: 0 });
-    this.chart = lineChart({ title, x: { label: "step" }, y, series: [], onZoom: (range) => this.zoomed(range) });
+    this.chart = lineChart({ title, x: { label: "step", whole: true }, y, series: [], onZoom: (range) => this.zoomed(range) });
   }
 
   points(name, range = {}) {

@@ -11,7 +11,7 @@ export function filesOf(state, page) {
   element.append(box);
   return { element, place: "files", update: async () => {
     const { artifacts } = await ask(`v1/jobs/${state.job.id}/artifacts`, { signal: page.signal });
-    renew(box, table({ caption: "Files of this job", rows: artifacts, key: (file) => file.name, none: empty("No files yet."), columns: [
+    renew(box, table({ caption: "Files of this job", rows: artifacts, key: (file) => file.name, none: empty(["succeeded", "failed", "cancelled"].includes(state.job.state) ? "It has left no files." : "No files yet."), columns: [
       { title: "Name", class: "wrap", show: (file) => make("a", { href: file.href.slice(1), download: "" }, file.name), sort: (file) => file.name },
       { title: "Size", number: true, show: (file) => bytes(file.size), sort: (file) => file.size },
       { title: "SHA-256", show: (file) => copy(file.sha256.slice(0, 8), file.sha256) }] }));

@@ -252,7 +252,7 @@ function runs(job, averaged) {
       { title: "Training", show: (row) => `${row.method.toUpperCase()}${row.side === "after" ? "+RiFT" : ""}` }, { title: "Modules", show: (row) => (typeof row.modules === "string" ? row.modules : JSON.stringify(row.modules)) },
       { title: "", show: (row) => row.side }, { title: "n", number: true, show: (row) => row.n },
       ...there.map(([title, key]) => ({ title, number: true, show: (row) => plusMinus(row.side === "gain" ? points(gained(row, key)) : percent(row.numbers[key]?.mean), row.numbers[key]) }))] }),
-  note(`Mean ± sample standard deviation over n seeds; protocol ${averaged.protocol}. ${averaged.missing.length} of ${job.steps.length} runs are missing.`)),
+  note(`Mean ± sample standard deviation over n seeds; protocol ${averaged.protocol}.${averaged.missing.length ? ` ${averaged.missing.length} of ${job.steps.length} runs are missing.` : ""}`)),
   card("Runs", table({ caption: "Rift jobs of this sweep", rows: job.steps, key: (run) => run.id, columns: [
     { title: "Run", show: (run) => make("a", { href: `#/jobs/${run.id}/report` }, run.label || run.id.slice(0, 13)) }, { title: "State", show: (run) => pill(run.state) }] }),
   make("p", {}, make("a", { class: "button", href: link("compare", { jobs: job.steps.slice(0, 20).map((run) => run.id).join() }) }, "Compare the runs"))));
