@@ -381,9 +381,9 @@ int answer_event_list(const struct request *request, struct answer *answer, int6
 
 /* ---- service.c ---- */
 
-/* How the daemon is; all well where there is none (tests). */
 /* The rules as they are now; never NULL. */
 const struct api_rules *rules_of(const struct api_config *config);
+/* How the daemon is; all well where there is none (tests). */
 void server_condition(const struct request *request, struct api_condition *ret);
 
 /* ---- query.c: typed query parameters ---- */

@@ -93,9 +93,9 @@ int command_admin_audit(struct cli *cli)
     const json_t *row;
     size_t i;
 
-    if (!path || url_add(&path, "limit", cli_value(cli, "limit", NULL)) < 0)
-        return cli_error(CLI_FAILED, "out of memory");
-    int r = server_get(cli, &answer, "%s", path);
+    int r = path && url_add(&path, "limit", cli_value(cli, "limit", NULL)) >= 0
+                ? server_get(cli, &answer, "%s", path)
+                : cli_error(CLI_FAILED, "out of memory");
     free(path);
     if (r != CLI_OK)
         return r;

@@ -131,8 +131,10 @@ static int restore(const char *file, int from, const char *state, int dir)
         r = present_keep(dir, kept);
     if (r >= 0 && (renameat(dir, aside, dir, "riftd.db") < 0 || fsync(dir) < 0))
         r = -errno;
-    if (r < 0)
+    if (r < 0) {
+        unlinkat(dir, aside, 0); /* half a copy on a full disk would stay in the way */
         return complain("%s: %s", state, strerror(-r));
+    }
     printf("%s is the database of %s now; the one before is kept as %s\n", file, state, kept);
     return 0;
 }

@@ -61,8 +61,7 @@ const struct setting settings_table[] = {
     { "health-listen", AS_STRING(health_listen), .argument = "ADDR:PORT", .check = listen_check,
       .meaning = "One more address that answers only /healthz, /readyz and /metrics, with connections of its own, so "
                  "that it answers when the others are full. /metrics wants a token there as it does at listen, and "
-                 "always where "
-                 "other machines reach it." },
+                 "always where other machines reach it." },
     { "tls-cert", AS_PATH(tls_cert), .argument = "FILE",
       .meaning = "Serve TCP with TLS, showing this certificate and its chain (PEM). SIGHUP reads the file again." },
     { "tls-key", AS_PATH(tls_key), .argument = "FILE", .meaning = "The certificate's key (PEM)." },

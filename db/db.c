@@ -185,10 +185,11 @@ static int file_system_check(const char *path)
 }
 
 /* A new file is its owner's alone, and so are the WAL and the index that SQLite puts beside
- * it: it holds the keys that webhooks are signed with. What can't be made, SQLite says. */
+ * it: it holds the keys that webhooks are signed with. What can't be made, SQLite says. One
+ * that is there isn't opened: closing it would drop this process's locks on it (fcntl(2)). */
 static void file_make(const char *path)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
     if (fd >= 0)
         close(fd);

@@ -1,5 +1,6 @@
 # What could stand in /etc/riftd/riftd.conf? Everything, as riftd itself describes it;
-# commented out, but for what a machine with other users needs from the first moment. cmake -DRIFTD=PATH -DCONF=FILE -P conf.cmake
+# commented out, but for what a machine with other users needs from the first moment.
+# cmake -DRIFTD=PATH -DCONF=FILE -P conf.cmake
 execute_process(COMMAND ${CMAKE_COMMAND} -E env --unset=RIFTD_CONFIG ${RIFTD} --config /dev/null --state /var/lib/riftd
                         --print-settings --json
                 OUTPUT_VARIABLE json COMMAND_ERROR_IS_FATAL ANY)

@@ -6,6 +6,7 @@ systemd adds is tests/packaging's."""
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -116,6 +117,20 @@ class Restoring(Hands):
         self.addCleanup(other.close)
         self.assertIn(" 0 findings\n", self.ctl(other, "admin", "check"))
         self.assert_back(other, ended, running)
+
+    def test_without_room_for_the_copy_all_is_as_it_was_and_no_half_of_it_is_left(self):
+        riftd = self.riftd()
+        copy = self.folder / "copy.db"
+        self.ctl(riftd, "admin", "backup", "--to", str(copy))
+        riftd.stop()
+        before = sorted(os.listdir(riftd.state))
+        # Python ignores SIGXFSZ; so does the child, for which a file then just can't grow.
+        done = subprocess.run([RIFTD, "restore", copy, "--state", riftd.state], capture_output=True, text=True, check=False,
+                              timeout=PATIENCE_S, restore_signals=False,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("File too large", done.stderr)
+        self.assertEqual(sorted(os.listdir(riftd.state)), before)
 
     def test_the_documented_steps_are_in_this_order(self):
         text = (ROOT / "docs/operations.md").read_text().split("## Backup and restore")[1].split("\n## ")[0]

@@ -36,6 +36,8 @@ def alive(pid):
 
 
 class Riftd:
+    address = "127.0.0.1"  # where it listens
+
     def __init__(self, state, *options, environment=None):
         self.state = pathlib.Path(state)
         self.options = options
@@ -56,7 +58,7 @@ class Riftd:
         self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=self.log, text=True,
                                         env={**os.environ, **self.environment}, pass_fds=self.handed())
         line = self.process.stdout.readline()
-        if not line.startswith("listening on http://127.0.0.1:"):
+        if not line.startswith(f"listening on http://{self.address}:"):
             raise AssertionError(f"riftd said {line!r}\n{self.log_path.read_text()}")
         self.port = int(line.rsplit(":", 1)[1])
         return self

@@ -85,31 +85,19 @@ static void truly_shown(int64_t points, int64_t stride, int64_t since)
     part_truly_shown(points, stride, since, INT64_MAX);
 }
 
-static int64_t in_file(const char *sql)
-{
-    sqlite3 *sqlite;
-    sqlite3_stmt *statement;
-
-    CHECK_INT(sqlite3_open(fixture_path, &sqlite), SQLITE_OK);
-    CHECK_INT(sqlite3_prepare_v2(sqlite, sql, -1, &statement, NULL), SQLITE_OK);
-    CHECK_INT(sqlite3_step(statement), SQLITE_ROW);
-    int64_t number = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    sqlite3_close(sqlite);
-    return number;
-}
-
 /* What the roll-ups say must be what the points say. */
 static void rollups_hold(int chunks)
 {
-    CHECK_INT(in_file("SELECT COUNT(*) FROM rollup WHERE level = 3"), chunks);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM rollup WHERE level = 0"), 512 * chunks);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM rollup AS r WHERE low_value IS NOT (SELECT MIN(value) FROM point AS p"
-                      " WHERE p.series = r.series AND p.step BETWEEN r.first AND r.last)"),
-              0);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM rollup WHERE level = 3"), chunks);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM rollup WHERE level = 0"), 512 * chunks);
     CHECK_INT(
-        in_file("SELECT COUNT(*) FROM rollup AS r WHERE high_value IS NOT NULL AND high_value IS NOT"
-                " (SELECT MAX(value) FROM point AS p WHERE p.series = r.series AND p.step BETWEEN r.first AND r.last)"),
+        number_in_file("SELECT COUNT(*) FROM rollup AS r WHERE low_value IS NOT (SELECT MIN(value) FROM point AS p"
+                       " WHERE p.series = r.series AND p.step BETWEEN r.first AND r.last)"),
+        0);
+    CHECK_INT(
+        number_in_file(
+            "SELECT COUNT(*) FROM rollup AS r WHERE high_value IS NOT NULL AND high_value IS NOT"
+            " (SELECT MAX(value) FROM point AS p WHERE p.series = r.series AND p.step BETWEEN r.first AND r.last)"),
         0);
 }
 
@@ -196,8 +184,8 @@ static void backwards(void)
     started();
     grow(POINTS - 1, -1, 1);
     truly_shown(POINTS, 1, -1);
-    rollups_hold((int)in_file("SELECT COUNT(*) FROM rollup WHERE level = 3"));
-    CHECK_INT(in_file("SELECT count FROM series"), POINTS);
+    rollups_hold((int)number_in_file("SELECT COUNT(*) FROM rollup WHERE level = 3"));
+    CHECK_INT(number_in_file("SELECT count FROM series"), POINTS);
     fixture_close();
 }
 
@@ -223,7 +211,7 @@ static void rolled_when_opened(const char *made)
     CHECK_STRING(message, "");
     rollups_hold(POINTS / 8192);
     truly_shown(POINTS, 1, -1);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM state WHERE name = 'rollups_due'"), 0);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM state WHERE name = 'rollups_due'"), 0);
     fixture_close();
 }
 
@@ -249,8 +237,8 @@ static void with_its_job(void)
     while ((r = db_gone_clear(fixture)) > 0)
         continue;
     CHECK_INT(r, 0);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM rollup"), 0);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM point"), 0);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM rollup"), 0);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM point"), 0);
     fixture_close();
 }
 

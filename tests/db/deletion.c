@@ -6,20 +6,6 @@
 
 enum { POINTS = 3000 };
 
-static int64_t in_file(const char *sql)
-{
-    sqlite3 *sqlite;
-    sqlite3_stmt *statement;
-
-    CHECK_INT(sqlite3_open(fixture_path, &sqlite), SQLITE_OK);
-    CHECK_INT(sqlite3_prepare_v2(sqlite, sql, -1, &statement, NULL), SQLITE_OK);
-    CHECK_INT(sqlite3_step(statement), SQLITE_ROW);
-    int64_t found = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    sqlite3_close(sqlite);
-    return found;
-}
-
 /* An ended job of "ada" with a curve, an artifact, a key, a model that it reads and a job that needed it. */
 static void ended_job(const char *id, const char *key)
 {
@@ -65,16 +51,6 @@ static int listed(struct db_job_filter filter)
     return count;
 }
 
-static int events_of(const char *job)
-{
-    struct db_event *events;
-    int count = db_event_list(fixture, job, 0, 0, &events);
-
-    if (count >= 0)
-        db_events_free(events, count);
-    return count;
-}
-
 /* Nobody is told of "a" any more; "b", which is like it, is as before. */
 static void unseen(void)
 {
@@ -90,7 +66,7 @@ static void unseen(void)
     CHECK_INT(db_job_delete(fixture, "a"), -ENOENT);
     CHECK_INT(db_job_retry(fixture, "a", 1), -ENOENT);
     CHECK_INT(db_artifact_list(fixture, "a", &artifacts), -ENOENT);
-    CHECK_INT(events_of("a"), -ENOENT);
+    CHECK_INT(events_count("a"), -ENOENT);
     CHECK_INT(listed((struct db_job_filter){ .state = -1 }), 3);
     CHECK_INT(listed((struct db_job_filter){ .state = STATE_CANCELLED }), 3);
     CHECK_INT(listed((struct db_job_filter){ .state = -1, .owner = "ada" }), 1);
@@ -98,7 +74,7 @@ static void unseen(void)
     CHECK_INT(listed((struct db_job_filter){ .state = -1, .parent = "" }), 3);
     CHECK_INT(db_job_count(fixture, STATE_CANCELLED, &count), 0);
     CHECK_INT(count, 3);
-    CHECK_INT(events_of(NULL), POINTS + 6);
+    CHECK_INT(events_count(NULL), POINTS + 6);
     for (int parts = 0; parts < 8; parts += 7) {
         CHECK_INT(db_aged_list(fixture, parts, 1 << 30, 0, 0, 10, &aged), 3);
         free(aged);
@@ -123,15 +99,15 @@ static void nothing_left(void)
 {
     char **texts;
 
-    CHECK_INT(in_file("SELECT COUNT(*) FROM job"), 3);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM job WHERE gone"), 0);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM event"), POINTS + 6);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM point"), POINTS - 1);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM series"), 1);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM outcome"), 1);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM artifact"), 1);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM dependency"), 1);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM idempotency"), 1);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM job"), 3);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM job WHERE gone"), 0);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM event"), POINTS + 6);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM point"), POINTS - 1);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM series"), 1);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM outcome"), 1);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM artifact"), 1);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM dependency"), 1);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM idempotency"), 1);
     CHECK_INT(db_check(fixture, &texts), 0);
     db_texts_free(texts, 0);
 }
@@ -149,7 +125,7 @@ static void at_once(void)
 
     two_jobs();
     CHECK_INT(db_job_delete(fixture, "a"), 0);
-    CHECK_INT(in_file("SELECT COUNT(*) FROM point"), 2 * POINTS - 2); /* that is what took so long */
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM point"), 2 * POINTS - 2); /* that is what took so long */
     unseen();
     while ((r = db_gone_clear(fixture)) > 0) {
         slices++;
@@ -206,7 +182,7 @@ static void trees(void)
     CHECK_INT(db_job_delete(fixture, "t"), 0);
     CHECK_INT(db_job_steps(fixture, "p", &steps), 1);
     db_jobs_free(steps, 1);
-    CHECK_INT(events_of("p"), 5); /* three of its own, two of "s" */
+    CHECK_INT(events_count("p"), 5); /* three of its own, two of "s" */
     CHECK_INT(db_job_version(fixture, "p", &after), 0);
     CHECK(after > before);
     CHECK_INT(db_gone_clear(fixture), 0);
@@ -214,9 +190,9 @@ static void trees(void)
     CHECK_INT(before, after);
     CHECK_INT(db_job_delete(fixture, "p"), 0);
     CHECK_STRING(state_of("s"), "missing");
-    CHECK_INT(in_file("SELECT COUNT(*) FROM job"), 2);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM job"), 2);
     CHECK_INT(db_gone_clear(fixture), 0); /* both in one slice */
-    CHECK_INT(in_file("SELECT COUNT(*) FROM job"), 0);
+    CHECK_INT(number_in_file("SELECT COUNT(*) FROM job"), 0);
     fixture_close();
 }
 

@@ -20,16 +20,6 @@ static int64_t offset_of(const char *id)
     return job.journal_offset;
 }
 
-static int count_events(const char *job)
-{
-    struct db_event *events;
-    int count = db_event_list(fixture, job, 0, 0, &events);
-
-    if (count >= 0)
-        db_events_free(events, count);
-    return count;
-}
-
 static void replay(void)
 {
     struct db_ingest_event batch[] = { metric(1, 0, 0.5), metric(2, 1, 0.25) };
@@ -38,16 +28,16 @@ static void replay(void)
 
     fixture_open();
     add_job("a", "train", 0, NULL, NULL, -1);
-    int before = count_events("a"); /* its "queued" */
+    int before = events_count("a"); /* its "queued" */
     CHECK_INT(before, 1);
     CHECK_INT(db_ingest(fixture, "a", 0, 100, batch, 2), 0);
     CHECK_INT(offset_of("a"), 100);
     CHECK_INT(db_ingest(fixture, "a", 0, 100, batch, 2), -ESTALE);
     CHECK_INT(db_ingest(fixture, "a", 99, 150, more, 3), -ESTALE);
-    CHECK_INT(count_events("a"), before + 2);
+    CHECK_INT(events_count("a"), before + 2);
     /* seq 2 again, and step 1 again under a new seq: a worker back at its checkpoint */
     CHECK_INT(db_ingest(fixture, "a", 100, 200, more, 3), 0);
-    CHECK_INT(count_events("a"), before + 4);
+    CHECK_INT(events_count("a"), before + 4);
     CHECK_INT(db_point_list(fixture, "a", "loss", -1, 0, &points), 3);
     CHECK_NEAR(points[1].value, 0.25, 0);
     CHECK(isnan(points[1].epoch));
@@ -107,10 +97,10 @@ static void a_bad_row_stores_nothing(void)
     batch[1].row.name = NULL; /* series.name is NOT NULL */
     CHECK_INT(db_ingest(fixture, "a", 0, 100, batch, 2), -EINVAL);
     CHECK_INT(offset_of("a"), 0);
-    CHECK_INT(count_events("a"), 1);
+    CHECK_INT(events_count("a"), 1);
     batch[1].row.name = "loss";
     CHECK_INT(db_ingest(fixture, "a", 0, 100, batch, 2), 0);
-    CHECK_INT(count_events("a"), 3);
+    CHECK_INT(events_count("a"), 3);
     fixture_close();
 }
 
@@ -232,10 +222,10 @@ static void streams(void)
     db_job_insert(fixture, jobs, 2, NULL, NULL, 1000, first);
     add_job("other", "train", 0, NULL, NULL, -1);
     CHECK_INT(db_ingest(fixture, "s", 0, 10, &note, 1), 0);
-    CHECK_INT(count_events(NULL), 4);
-    CHECK_INT(count_events("p"), 3); /* its own and its step's */
-    CHECK_INT(count_events("s"), 2);
-    CHECK_INT(count_events("nobody"), -ENOENT);
+    CHECK_INT(events_count(NULL), 4);
+    CHECK_INT(events_count("p"), 3); /* its own and its step's */
+    CHECK_INT(events_count("s"), 2);
+    CHECK_INT(events_count("nobody"), -ENOENT);
     int count = db_event_list(fixture, "p", 0, 2, &events);
     CHECK_INT(count, 2);
     CHECK_STRING(events[0].job, "p");

@@ -7,21 +7,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-static int64_t number_in_file(const char *sql)
-{
-    sqlite3 *sqlite;
-    sqlite3_stmt *statement = NULL;
-    int64_t number = -1;
-
-    CHECK_INT(sqlite3_open(fixture_path, &sqlite), SQLITE_OK);
-    sqlite3_busy_timeout(sqlite, 5000);
-    if (sqlite3_prepare_v2(sqlite, sql, -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
-        number = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    sqlite3_close(sqlite);
-    return number;
-}
-
 static void migration(void)
 {
     char message[256] = "";

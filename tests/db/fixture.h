@@ -61,6 +61,32 @@ static inline const char *state_of(const char *id)
     return job_state_names[job.state];
 }
 
+/* The first number that a query of the file gives. */
+static inline int64_t number_in_file(const char *sql)
+{
+    sqlite3 *sqlite;
+    sqlite3_stmt *statement;
+
+    CHECK_INT(sqlite3_open(fixture_path, &sqlite), SQLITE_OK);
+    CHECK_INT(sqlite3_prepare_v2(sqlite, sql, -1, &statement, NULL), SQLITE_OK);
+    CHECK_INT(sqlite3_step(statement), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(sqlite);
+    return number;
+}
+
+/* How many events a job, or NULL all, can be told of; errors of db_event_list. */
+static inline int events_count(const char *job)
+{
+    struct db_event *events;
+    int count = db_event_list(fixture, job, 0, 0, &events);
+
+    if (count >= 0)
+        db_events_free(events, count);
+    return count;
+}
+
 /* Put a job into a state past the rules, straight into the file. */
 static inline void force(const char *sql)
 {
