@@ -43,7 +43,7 @@
 #define HEALTH_CONNECTION_LIMIT 16
 #define THREAD_COUNT            4
 #define IDLE_TIMEOUT_S          30
-#define CONNECTION_MEMORY_BYTES (24 * 1024) /* all of it is written to, in each connection that asks twice */
+#define CONNECTION_MEMORY_BYTES (22 * 1024) /* all of it is written to, in each connection that asks twice */
 #define STREAM_BLOCK_BYTES      (16 * 1024)
 
 const char *request_header(const struct request *request, const char *name)

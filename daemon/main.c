@@ -82,7 +82,7 @@ static void on_condition(void *user, struct api_condition *ret)
 
 /* ---- the start, in order ---- */
 
-enum { FILES_WANTED = 4096, ARENAS = 2, BIG_BYTES = 128 << 10 };
+enum { FILES_WANTED = 4096, ARENAS = 2, BIG_BYTES = 32 << 10 };
 
 /* Files for two thousand connections, where we may; and not a heap for each of
  * the threads, which keep what they once used. */
