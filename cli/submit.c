@@ -223,6 +223,41 @@ static void quotes_advise(const struct cli *cli)
     }
 }
 
+/* Is what an assignment names part of the spec as it counts, every default filled in? */
+static bool set_counts(const char *assignment, const json_t *whole)
+{
+    char *names = strndup(assignment, strcspn(assignment, "=")), *rest = names, *name;
+    const json_t *at = whole;
+
+    if (!names)
+        return true;
+    const char *divider = strchr(names, '/') ? "/" : ".";
+    rest += *names == '/';
+    while (json_is_object(at) && (name = strsep(&rest, divider))) {
+        pointer_decode(name);
+        at = json_object_get(at, name);
+    }
+    free(names);
+    return at != NULL;
+}
+
+/* A file may serve several kinds of job and have fields of all of them. An assignment is
+ * made for this job: one of a field that the job's kind lacks is most likely a mistake. */
+static void idle_sets_tell(const struct cli *cli, const json_t *spec)
+{
+    spec_auto parsed = { 0 };
+    struct spec_errors errors = { 0 };
+
+    if (spec_from_json(spec, &parsed, &errors) != 0)
+        return; /* the server knows fields that this riftctl doesn't */
+    for (int i = 0; i < cli->given_count; i++) {
+        const char *assignment = cli->given[i].value;
+        if (strcmp(cli->given[i].name, "set") == 0 && !set_counts(assignment, parsed.json))
+            cli_advice("--set %s has no effect: a job of kind %s has no such field.", assignment,
+                       job_kinds[parsed.kind].name);
+    }
+}
+
 int submit_spec(struct cli *cli, const json_t *spec)
 {
     json_auto_t *job = NULL;
@@ -233,6 +268,8 @@ int submit_spec(struct cli *cli, const json_t *spec)
         int r = dry_run(spec);
         if (r == CLI_REJECTED)
             quotes_advise(cli);
+        else if (r == CLI_OK)
+            idle_sets_tell(cli, spec);
         return r;
     }
     if (key && snprintf(header, sizeof(header), "Idempotency-Key: %s", key) >= (int)sizeof(header))
@@ -252,6 +289,7 @@ int submit_spec(struct cli *cli, const json_t *spec)
     else
         printf("%s\n", id);
     fflush(stdout); /* a script reads the id while we watch */
+    idle_sets_tell(cli, spec);
     if (!cli->json && !cli_given(cli, "watch") && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO))
         cli_advice("`riftctl watch %.18s` follows it.", id);
     return cli_given(cli, "watch") ? watch_job(cli, id) : CLI_OK;

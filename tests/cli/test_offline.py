@@ -183,6 +183,15 @@ class DryRun(Case):
                 self.run_ctl(0, "submit", os.path.join(ROOT, "docs", "paper", "cifar10.json"), "--dry-run", "--set",
                              change)
 
+    def test_an_assignment_that_another_kind_of_job_would_need_is_told(self):
+        def said(*sets):
+            return self.run_ctl(0, "submit", "--dry-run", *RIFT, *sets)[1]
+        for field in ("sweep.seeds", "/sweep/seeds"):
+            self.assertIn(f"--set {field}=[0,1] has no effect: a job of kind rift has", said("--set", f"{field}=[0,1]"))
+        for field in ("train.epochs=1", "/optimizer/schedule/type=cosine", "evaluate.attacks=[{\"steps\":3}]",
+                      "train.awp.gamma=0.1"):
+            self.assertNotIn("no effect", said("--set", field))
+
     def test_a_bad_spec_exits_6_and_names_every_error_by_pointer(self):
         _, err = self.run_ctl(6, "submit", "--dry-run", *RIFT, "--set", "train.epochs=0", "--set", "mrc.steps=x",
                               "--set", "colour=red")
