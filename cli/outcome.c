@@ -181,6 +181,17 @@ enum cli_exit outcome_exit(const json_t *job)
     return CLI_FAILED;
 }
 
+static void advise(const json_t *job)
+{
+    const json_t *error = json_object_get(job, "error");
+
+    if (strcmp(text_at(error, "code", ""), "bad_data") == 0 &&
+        strstr(text_at(error, "message", ""), "No such file or directory"))
+        cli_advice("`riftctl dataset fetch NAME --to DIR` downloads the published data sets (docs/data.md); then\n"
+                   "  `riftctl retry %.18s`, or hand the job in again with the path that was printed.",
+                   text_at(job, "id", ""));
+}
+
 static void say_error(const json_t *job)
 {
     const json_t *error = json_object_get(job, "error");
@@ -188,6 +199,7 @@ static void say_error(const json_t *job)
 
     cli_error(code, "the job %s%s%s%s", code == CLI_CANCELLED ? "was " : "", text_at(job, "state", "?"),
               json_is_object(error) ? ": " : "", text_at(error, "message", ""));
+    advise(job);
 }
 
 int outcome_show(struct cli *cli, const json_t *job)

@@ -113,6 +113,30 @@ static void print_steps(const json_t *steps)
     }
 }
 
+/* How each start of a worker ended; how the only one did is the job's own state. */
+static void print_attempts(const json_t *job)
+{
+    const json_t *history = json_object_get(job, "history"), *attempt;
+    int kind = job_kind_find(text_at(job, "kind", ""));
+    char ran[32];
+    size_t i;
+
+    if (kind >= 0 && job_kinds[kind].parent)
+        return; /* its steps have them */
+    printf("%-14s %" JSON_INTEGER_FORMAT "\n", "attempts", json_integer_value(json_object_get(job, "attempts")));
+    json_array_foreach(history, i, attempt)
+    {
+        if (json_array_size(history) < 2)
+            break;
+        const json_t *ran_s = json_object_get(attempt, "ran_s"), *error = json_object_get(attempt, "error");
+        print_duration(ran, json_is_number(ran_s) ? json_number_value(ran_s) : -1);
+        printf("%-14s %" JSON_INTEGER_FORMAT "  %.19s  %-6s  %8s  %s", "",
+               json_integer_value(json_object_get(attempt, "attempt")), text_at(attempt, "started_at", "-"),
+               text_at(attempt, "device", "-"), ran, text_at(attempt, "how", "runs"));
+        printf("%s%s\n", json_is_object(error) ? ": " : "", text_at(error, "message", ""));
+    }
+}
+
 /* Of a running job, how far it is. */
 static void print_progress(const json_t *job)
 {
@@ -137,7 +161,7 @@ void print_job(const json_t *job)
 {
     static const char *const texts[] = { "id",     "kind",       "state",      "label",   "parent",
                                          "device", "created_at", "started_at", "ended_at" };
-    static const char *const numbers[] = { "priority", "queue_position", "attempts" };
+    static const char *const numbers[] = { "priority", "queue_position" };
     const json_t *error = json_object_get(job, "error"), *result = json_object_get(job, "result");
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -150,6 +174,7 @@ void print_job(const json_t *job)
         if (json_is_integer(json_object_get(job, numbers[i])))
             printf("%-14s %" JSON_INTEGER_FORMAT "\n", numbers[i],
                    json_integer_value(json_object_get(job, numbers[i])));
+    print_attempts(job);
     if (json_is_true(json_object_get(job, "held")))
         printf("%-14s until it is released\n", "held");
     if (json_is_true(json_object_get(job, "pinned")))

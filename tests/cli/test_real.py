@@ -47,6 +47,7 @@ class Real(Case):
 
         document = json.loads(self.ctl(0, "show", job, "--json"))
         self.assertEqual((document["state"], document["label"]), ("succeeded", "tiny"))
+        self.assertNotIn("attempts ", self.ctl(0, "show", job))  # its steps have them
         modules = json.loads(self.ctl(0, "modules", job, "--json"))
         self.assertEqual(len(modules["modules"]), 21)
         self.assertEqual(modules["lowest"], document["result"]["module"])
@@ -109,6 +110,12 @@ class Real(Case):
         job = self.submit(spec=self.train_spec(dataset={"format": "tensors", "path": "/nowhere.safetensors"}))
         out, err = self.run_ctl(1, "--state", self.riftd.state, "watch", job)
         self.assertIn("/nowhere.safetensors", err, out)
+        self.assertIn("`riftctl dataset fetch NAME", err)
+        self.assertRegex(self.ctl(0, "show", job), r"attempts +1\nerror")
+        self.ctl(0, "retry", job)
+        self.run_ctl(1, "--state", self.riftd.state, "watch", job)
+        attempt = r" +%d  20[-0-9T:]{17}  cpu +0:[0-9]{2}  failed: .*/nowhere.safetensors"
+        self.assertRegex(self.ctl(0, "show", job), "attempts +2\n" + attempt % 1 + ".*\n" + attempt % 2)
 
     def test_4_a_cancelled_job_ends_the_watch_with_3_and_can_be_tried_again(self):
         job = self.submit(spec=self.train_spec(**LONG))
