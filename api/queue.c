@@ -13,6 +13,7 @@
 #define QUEUE_MAX   1000
 #define QUEUE       50
 #define REASON_SIZE 400
+#define NEEDS_NAMED 3 /* jobs that a reason names at most */
 
 struct queue {
     struct db_job *list; /* unended jobs but parents, in order */
@@ -106,9 +107,12 @@ static bool reason_needs(const struct wait *wait, char ret[REASON_SIZE])
     if (wait->job->state != STATE_BLOCKED)
         return false;
     used = snprintf(ret, REASON_SIZE, "waits for %d other job%s:", wait->need_count, wait->need_count == 1 ? "" : "s");
-    for (int i = 0; i < wait->need_count && used < REASON_SIZE - 80; i++)
+    int named = wait->need_count <= NEEDS_NAMED ? wait->need_count : NEEDS_NAMED - 1; /* "and 1 more" is no shorter */
+    for (int i = 0; i < named; i++)
         used += snprintf(ret + used, (size_t)(REASON_SIZE - used), "%s %s to %s", i ? "," : "", wait->needs[i].id,
                          words[wait->needs[i].on]);
+    if (named < wait->need_count)
+        snprintf(ret + used, (size_t)(REASON_SIZE - used), " and %d more", wait->need_count - named);
     return true;
 }
 

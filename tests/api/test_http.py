@@ -399,6 +399,9 @@ class Jobs(server.Case):
         self.assertEqual(waits["any"]["spec"]["after"], [{"job": first["id"], "on": "any"}])
         reasons = {one["id"]: one["reason"] for one in self.server.get("/v1/queue").json["jobs"]}
         self.assertEqual(reasons[waits["failure"]["id"]], f"waits for 1 other job: {first['id']} to fail")
+        many = self.submit(after=[{"job": job["id"], "on": "any"} for job in (first, *waits.values())])
+        reason = next(one["reason"] for one in self.server.get("/v1/queue").json["jobs"] if one["id"] == many["id"])
+        self.assertRegex(reason, r"^waits for 4 other jobs: \S{36} to end, \S{36} to end and 2 more$")
         self.server.run(first["id"], "failed", error={"code": "x", "message": "y"})
         states = {on: self.server.get(f"/v1/jobs/{job['id']}").json["state"] for on, job in waits.items()}
         self.assertEqual(states, {"success": "cancelled", "failure": "queued", "any": "queued"})
