@@ -37,8 +37,13 @@ int command_list(struct cli *cli)
 {
     json_auto_t *all = json_array();
     json_auto_t *page = NULL;
-    const char *cursor = NULL;
+    const char *cursor = NULL, *state = cli_value(cli, "state", "");
 
+    if (strchr(state, '/'))
+        return cli_error(CLI_USAGE,
+                         "behind list, --state is that of the jobs; riftd's directory goes before it, as in\n"
+                         "  `riftctl --state %s list`",
+                         state);
     do {
         char *url = list_url(cli, cursor);
         if (!url)

@@ -75,6 +75,9 @@ class Help(Case):
                 self.assertIn(f"did you mean {meant}?", self.run_ctl(2, *arguments)[1])
         self.assertNotIn("did you mean", self.run_ctl(2, "zzzzzzzzzz")[1])
 
+    def test_riftds_directory_given_to_list_as_a_state_is_told_its_place(self):
+        self.assertIn("`riftctl --state /var/lib/riftd list`", self.run_ctl(2, "list", "--state", "/var/lib/riftd")[1])
+
     def test_a_wrong_number_of_arguments_says_where_help_is(self):
         self.assertIn("riftctl priority --help", self.run_ctl(2, "priority", "0190")[1])
 
@@ -245,7 +248,7 @@ class Unreachable(Case):
         for word in ("$RIFTD_URL", "--server", "--state"):
             self.assertIn(word, err)
         with tempfile.TemporaryDirectory() as state:
-            self.assertIn("$RIFTD_URL", self.run_ctl(4, "list", "--state", state)[1])
+            self.assertIn("$RIFTD_URL", self.run_ctl(4, "--state", state, "list")[1])
         self.assertIn("riftctl fields", self.run_ctl(6, "submit", "--dry-run", "--set", "kind=rift")[1])
 
     def test_version_knows_itself_without_a_server(self):
