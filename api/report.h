@@ -60,6 +60,8 @@ json_t *report_at(const json_t *json, const char *pointer);
 json_t *report_value(const json_t *value);
 /* The text of a member, "" where it is none. */
 const char *report_word(const json_t *json, const char *key);
+/* "conv1, fc" or "0, 1, 2": the words or whole numbers of a list. New reference. */
+json_t *report_joined(const json_t *list);
 /* "TRADES": a training method as people write it. */
 void report_capitals(const char *method, char ret[32]);
 /* That of the job; "AT" where weights were given. */

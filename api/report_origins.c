@@ -105,22 +105,32 @@ static void chosen_add(const struct report *report, json_t *section)
 {
     const json_t *modules = json_object_get(report->results[JOB_FINETUNE], "modules");
     const json_t *alpha = json_object_get(report->results[JOB_INTERPOLATE], "chosen_alpha");
-    json_auto_t *joined = json_string("");
-    json_t *name;
-    size_t i;
 
     if (report->kind != JOB_RIFT)
         return;
-    json_array_foreach((json_t *)modules, i, name)
-    {
-        json_t *longer = json_sprintf("%s%s%s", json_string_value(joined), i ? ", " : "", json_string_value(name));
-        json_decref(joined);
-        joined = longer;
-    }
     if (json_array_size(modules))
-        fact(section, "Module fine-tuned", json_incref(joined));
+        fact(section, "Module fine-tuned", report_joined(modules));
     if (json_is_number(alpha))
         fact(section, "Alpha chosen", json_sprintf("%.10g", json_number_value(alpha)));
+}
+
+/* "PGD-AT, TRADES": how the job, or the runs of a sweep, are trained. */
+static json_t *methods_words(const struct report *report)
+{
+    const json_t *methods = report_at(report->spec, "/sweep/methods"), *method;
+    json_auto_t *words = json_array();
+    char capitals[32];
+    size_t i;
+
+    report_method(report, capitals);
+    if (!json_array_size(methods))
+        return json_string(capitals);
+    json_array_foreach((json_t *)methods, i, method)
+    {
+        report_capitals(json_string_value(method), capitals);
+        json_array_append_new(words, json_string(capitals));
+    }
+    return report_joined(words);
 }
 
 static void facts_add(struct report *report)
@@ -128,22 +138,22 @@ static void facts_add(struct report *report)
     const struct db_job *job = &report->job;
     const json_t *spec = report->spec, *error = text_json(job->error);
     json_t *section = section_add(report, "run", "What was run", "name:text:|value:text:");
-    char method[32];
 
-    report_method(report, method);
     fact(section, "Job", json_sprintf("%s %s", job->kind, job->id));
     fact(section, "State", json_string(job_state_names[job->state]));
     if (json_is_object(error))
         fact(section, "Error", json_sprintf("%s", word_at(error, "/message")));
     json_decref((json_t *)error);
     if (report_at(spec, "/train/method"))
-        fact(section, "Training", json_string(method));
+        fact(section, "Training", methods_words(report));
     fact(section, "Network", model_words(spec));
     fact(section, "Data", data_words(spec));
     fact(section, "Attack", attack_words(spec));
     fact(section, "Protocol", json_string(word_at(spec, "/protocol")));
     if (report_at(spec, "/seed"))
         fact(section, "Seed", json_sprintf("%lld", count_at(spec, "/seed")));
+    if (report_at(spec, "/sweep/seeds"))
+        fact(section, "Seeds", report_joined(report_at(spec, "/sweep/seeds")));
     chosen_add(report, section);
     fact(section, "Submitted", moment_words(job->created_ms));
     fact(section, "Started", moment_words(job->started_ms));
@@ -164,12 +174,16 @@ static json_t *seconds_of(const struct report *report, const struct db_job *job)
 static void step_add(const struct report *report, json_t *section, const struct db_job *step)
 {
     json_auto_t *error = text_json(step->error);
+    const char *message = json_is_object(error) ? word_at(error, "/message") : "";
+    int number = (int)json_array_size(json_object_get(section, "rows")) + 1;
 
     section_row(section,
-                json_pack("[i, s, s, o, o, i, s, s]", (int)json_array_size(json_object_get(section, "rows")) + 1,
-                          report->kind == JOB_SWEEP ? step->label : step->kind, job_state_names[step->state],
-                          seconds_of(report, step), *step->device ? json_string(step->device) : json_null(),
-                          step->attempts, step->id, json_is_object(error) ? word_at(error, "/message") : ""),
+                report->kind == JOB_SWEEP
+                    ? json_pack("[i, s, s, o, s, s]", number, step->label, job_state_names[step->state],
+                                seconds_of(report, step), step->id, message)
+                    : json_pack("[i, s, s, o, o, i, s, s]", number, step->kind, job_state_names[step->state],
+                                seconds_of(report, step), *step->device ? json_string(step->device) : json_null(),
+                                step->attempts, step->id, message),
                 false);
 }
 
@@ -179,7 +193,7 @@ static void steps_add(struct report *report)
     bool sweep = report->kind == JOB_SWEEP;
     json_t *section = section_add(report, "steps", sweep ? "Runs" : "Steps",
                                   sweep ? "step:count:#|run:text:Run|state:text:State|time:seconds:Time|"
-                                          "device:text:Device|attempts:count:Starts|id:mono:Job|error:text:Error"
+                                          "id:mono:Job|error:text:Error"
                                         : "step:count:#|kind:text:Step|state:text:State|time:seconds:Time|"
                                           "device:text:Device|attempts:count:Starts|id:mono:Job|error:text:Error");
 

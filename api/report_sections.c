@@ -95,6 +95,23 @@ const char *report_word(const json_t *json, const char *key)
     return text ? text : "";
 }
 
+json_t *report_joined(const json_t *list)
+{
+    json_t *words = json_string(""), *one;
+    size_t i;
+
+    json_array_foreach((json_t *)list, i, one)
+    {
+        const char *before = json_string_value(words), *comma = i ? ", " : "";
+        json_t *longer = json_is_string(one)
+                             ? json_sprintf("%s%s%s", before, comma, json_string_value(one))
+                             : json_sprintf("%s%s%lld", before, comma, (long long)json_integer_value(one));
+        json_decref(words);
+        words = longer;
+    }
+    return words;
+}
+
 void report_capitals(const char *method, char ret[32])
 {
     size_t i = 0;

@@ -51,6 +51,33 @@ static void sweep_rows(json_t *section, const json_t *table)
     }
 }
 
+/* Module and alpha of every run that has come so far. */
+static void chosen_rows(struct report *report, const json_t *table)
+{
+    const json_t *rows = json_object_get(table, "rows"), *row, *run;
+    json_t *section = NULL;
+    char method[32];
+    size_t i, k;
+
+    json_array_foreach(rows, i, row)
+    {
+        report_capitals(json_string_value(json_object_get(row, "method")), method);
+        json_auto_t *choice = choice_words(json_object_get(row, "modules"));
+        json_array_foreach(json_object_get(row, "chosen"), k, run)
+        {
+            if (!section)
+                section = section_add(report, "chosen", "What each run chose",
+                                      "method:text:Method|modules:text:Modules|seed:count:Seed|module:text:Module|"
+                                      "alpha:number:Alpha|id:mono:Job");
+            section_row(section,
+                        json_pack("[s, O, O?, o, O?, O?]", method, choice, json_object_get(run, "seed"),
+                                  report_joined(json_object_get(run, "modules")), json_object_get(run, "alpha"),
+                                  json_object_get(run, "job")),
+                        false);
+        }
+    }
+}
+
 /* job/table.c's table of the runs. */
 static int runs_table(const struct report *report, json_t **ret, struct fault *why)
 {
@@ -87,10 +114,14 @@ int report_sweep(struct report *report)
     if (r < 0)
         return r == -EINVAL ? 0 : r;
     sweep_rows(section, table);
-    section_note(section,
-                 "Accuracy in percent, mean and sample standard deviation over n seeds; protocol %s; %zu of %d "
-                 "runs are missing.",
-                 json_string_value(report_at(report->spec, "/protocol")),
-                 json_array_size(json_object_get(table, "missing")), report->step_count);
+    const json_t *first = json_array_get(json_object_get(table, "rows"), 0);
+    const char *attack = report_word(first, "attack"); /* of one sweep it is the same everywhere */
+    section_note(section, "Accuracy in percent, mean and sample standard deviation over n seeds; protocol %s%s%s.",
+                 json_string_value(report_at(report->spec, "/protocol")), *attack ? "; Adv: " : "", attack);
+    section_images(section, "Measured on", table);
+    size_t missing = json_array_size(json_object_get(table, "missing"));
+    if (missing)
+        section_note(section, "%zu of %d runs are missing.", missing, report->step_count);
+    chosen_rows(report, table);
     return 0;
 }

@@ -241,13 +241,25 @@ class Reports(server.Case):
         job = self.expect(self.server.ask("POST", "/v1/jobs", {"kind": "sweep", "dataset": DATASET, "sweep": {"seeds": [1, 2]}}), 201).json
         for run, clean in zip(job["steps"], (0.80, 0.82)):
             self.server.do("result", job=run["id"], result={
-                "module": "conv1", "modules": ["conv1"], "alpha": 0.5, "protocol": "validation", "attack": "pgd-10",
-                "before": {"clean_accuracy": clean, "robust_accuracy": 0.5}, "after": {"clean_accuracy": clean, "robust_accuracy": 0.5}})
+                "module": "conv1", "modules": ["conv1", "fc"], "alpha": 0.5, "protocol": "validation", "attack": "pgd-10",
+                "images": 500, "split": "test", "before": {"clean_accuracy": clean, "robust_accuracy": 0.5}, "after": {"clean_accuracy": clean, "robust_accuracy": 0.5}})
         row = self.rows(job["id"], "accuracy")[0]
         self.assertEqual((row["method"], row["modules"], row["weights"], row["n"]), ("PGD-AT", "lowest", "before", "2"))
         self.assertAlmostEqual(float(row["clean"]), 0.81)
         markdown = self.words(job["id"], format="markdown", part="accuracy")
         self.assertIn("| PGD-AT | lowest | gain | 2 | +0.00 | +0.00 |", markdown)
+        self.assertIn("protocol validation; Adv: pgd-10. Measured on 500 test images.\n", markdown)
+        self.assertEqual([(row["seed"], row["module"], float(row["alpha"]), row["id"]) for row in self.rows(job["id"], "chosen")],
+                         [(seed, "conv1, fc", 0.5, run["id"]) for seed, run in zip("12", job["steps"])])
+
+    def test_a_sweeps_report_names_all_its_methods_and_seeds(self):
+        job = self.expect(self.server.ask("POST", "/v1/jobs", {"kind": "sweep", "dataset": DATASET, "sweep": {
+            "seeds": [1, 2], "methods": ["pgd-at", "trades"]}}), 201).json
+        run = self.words(job["id"], format="markdown", part="run")
+        self.assertIn("| Training | PGD-AT, TRADES |", run)
+        self.assertIn("| Seeds | 1, 2 |", run)
+        self.assertEqual(list(self.rows(job["id"], "steps")[0]), ["step", "run", "state", "time", "id", "error"])
+        self.assertIn("4 of 4 runs are missing.", self.words(job["id"], format="markdown", part="accuracy"))
 
     def test_questions_that_cannot_be_answered_are_refused(self):
         job = self.submit()["id"]
