@@ -6,11 +6,10 @@ const TAIL_LINES = 200;
 
 /** Artifacts with sizes and hashes. */
 export function filesOf(state, page) {
-  const sum = make("span", { class: "faint" }), box = make("div");
+  const sum = make("span", { class: "faint" }), box = make("div", { class: "files" });
   const element = card(null, make("div", { class: "chart-head" }, make("h2", {}, "Files"), sum), box);
   return { element, place: "files", update: async () => {
     const { artifacts } = await ask(`v1/jobs/${state.job.id}/artifacts`, { signal: page.signal });
-    box.classList.toggle("files", artifacts.length > 0);
     sum.textContent = artifacts.length > 1 ? `${artifacts.length} files, ${bytes(artifacts.reduce((all, file) => all + file.size, 0))}` : "";
     renew(box, table({ caption: "Files of this job", rows: artifacts, key: (file) => file.name, none: empty(["succeeded", "failed", "cancelled"].includes(state.job.state) ? "It has left no files." : "No files yet."), columns: [
       { title: "Name", class: "wrap", show: (file) => make("a", { href: file.href.slice(1), download: "" }, file.name), sort: (file) => file.name },
