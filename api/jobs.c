@@ -11,6 +11,7 @@
 
 #define LIST_LIMIT_MAX 200
 #define LIST_LIMIT     50
+#define LIST_ID_MIN    8 /* the jobs of about a minute (RFC 9562, UUIDv7), which may be sorted */
 
 /* Read the filter; false when a problem has been answered. */
 static bool filter_read(const struct request *request, struct answer *answer, struct db_job_filter *ret)
@@ -18,7 +19,8 @@ static bool filter_read(const struct request *request, struct answer *answer, st
     const char *state = request_query(request, "state"), *cursor = request_query(request, "cursor");
     int64_t limit;
 
-    *ret = (struct db_job_filter){ .state = -1,
+    *ret = (struct db_job_filter){ .id = request_query(request, "id"),
+                                   .state = -1,
                                    .kind = request_query(request, "kind"),
                                    .label = request_query(request, "label"),
                                    .owner = request_query(request, "owner"),
@@ -27,6 +29,12 @@ static bool filter_read(const struct request *request, struct answer *answer, st
     if (request_int(request, answer, "limit", 1, LIST_LIMIT_MAX, LIST_LIMIT, &limit) < 0)
         return false;
     ret->limit = (int)limit;
+    size_t length = ret->id ? strlen(ret->id) : 0;
+    if (ret->id && (length < LIST_ID_MIN || length >= DB_ID_SIZE || strspn(ret->id, "0123456789abcdef-") != length)) {
+        answer_problem(answer, request, PROBLEM_BAD_QUERY, "id must be the first %d to %d characters of a job's id",
+                       LIST_ID_MIN, DB_ID_SIZE - 1);
+        return false;
+    }
     if (state && (ret->state = job_state_find(state)) < 0) {
         answer_problem(answer, request, PROBLEM_BAD_QUERY,
                        "state must be blocked, queued, running, succeeded, failed or cancelled");

@@ -12,7 +12,7 @@
 
 static const struct route routes[] = {
     { "POST", "/v1/jobs", ROLE_SUBMIT, handle_job_submit, BODY_JSON, "dry_run", "Submit a job" },
-    { "GET", "/v1/jobs", ROLE_READ, handle_job_list, BODY_NONE, "state,kind,label,owner,parent,dataset,limit,cursor",
+    { "GET", "/v1/jobs", ROLE_READ, handle_job_list, BODY_NONE, "id,state,kind,label,owner,parent,dataset,limit,cursor",
       "List jobs, newest first" },
     { "GET", "/v1/jobs/{id}", ROLE_READ, handle_job_get, BODY_NONE, "wait,version",
       "One job with its spec, steps and result" },

@@ -17,7 +17,8 @@
 #define UUID_LENGTH   36
 #define PAGE_SIZE     200
 
-#define CANDIDATES_MOST 20 /* named when the beginning of an id fits several jobs */
+#define SERVER_PREFIX_MIN 8  /* so much of an id the server looks for itself */
+#define CANDIDATES_MOST   20 /* named when the beginning of an id fits several jobs */
 
 /* The first line of STATE/riftd.address. */
 static int read_address(const char *state, char **ret, struct fault *why)
@@ -297,14 +298,15 @@ static int say_candidates(const struct search *search)
     return CLI_USAGE;
 }
 
-/* Look through every page of jobs; steps are among them. */
+/* Every page of jobs; steps are among them. Of enough of an id the server knows those that are meant. */
 static int search_all(struct cli *cli, struct search *search)
 {
     char cursor[128] = "";
 
     do {
         json_auto_t *page = NULL;
-        int r = server_get(cli, &page, "/v1/jobs?limit=%d%s%s", PAGE_SIZE, *cursor ? "&cursor=" : "", cursor);
+        int r = server_get(cli, &page, "/v1/jobs?limit=%d&id=%s%s%s", PAGE_SIZE, search->prefix,
+                           *cursor ? "&cursor=" : "", cursor);
         if (r != CLI_OK)
             return r;
         search_list(search, json_object_get(page, "jobs"));
@@ -324,7 +326,10 @@ static int advise_list(int code)
 static int search_id(struct cli *cli, const char *prefix, char ret[UUID_LENGTH + 1])
 {
     json_auto_t *found = json_array();
-    struct search search = { prefix, found };
+    char small[UUID_LENGTH + 1] = "";
+    for (size_t i = 0; prefix[i] && i < UUID_LENGTH; i++)
+        small[i] = (char)tolower((unsigned char)prefix[i]);
+    struct search search = { small, found };
     int r = search_all(cli, &search);
 
     if (r != CLI_OK)

@@ -168,6 +168,7 @@ int db_job_version(struct db *db, const char *id, int64_t *ret);
 void db_job_expect(const char *id, int64_t version);
 
 struct db_job_filter {
+    const char *id;      /* NULL any; how ids begin, in small letters. All that begin so are sorted */
     int state;           /* -1 any */
     const char *kind;    /* NULL any */
     const char *label;   /* NULL any */

@@ -265,11 +265,9 @@ struct term {
 
 /* Without statistics SQLite takes any index that fits. The terms stand from the one that
  * leaves the fewest jobs to the one that leaves the most; a "+" keeps the others' from being used. */
-static int terms_write(const struct term *terms, int terms_count, char *sql, size_t size, struct value *values,
-                       int count)
+static int terms_write(const struct term *terms, int terms_count, bool first, char *sql, size_t size,
+                       struct value *values, int count)
 {
-    bool first = true;
-
     for (int i = 0; i < terms_count; i++) {
         if (!terms[i].wanted)
             continue;
@@ -294,10 +292,15 @@ int db_job_list(struct db *db, const struct db_job_filter *filter, struct db_job
         { filter->parent && !parent, "parent", "IS", V(parent) },
         { filter->dataset != NULL, "json_extract(spec, '$.dataset.name')", "=", V(filter->dataset) }, /* no index */
     };
-    /* One text per combination of filters, so that each is prepared once; ?1 is the cursor. */
-    char sql[768] = "SELECT " JOB_COLUMNS "FROM job WHERE " NOT_GONE " AND number < ?1";
-    struct value values[9] = { V(filter->before > 0 ? filter->before : INT64_MAX) };
-    int count = terms_write(terms, (int)(sizeof(terms) / sizeof(terms[0])), sql, sizeof(sql), values, 1);
+    /* One text per combination of filters, so that each is prepared once; ?1 is the cursor. 'g' comes after
+     * everything that an id is written with. */
+    static const char start[] = "SELECT " JOB_COLUMNS "FROM job WHERE " NOT_GONE;
+    char sql[832];
+    struct value values[10] = { V(filter->before > 0 ? filter->before : INT64_MAX), V(filter->id) };
+    int count = filter->id ? 2 : 1;
+    snprintf(sql, sizeof(sql), "%s%s", start,
+             filter->id ? " AND id BETWEEN ?2 AND ?2 || 'g' AND +number < ?1" : " AND number < ?1");
+    count = terms_write(terms, (int)(sizeof(terms) / sizeof(terms[0])), !filter->id, sql, sizeof(sql), values, count);
     size_t length = strlen(sql);
 
     values[count++] = V(filter->limit > 0 ? filter->limit : -1);

@@ -245,6 +245,22 @@ class Jobs(server.Case):
         self.assertEqual(self.server.get("/v1/jobs?label=paged&state=failed").json, {"jobs": [], "next": None})
         self.assertEqual(self.server.get("/v1/jobs?label=no+such%20label%26").json["jobs"], [])
 
+    def test_jobs_are_found_by_the_beginning_of_their_ids(self):
+        def found(query):
+            return [job["id"] for job in self.expect(self.server.get(f"/v1/jobs?{query}"), 200).json["jobs"]]
+        ids = [self.submit(label="begins", kind=kind)["id"] for kind in ("train", "inspect", "train")]
+        for job in ids:
+            self.assertEqual(found(f"id={job}"), [job])
+            self.assertEqual(found(f"id={job[:35]}"), [job])
+        shared = os.path.commonprefix(ids)
+        self.assertEqual(found(f"id={shared}&label=begins"), ids[::-1])
+        self.assertEqual(found(f"id={shared}&label=begins&kind=train"), [ids[2], ids[0]])
+        page = self.server.get(f"/v1/jobs?id={shared}&label=begins&limit=2").json
+        self.assertEqual(found(f"id={shared}&label=begins&cursor={page['next']}"), [ids[0]])
+        self.assertEqual(found(f"id={ids[0][:-1]}{'0' if ids[0][-1] != '0' else '1'}"), [])
+        for wrong in (ids[0] + "0", ids[0][:7], "0190A0000", "%2500000000", "0123456g", ""):
+            self.assertIn("id must be", self.expect(self.server.get(f"/v1/jobs?id={wrong}"), 400, "bad-query").json["detail"])
+
     def test_jobs_are_found_by_the_data_set_that_they_are_on(self):
         self.server.do("set", datasets=[{"name": "seen", "format": "idx", "path": "/data/seen"}])
         looks = [self.submit(kind="inspect", dataset={"name": "seen"})["id"] for _ in range(2)]
