@@ -23,7 +23,7 @@ const struct disk_fault disk_faults[] = {
 };
 const int disk_fault_count = sizeof(disk_faults) / sizeof(disk_faults[0]);
 
-static const struct disk_fault *chosen;
+static const struct disk_fault *_Atomic chosen; /* while other threads are at work */
 static sqlite3_vfs *real;
 
 struct file {
@@ -40,7 +40,9 @@ void disk_fault_choose(const struct disk_fault *fault)
 /* SQLITE_OK, or what the call must answer. */
 static int fails(unsigned call)
 {
-    return chosen && (chosen->calls & call) && fault_hits() ? chosen->code : SQLITE_OK;
+    const struct disk_fault *fault = chosen;
+
+    return fault && (fault->calls & call) && fault_hits() ? fault->code : SQLITE_OK;
 }
 
 #define FORWARD(name, call, parameters, arguments)                                                                     \
