@@ -10,6 +10,9 @@ before(async () => {
     const running = await riftd.submit(riftd.trainSpec());
     await riftd.submit(riftd.trainSpec({ label: "next" }));
     await riftd.reach(running.id, "running");
+    const waited = [running];
+    for (let count = 0; count < 3; count++) waited.push(await riftd.submit(riftd.trainSpec({ label: `behind ${count}` })));
+    await riftd.submit(riftd.trainSpec({ label: "last of all", after: waited.map(({ id }) => ({ job: id, on: "any" })) }));
     return { rift, running };
   } });
 });
@@ -19,6 +22,7 @@ test("what runs shows its progress, and what waits says why", () => web.page("#/
   const queue = page.getByRole("region", { name: "What runs and waits" });
   await queue.getByRole("row", { name: /long/ }).getByRole("progressbar").waitFor();
   assert.match(await queue.getByRole("row", { name: /next/ }).textContent(), /queued.*\S/);
+  assert.match(await queue.getByRole("row", { name: /last of all/ }).textContent(), /waits for long, behind 0, behind 1 and 1 more/);
 }));
 
 test("a finished rift job shows what it gained", () => web.page("#/", async (page) => {

@@ -27,11 +27,11 @@ function tiles(queue, devices) {
 
 /* ---- tables ---- */
 
-const ID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, NAMED = 3;
+const NAMED = 3;
 
-/* Why a job waits: of jobs that it waits for, names instead of ids. */
+/* Why a job waits: of jobs that it waits for, names instead of ids. The reason names some of them, `waiting_for` has all. */
 function reason(job, jobs) {
-  const ids = job.reason?.match(ID) || [];
+  const ids = job.waiting_for;
   if (!ids.length) return job.reason;
   const named = (id) => {
     const other = jobs.find((one) => one.id === id);
