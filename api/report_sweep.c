@@ -114,8 +114,7 @@ int report_sweep(struct report *report)
     if (r < 0)
         return r == -EINVAL ? 0 : r;
     sweep_rows(section, table);
-    const json_t *first = json_array_get(json_object_get(table, "rows"), 0);
-    const char *attack = report_word(first, "attack"); /* of one sweep it is the same everywhere */
+    const char *attack = table_attack(table);
     section_note(section, "Accuracy in percent, mean and sample standard deviation over n seeds; protocol %s%s%s.",
                  json_string_value(report_at(report->spec, "/protocol")), *attack ? "; Adv: " : "", attack);
     section_images(section, "Measured on", table);

@@ -559,6 +559,8 @@ struct table_format_info {
 extern const struct table_format_info table_formats[TABLE_FORMAT_COUNT];
 /* The table in that format; free() it. NULL: out of memory. */
 char *table_text(const json_t *table, enum table_format format);
+/* "pgd-10" where all rows that have numbers were attacked so, "" where not; the table's. */
+const char *table_attack(const json_t *table);
 
 #include "job/files.h" /* the other half of this header */
 

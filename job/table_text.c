@@ -253,8 +253,7 @@ static void lines_make(struct paper *paper, bool print)
     }
 }
 
-/* "pgd-10" when all rows were attacked so; "" */
-static const char *attack_of_all(const json_t *table)
+const char *table_attack(const json_t *table)
 {
     const char *attack = NULL;
     json_t *row;
@@ -286,7 +285,7 @@ static void notes_print(struct paper *paper)
 {
     static const char *const open[] = { [TABLE_MARKDOWN] = "\n", [TABLE_LATEX] = "% ", [TABLE_TEXT] = "" };
     static const char *const item[] = { [TABLE_MARKDOWN] = "- ", [TABLE_LATEX] = "% ", [TABLE_TEXT] = "" };
-    const char *attack = attack_of_all(paper->table),
+    const char *attack = table_attack(paper->table),
                *protocol = json_string_value(json_object_get(paper->table, "protocol")),
                *split = json_string_value(json_object_get(paper->table, "split"));
     const json_t *images = json_object_get(paper->table, "images");

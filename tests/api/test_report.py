@@ -261,6 +261,15 @@ class Reports(server.Case):
         self.assertEqual(list(self.rows(job["id"], "steps")[0]), ["step", "run", "state", "time", "id", "error"])
         self.assertIn("4 of 4 runs are missing.", self.words(job["id"], format="markdown", part="accuracy"))
 
+    def test_a_sweeps_report_knows_the_attack_as_soon_as_any_method_has_a_run(self):
+        job = self.expect(self.server.ask("POST", "/v1/jobs", {"kind": "sweep", "dataset": DATASET, "sweep": {
+            "seeds": [1], "methods": ["pgd-at", "trades"]}}), 201).json
+        self.server.do("result", job=job["steps"][1]["id"], result={
+            "modules": ["conv1"], "alpha": 0.5, "protocol": "validation", "attack": "pgd-10", "images": 500, "split": "test",
+            "before": {"clean_accuracy": 0.8, "robust_accuracy": 0.5}, "after": {"clean_accuracy": 0.8, "robust_accuracy": 0.5}})
+        self.assertIn("protocol validation; Adv: pgd-10. Measured on 500 test images. 1 of 2 runs are missing.",
+                      self.words(job["id"], format="markdown", part="accuracy"))
+
     def test_questions_that_cannot_be_answered_are_refused(self):
         job = self.submit()["id"]
         self.expect(self.report(NOBODY), 404, "no-such-job")
