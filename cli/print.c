@@ -123,11 +123,12 @@ static void print_attempts(const json_t *job)
 
     if (kind >= 0 && job_kinds[kind].parent)
         return; /* its steps have them */
-    printf("%-14s %" JSON_INTEGER_FORMAT "\n", "attempts", json_integer_value(json_object_get(job, "attempts")));
+    json_int_t starts = json_integer_value(json_object_get(job, "attempts"));
+    printf("%-14s %" JSON_INTEGER_FORMAT "\n", "attempts", starts);
+    if (starts < 2)
+        return;
     json_array_foreach(history, i, attempt)
     {
-        if (json_array_size(history) < 2)
-            break;
         const json_t *ran_s = json_object_get(attempt, "ran_s"), *error = json_object_get(attempt, "error");
         print_duration(ran, json_is_number(ran_s) ? json_number_value(ran_s) : -1);
         printf("%-14s %" JSON_INTEGER_FORMAT "  %.19s  %-6s  %8s  %s", "",
