@@ -40,7 +40,7 @@ static const char *type_find(const char *name)
     return NULL;
 }
 
-/* dir NULL: the setting that says it isn't set; `unset` says which. */
+/* dir is NULL where its setting isn't set; `unset` names that setting. */
 static int page_answer(const struct request *request, struct answer *answer, const char *dir, const char *name,
                        const char *unset)
 {
