@@ -499,17 +499,20 @@ int db_waits_shift(struct db *db, int64_t step_ms, int64_t job_latest_ms, int64_
     return writer_end(db, r < 0 ? r : 0);
 }
 
-/* The jobs of each owner whose score is smaller. */
+/* The jobs of each owner whose score is smaller. Every submit asks: it must not cost more the more jobs wait. */
 static int position_count(struct connection *on, const struct shares *shares, int64_t score, int64_t number,
                           int64_t *ret)
 {
     int64_t position = 0, part = 0;
     int r = 0;
 
-    for (int i = 0; i < shares->count && r >= 0; i++) {
-        r = number_read(
-            on, "SELECT COUNT(*) FROM " BY_RUNNABLE " WHERE " RUNNABLE " AND owner = ?1 AND (rank, number) < (?2, ?3)",
-            VALUES(V(shares->list[i].owner), V(score - shares->list[i].penalty_ms), V(number)), &part);
+    for (int i = 0; i < shares->count && r >= 0 && position < DB_POSITION_MOST; i++) {
+        r = number_read(on,
+                        "SELECT COUNT(*) FROM (SELECT 1 FROM " BY_RUNNABLE " WHERE " RUNNABLE
+                        " AND owner = ?1 AND (rank, number) < (?2, ?3) LIMIT ?4)",
+                        VALUES(V(shares->list[i].owner), V(score - shares->list[i].penalty_ms), V(number),
+                               V(DB_POSITION_MOST - position)),
+                        &part);
         position += part;
     }
     *ret = position;

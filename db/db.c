@@ -200,7 +200,7 @@ static int writer_open(struct db *db)
     file_make(db->path);
     int r = connection_open(db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
                             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
-                            "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8000;"
+                            "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4000;"
                             "PRAGMA journal_size_limit=16777216", /* what a backup made the WAL grow by is given back */
                             &db->writer);
 

@@ -500,17 +500,11 @@ static void lists(void)
     CHECK_STRING(jobs[0].spec, NULL);
     CHECK_STRING(jobs[0].label, "paper");
     db_jobs_free(jobs, 2);
-    filter = (struct db_job_filter){ .id = "j", .state = -1, .kind = "train", .limit = 2 };
+    filter = (struct db_job_filter){ .id = "j", .state = -1, .kind = "train", .before = 8, .limit = 2 };
     CHECK_INT(db_job_list(fixture, &filter, &jobs), 2);
-    CHECK_STRING(jobs[1].id, "j7");
-    filter.before = jobs[1].number;
-    db_jobs_free(jobs, 2);
-    CHECK_INT(db_job_list(fixture, &filter, &jobs), 2);
+    CHECK_STRING(jobs[0].id, "j5"); /* the eighth is j7 */
     CHECK_STRING(jobs[1].id, "j3");
     db_jobs_free(jobs, 2);
-    filter = (struct db_job_filter){ .id = "r", .state = -1, .parent = "", .limit = 4 };
-    CHECK_INT(db_job_list(fixture, &filter, &jobs), 0);
-    db_jobs_free(jobs, 0);
     filter = (struct db_job_filter){ .state = -1, .parent = "", .limit = 4 };
     CHECK_INT(db_job_list(fixture, &filter, &jobs), 4);
     CHECK_STRING(jobs[0].id, "rp");

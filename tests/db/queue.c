@@ -80,6 +80,24 @@ static void its_head(void)
     fixture_close();
 }
 
+static void long_queue(void)
+{
+    struct db_policy policy = { .ageing_ms = 1000, .half_life_ms = 1000000 };
+    char id[16];
+
+    fixture_open();
+    CHECK_INT(db_policy_set(fixture, &policy), 0);
+    for (int i = 0; i < DB_POSITION_MOST + 3; i++) {
+        snprintf(id, sizeof(id), "%d", i);
+        CHECK_INT(add_for(id, i % 2 ? "ann" : "bob", "auto", 0, NULL), 0);
+    }
+    for (int i = DB_POSITION_MOST - 2; i < DB_POSITION_MOST + 3; i++) {
+        snprintf(id, sizeof(id), "%d", i);
+        CHECK_INT(db_job_position(fixture, id, NOW), i < DB_POSITION_MOST ? i : DB_POSITION_MOST);
+    }
+    fixture_close();
+}
+
 static void empty(void)
 {
     struct db_job *jobs;
@@ -93,6 +111,7 @@ static void empty(void)
 static const struct check_case cases[] = {
     { "what runs, then what is queued as it will be taken, then what is held, then what waits for others", in_order },
     { "the head of the queue is the beginning of all of it", its_head },
+    { "a place far behind in the queue is told as such, and not counted", long_queue },
     { "a queue may be empty", empty },
 };
 CHECK_MAIN(cases)
