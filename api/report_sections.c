@@ -102,6 +102,8 @@ json_t *report_joined(const json_t *list)
 
     json_array_foreach((json_t *)list, i, one)
     {
+        if (!words)
+            break; /* no memory: whoever takes it for a value finds none */
         const char *before = json_string_value(words), *comma = i ? ", " : "";
         json_t *longer = json_is_string(one)
                              ? json_sprintf("%s%s%s", before, comma, json_string_value(one))

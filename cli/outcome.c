@@ -181,12 +181,23 @@ enum cli_exit outcome_exit(const json_t *job)
     return CLI_FAILED;
 }
 
+/* Is the message about what lies at a path of the spec? */
+static bool tells_of(const char *message, const json_t *object, const char *key)
+{
+    const char *path = text_at(object, key, NULL);
+
+    return path && *path && strstr(message, path);
+}
+
 static void advise(const json_t *job)
 {
-    const json_t *error = json_object_get(job, "error");
+    const json_t *error = json_object_get(job, "error"), *spec = json_object_get(job, "spec");
+    const json_t *data = json_object_get(spec, "dataset");
+    const json_t *copies = json_object_get(json_object_get(spec, "evaluate"), "corruptions");
+    const char *message = text_at(error, "message", "");
 
-    if (strcmp(text_at(error, "code", ""), "bad_data") == 0 &&
-        strstr(text_at(error, "message", ""), "No such file or directory"))
+    if (strstr(message, "No such file or directory") &&
+        (tells_of(message, data, "path") || tells_of(message, data, "test_path") || tells_of(message, copies, "path")))
         cli_advice("`riftctl dataset fetch NAME --to DIR` downloads the published data sets (docs/data.md); then\n"
                    "  `riftctl retry %.18s`, or hand the job in again with the path that was printed.",
                    text_at(job, "id", ""));

@@ -91,25 +91,45 @@ static void present_settle(const char *state)
         db_close(db);
 }
 
+/* What a database that couldn't be settled has beside it. */
+static const char *const logs[] = { "-wal", "-shm" };
+enum { LOGS = sizeof(logs) / sizeof(logs[0]) };
+
+static int log_rename(int dir, const char *from, const char *to, const char *log)
+{
+    char names[2][80];
+
+    snprintf(names[0], sizeof(names[0]), "%s%s", from, log);
+    snprintf(names[1], sizeof(names[1]), "%s%s", to, log);
+    return renameat(dir, names[0], dir, names[1]) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* It is the database still: its logs come back to it. */
+static void present_stays(int dir, const char *kept)
+{
+    for (int i = 0; i < LOGS; i++)
+        log_rename(dir, kept, "riftd.db", logs[i]);
+    unlinkat(dir, kept, 0);
+}
+
 /* The present database gets a second name; its own is given away by one rename later. */
 static int present_keep(int dir, char ret_kept[64])
 {
-    static const char *const logs[] = { "-wal", "-shm" };
     time_t now = time(NULL);
-    char from[32], to[80];
     struct tm utc;
+    int r = 0;
 
     gmtime_r(&now, &utc);
     strftime(ret_kept, 64, "riftd.db.before-restore-%Y%m%dT%H%M%SZ", &utc);
     if (linkat(dir, "riftd.db", dir, ret_kept, 0) < 0 && errno != ENOENT)
         return -errno;
-    for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++) { /* of one that couldn't be settled */
-        snprintf(from, sizeof(from), "riftd.db%s", logs[i]);
-        snprintf(to, sizeof(to), "%s%s", ret_kept, logs[i]);
-        if (renameat(dir, from, dir, to) < 0 && errno != ENOENT)
-            return -errno;
-    }
-    return fsync(dir) < 0 ? -errno : 0;
+    for (int i = 0; i < LOGS && r >= 0; i++)
+        r = log_rename(dir, "riftd.db", ret_kept, logs[i]);
+    if (r >= 0 && fsync(dir) < 0)
+        r = -errno;
+    if (r < 0)
+        present_stays(dir, ret_kept);
+    return r;
 }
 
 static int restore(const char *file, int from, const char *state, int dir)
@@ -127,14 +147,19 @@ static int restore(const char *file, int from, const char *state, int dir)
     }
     if (r >= 0)
         present_settle(state);
-    if (r >= 0)
+    if (r >= 0) {
         r = present_keep(dir, kept);
-    if (r >= 0 && (renameat(dir, aside, dir, "riftd.db") < 0 || fsync(dir) < 0))
-        r = -errno;
+        if (r >= 0 && renameat(dir, aside, dir, "riftd.db") < 0) {
+            r = -errno;
+            present_stays(dir, kept);
+        }
+    }
     if (r < 0) {
         unlinkat(dir, aside, 0); /* half a copy on a full disk would stay in the way */
         return complain("%s: %s", state, strerror(-r));
     }
+    if (fsync(dir) < 0)
+        return complain("%s: %s; %s is the database now, unless the power goes", state, strerror(errno), file);
     printf("%s is the database of %s now; the one before is kept as %s\n", file, state, kept);
     return 0;
 }

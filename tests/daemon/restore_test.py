@@ -10,6 +10,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 import unittest
 
 from daemon_test import Case
@@ -131,6 +132,25 @@ class Restoring(Hands):
         self.assertEqual(done.returncode, 1, done.stdout)
         self.assertIn("File too large", done.stderr)
         self.assertEqual(sorted(os.listdir(riftd.state)), before)
+
+    def test_a_log_without_its_database_stays_when_it_cannot_be_put_aside(self):
+        riftd = self.riftd()
+        copy = self.folder / "copy.db"
+        self.ctl(riftd, "admin", "backup", "--to", str(copy))
+        riftd.stop()
+        (riftd.state / "riftd.db").unlink()
+        (riftd.state / "riftd.db-wal").write_bytes(b"its log")
+        (riftd.state / "riftd.db-shm").write_bytes(b"its index")
+        for second in range(PATIENCE_S):  # where the second of the logs would go
+            at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + second))
+            (riftd.state / f"riftd.db.before-restore-{at}-shm").mkdir()
+        before = sorted(os.listdir(riftd.state))
+        done = subprocess.run([RIFTD, "restore", copy, "--state", riftd.state], capture_output=True, text=True, check=False,
+                              timeout=PATIENCE_S)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("Is a directory", done.stderr)
+        self.assertEqual(sorted(os.listdir(riftd.state)), before)
+        self.assertEqual((riftd.state / "riftd.db-wal").read_bytes(), b"its log")
 
     def test_the_documented_steps_are_in_this_order(self):
         text = (ROOT / "docs/operations.md").read_text().split("## Backup and restore")[1].split("\n## ")[0]

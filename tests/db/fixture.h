@@ -68,6 +68,7 @@ static inline int64_t number_in_file(const char *sql)
     sqlite3_stmt *statement;
 
     CHECK_INT(sqlite3_open(fixture_path, &sqlite), SQLITE_OK);
+    sqlite3_busy_timeout(sqlite, 5000);
     CHECK_INT(sqlite3_prepare_v2(sqlite, sql, -1, &statement, NULL), SQLITE_OK);
     CHECK_INT(sqlite3_step(statement), SQLITE_ROW);
     int64_t number = sqlite3_column_int64(statement, 0);

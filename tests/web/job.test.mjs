@@ -56,6 +56,17 @@ test("the files are counted, and however many they are, they take no more than t
   assert.ok(box.height <= 384 && (await files.evaluate((element) => element.scrollHeight)) > box.height, JSON.stringify(box));
 }));
 
+test("the report of a sweep has what each run chose, on how many images and under which attack", async () => {
+  const { rows: [row], images } = await web.riftd.ask(`v1/jobs/${web.made.sweep.id}/table`);
+  await web.page(`#/jobs/${web.made.sweep.id}/report`, async (page) => {
+    await page.getByText(`over n seeds, on ${images} test images; Adv: ${row.attack}; protocol`).waitFor();
+    const runs = page.getByRole("region", { name: "Rift jobs of this sweep" }).locator("tbody tr");
+    assert.deepEqual(await runs.evaluateAll((lines) => lines.map((line) => [...line.cells].slice(2).map((cell) => cell.textContent))),
+      row.chosen.map((one) => [one.modules.join(", "), String(one.alpha)]));
+    await web.accessible(page);
+  });
+});
+
 test("charts of pages that were left are gone", () => jobPage("train", async (page) => {
   const counts = [];
   for (let visit = 0; visit < 4; visit++) {

@@ -247,14 +247,17 @@ const plusMinus = (words, number) => (known(number?.mean) ? `${words}${known(num
 function runs(job, averaged) {
   const rows = averaged.rows.flatMap((row) => ["before", "after", "gain"].map((side) => ({ ...row, side, numbers: row[side] || {} })));
   const there = AVERAGED.filter(([, key]) => rows.some((row) => known(row.numbers[key]?.mean)));
+  const chosen = new Map(averaged.rows.flatMap((row) => row.chosen.map((one) => [one.job, one])));
+  const attacks = [...new Set(averaged.rows.map((row) => row.attack).filter(Boolean))].join(", ");
   return make("div", { class: "page" }, card("Before and after, averaged over seeds", table({ caption: "Averages over seeds", rows, chosen: (row) => row.side === "after",
     none: empty("No run has ended yet.", "Each one that does counts here at once."), columns: [
       { title: "Training", show: (row) => `${row.method.toUpperCase()}${row.side === "after" ? "+RiFT" : ""}` }, { title: "Modules", show: (row) => (typeof row.modules === "string" ? row.modules : JSON.stringify(row.modules)) },
       { title: "", show: (row) => row.side }, { title: "n", number: true, show: (row) => row.n },
       ...there.map(([title, key]) => ({ title, number: true, show: (row) => plusMinus(row.side === "gain" ? points(gained(row, key)) : percent(row.numbers[key]?.mean), row.numbers[key]) }))] }),
-  note(`Mean ± sample standard deviation over n seeds; protocol ${averaged.protocol}.${averaged.missing.length ? ` ${averaged.missing.length} of ${job.steps.length} runs are missing.` : ""}`)),
+  note(`Mean ± sample standard deviation over n seeds${known(averaged.images) ? `, on ${averaged.images} ${averaged.split} images` : ""}${attacks && `; Adv: ${attacks}`}; protocol ${averaged.protocol}.${averaged.missing.length ? ` ${averaged.missing.length} of ${job.steps.length} runs are missing.` : ""}`)),
   card("Runs", table({ caption: "Rift jobs of this sweep", rows: job.steps, key: (run) => run.id, columns: [
-    { title: "Run", show: (run) => make("a", { href: `#/jobs/${run.id}/report` }, run.label || run.id.slice(0, 13)) }, { title: "State", show: (run) => pill(run.state) }] }),
+    { title: "Run", show: (run) => make("a", { href: `#/jobs/${run.id}/report` }, run.label || run.id.slice(0, 13)) }, { title: "State", show: (run) => pill(run.state) },
+    { title: "Module", show: (run) => chosen.get(run.id)?.modules.join(", ") ?? "–" }, { title: "Alpha", number: true, show: (run) => chosen.get(run.id)?.alpha ?? "–" }] }),
   make("p", {}, make("a", { class: "button", href: link("compare", { jobs: job.steps.slice(0, 20).map((run) => run.id).join() }) }, "Compare the runs"))));
 }
 
