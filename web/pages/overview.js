@@ -61,7 +61,7 @@ const devicesCard = (devices, names) => card("Devices", table({
     { title: "Slot", show: (device) => `${device.id} · ${device.slot ?? 0}` },
     { title: "State", show: (device) => (device.state !== "ok" ? pill(device.state) : device.job ? pill("running", "busy") : pill("ok", "free")) },
     { title: "Job", class: "wrap", show: (device) => (device.job ? make("a", { href: `#/jobs/${device.job}` }, names.get(device.job) || device.job.slice(0, 13)) : device.why || "–") },
-    { title: "Memory taken", number: true, show: (device) => (device.memory_for_jobs_bytes ? `${bytes(device.memory_taken_bytes)} of ${bytes(device.memory_for_jobs_bytes)}` : "–") },
+    { title: "Memory reserved", number: true, show: (device) => (device.memory_for_jobs_bytes ? `${bytes(device.memory_taken_bytes)} of ${bytes(device.memory_for_jobs_bytes)}` : "–") },
   ],
 }));
 
