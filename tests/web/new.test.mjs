@@ -103,7 +103,9 @@ test("weights of a job bring their model along", () => web.page("#/new?kind=mrc&
 }));
 
 test("each template is a spec that riftd takes once it has the data", () => web.page("#/new", async (page) => {
-  const select = page.getByLabel("Begin with"), names = await select.locator("option").evaluateAll((all) => all.map((one) => one.value).filter(Boolean));
+  const select = page.getByLabel("Begin with");
+  await select.waitFor();
+  const names = await select.locator("option").evaluateAll((all) => all.map((one) => one.value).filter(Boolean));
   assert.deepEqual(names, ["quick", "sweep", "cifar10", "cifar100", "tiny-imagenet"]);
   for (const name of names) {
     await page.getByLabel("Begin with").selectOption(name);
