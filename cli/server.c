@@ -301,12 +301,13 @@ static int say_candidates(const struct search *search)
 /* Every page of jobs; steps are among them. Of enough of an id the server knows those that are meant. */
 static int search_all(struct cli *cli, struct search *search)
 {
+    bool enough = strlen(search->prefix) >= SERVER_PREFIX_MIN;
     char cursor[128] = "";
 
     do {
         json_auto_t *page = NULL;
-        int r = server_get(cli, &page, "/v1/jobs?limit=%d&id=%s%s%s", PAGE_SIZE, search->prefix,
-                           *cursor ? "&cursor=" : "", cursor);
+        int r = server_get(cli, &page, "/v1/jobs?limit=%d%s%s%s%s", PAGE_SIZE, enough ? "&id=" : "",
+                           enough ? search->prefix : "", *cursor ? "&cursor=" : "", cursor);
         if (r != CLI_OK)
             return r;
         search_list(search, json_object_get(page, "jobs"));

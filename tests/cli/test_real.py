@@ -177,9 +177,13 @@ class Real(Case):
 
     def test_8_the_beginning_of_an_id_is_enough(self):
         job = self.submit(spec=self.train_spec(dataset={"name": "tiny"}, train={"epochs": 1}))
+        other = self.submit(spec=self.train_spec(dataset={"name": "tiny"}, train={"epochs": 1}))
         self.assertIn(job, self.ctl(0, "show", job[:-1]))
-        self.ctl(0, "watch", job)
-
+        self.assertIn(job, self.ctl(0, "show", job[:-1].upper()))
+        for length in (1, 7):  # so little of one riftd doesn't look for
+            _, err = self.run_ctl(2, "--state", self.riftd.state, "show", job[:length])
+            self.assertIn(f"more than one job's id begins with {job[:length]}", err)
+        self.ctl(0, "watch", job, other)
 
     def test_9_a_data_set_gets_its_corrupted_copy(self):
         self.assertIn("tiny", self.ctl(0, "dataset", "ls"))

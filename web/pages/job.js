@@ -67,7 +67,7 @@ function timeline(job) {
   if (job.not_before && !ended(job)) items.push(["Tried again", job.not_before, job.last_failure ? job.last_failure.message : ""]);
   if (job.ended_at) items.push([{ succeeded: "Succeeded", failed: "Failed", cancelled: "Cancelled" }[job.state] || "Ended", job.ended_at,
     job.started_at ? `after ${duration((at(job.ended_at) - at(job.started_at)) / 1000)}` : ""]);
-  else if (job.queue_position) items.push([job.queue_position > 1000 ? "Behind more than 1000 in the queue" : `Number ${job.queue_position} in the queue`, null, ""]);
+  else if (job.queue_position) items.push([job.queue_position > 1000 ? "Behind 1000 or more in the queue" : `Number ${job.queue_position} in the queue`, null, ""]);
   return make("ol", { class: "timeline" }, items.map(([what, when, more], index) => make("li", { "data-state": index === items.length - 1 ? job.state : "done" },
     make("strong", {}, what), when && make("time", { datetime: when, title: moment(when) }, moment(when)), more && make("span", { class: "faint" }, more))));
 }
