@@ -158,12 +158,14 @@ static void print_progress(const json_t *job)
     putchar('\n');
 }
 
+enum { COUNTED_MOST = 1000 }; /* the server counts no more jobs than these before one */
+
 void print_job(const json_t *job)
 {
     static const char *const texts[] = { "id",     "kind",       "state",      "label",   "parent",
                                          "device", "created_at", "started_at", "ended_at" };
-    static const char *const numbers[] = { "priority", "queue_position" };
-    const json_t *error = json_object_get(job, "error"), *result = json_object_get(job, "result");
+    const json_t *position = json_object_get(job, "queue_position"), *error = json_object_get(job, "error"),
+                 *result = json_object_get(job, "result");
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         if (text_at(job, texts[i], NULL)) {
@@ -171,10 +173,11 @@ void print_job(const json_t *job)
             printf("%-14s %s%s%s\n", texts[i], state ? style_on(style_of_state(text_at(job, "state", ""))) : "",
                    text_at(job, texts[i], NULL), state ? style_off() : "");
         }
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        if (json_is_integer(json_object_get(job, numbers[i])))
-            printf("%-14s %" JSON_INTEGER_FORMAT "\n", numbers[i],
-                   json_integer_value(json_object_get(job, numbers[i])));
+    printf("%-14s %" JSON_INTEGER_FORMAT "\n", "priority", json_integer_value(json_object_get(job, "priority")));
+    if (json_integer_value(position) > COUNTED_MOST)
+        printf("%-14s behind %d or more\n", "queue_position", COUNTED_MOST);
+    else if (json_is_integer(position))
+        printf("%-14s %" JSON_INTEGER_FORMAT "\n", "queue_position", json_integer_value(position));
     print_attempts(job);
     if (json_is_true(json_object_get(job, "held")))
         printf("%-14s until it is released\n", "held");

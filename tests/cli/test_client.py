@@ -54,6 +54,12 @@ class Reading(Case):
         self.assertEqual([line.split() for line in err.splitlines()[1:]],
                          [[B, "evaluate", "other"], [A, "rift", "mine"]] + [[step_id(digit), kind] for kind, digit in STEPS])
 
+    def test_a_place_in_the_queue_beyond_what_the_server_counts_is_said_so(self):
+        for position, words in ((7, "7"), (1000, "1000"), (1001, "behind 1000 or more")):
+            with Server(lambda http, *_: http.reply(200, job(state="queued", priority=3, queue_position=position))) as server:
+                out, _ = self.run_ctl(0, "show", A, "--server", server.url)
+            self.assertRegex(out, rf"(?m)^priority +3$\nqueue_position +{words}$")
+
     def test_problem_documents_become_words_and_exit_codes(self):
         for status, code in ((400, 6), (404, 5), (409, 1), (413, 6), (415, 6), (422, 6), (500, 1), (503, 1)):
             with Server(lambda http, *_: http.problem(status, "because of that")) as server:
