@@ -5,24 +5,29 @@
  * this file hasn't had yet: then it is an older one, put back from a backup. */
 #include "db/inside.h"
 
-#define PURGED(condition)                                                                                              \
-    "SELECT 1 FROM event WHERE " condition " AND id > ?1 AND type = 'purged' AND seq = 0"                              \
-    " AND fields LIKE '%\"what\":\"events\"%' LIMIT 1"
+#define WENT(index, condition)                                                                                         \
+    "EXISTS(SELECT 1 FROM event INDEXED BY " index " WHERE " EVENTS_WENT " AND " condition " AND id > ?1)"
+
+static const char of_all[] = "SELECT " WENT("event_gap", "1");
+static const char of_job[] = "SELECT " WENT("event_gap_by_job", "job = ?2");
+static const char of_family[] = "SELECT " WENT("event_gap_by_family", "family = ?2");
+static const char of_both[] =
+    "SELECT " WENT("event_gap_by_job", "job = ?2") " OR " WENT("event_gap_by_family", "family = ?2");
 
 static int purged_find(struct connection *on, const struct job_key *job, int64_t after)
 {
-    query_auto query = { 0 };
+    int64_t found = 0;
     int r;
 
     if (!job)
-        r = query_start(on, &query, PURGED("1"), VALUES(V(after)));
+        r = number_read(on, of_all, VALUES(V(after)), &found);
     else /* as events.c chooses what a stream holds */
-        r = query_start(on, &query,
-                        !*job->parent    ? PURGED("family = ?2")
-                        : job->is_parent ? PURGED("(job = ?2 OR family = ?2)")
-                                         : PURGED("job = ?2"),
-                        VALUES(V(after), V(job->number)));
-    return r < 0 ? r : query_next(&query);
+        r = number_read(on,
+                        !*job->parent    ? of_family
+                        : job->is_parent ? of_both
+                                         : of_job,
+                        VALUES(V(after), V(job->number)), &found);
+    return r < 0 ? r : found > 0;
 }
 
 static int gap_find(struct connection *on, const char *id, int64_t after)

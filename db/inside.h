@@ -41,6 +41,8 @@ struct connection {
 #define HAS_WORKER "(kind NOT IN ('rift','sweep'))"
 /* Jobs that nobody has deleted; who looks by id finds no others anyway (deletion.c). */
 #define NOT_GONE "job.gone = 0"
+/* An event that stands for those of its job that retention took; three indexes hold these alone. */
+#define EVENTS_WENT "type = 'purged' AND seq = 0 AND instr(fields, '\"what\":\"events\"') > 0"
 /* Jobs that a slot may take, as the index job_runnable has them; and the table by way
  * of that index, which SQLite doesn't find out by itself. */
 #define RUNNABLE    "state = 'queued' AND held = 0 AND " HAS_WORKER

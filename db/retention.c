@@ -133,7 +133,7 @@ static int events_mark(struct connection *on, const struct job_key *job, int64_t
 {
     int64_t marked = 0;
     int r = number_read(on,
-                        "SELECT type = 'purged' AND seq = 0 AND fields LIKE '%\"what\":\"events\"%' FROM event"
+                        "SELECT " EVENTS_WENT " FROM event"
                         " WHERE job = ?1 ORDER BY id DESC LIMIT 1",
                         VALUES(V(job->number)), &marked);
 

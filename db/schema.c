@@ -308,6 +308,17 @@ static const char *const steps[] = {
     /* 8: a deleted job is gone at once, and its rows by and by */
     "ALTER TABLE job ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX job_gone ON job(number) WHERE gone = 1;",
+
+    /* 9: what was found by walking; the first three hold one event of each job whose events went (EVENTS_WENT) */
+    "CREATE INDEX event_gap ON event(seq) WHERE type = 'purged' AND seq = 0 AND instr(fields, '\"what\":\"events\"') > "
+    "0;"
+    "CREATE INDEX event_gap_by_job ON event(job) WHERE type = 'purged' AND seq = 0"
+    " AND instr(fields, '\"what\":\"events\"') > 0;"
+    "CREATE INDEX event_gap_by_family ON event(family) WHERE type = 'purged' AND seq = 0"
+    " AND instr(fields, '\"what\":\"events\"') > 0;"
+    "CREATE INDEX model_by_owner ON model(owner, number);"
+    "CREATE INDEX token_by_age ON token(created_ms, id) WHERE kind = 'token';"
+    "CREATE INDEX session_by_end ON token(expires_ms) WHERE kind = 'session';",
 };
 
 enum { VERSION = sizeof(steps) / sizeof(steps[0]) };

@@ -190,13 +190,6 @@ static void backwards(void)
 }
 
 #define NOT_ROLLED "DELETE FROM rollup; UPDATE series SET rolled = -9223372036854775808, pending = count;"
-#define SCHEMA_5                                                                                                       \
-    "PRAGMA user_version = 5; DROP INDEX job_gone; ALTER TABLE job DROP COLUMN gone; DROP TABLE attempt; ALTER TABLE " \
-    "job DROP COLUMN attempt_steady_ms;"                                                                               \
-    "ALTER TABLE job DROP COLUMN attempt_ran_ms;"
-#define SCHEMA_4                                                                                                       \
-    "PRAGMA user_version = 4; ALTER TABLE series DROP COLUMN rolled; ALTER TABLE series DROP COLUMN pending;"          \
-    "DROP TABLE rollup; DROP INDEX event_of_state; DROP INDEX job_held"
 
 /* A file with a long curve, made to what an older riftd, or one that was killed, left behind. */
 static void rolled_when_opened(const char *made)
@@ -217,12 +210,12 @@ static void rolled_when_opened(const char *made)
 
 static void older_file(void)
 {
-    rolled_when_opened(NOT_ROLLED SCHEMA_5 SCHEMA_4);
+    rolled_when_opened(NOT_ROLLED BACK_TO_4);
 }
 
 static void cut_off(void)
 {
-    rolled_when_opened(NOT_ROLLED SCHEMA_5); /* by a riftd that didn't know of it */
+    rolled_when_opened(NOT_ROLLED BACK_TO_5); /* by a riftd that didn't know of it */
     rolled_when_opened(NOT_ROLLED "INSERT INTO state VALUES('rollups_due', '1')"); /* by this one */
 }
 

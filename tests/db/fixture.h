@@ -61,6 +61,20 @@ static inline const char *state_of(const char *id)
     return job_state_names[job.state];
 }
 
+/* What takes the file back to an older schema, for tests of upgrades: force() these. */
+#define BACK_TO_8                                                                                                      \
+    "PRAGMA user_version = 8; DROP INDEX event_gap; DROP INDEX event_gap_by_job; DROP INDEX event_gap_by_family;"      \
+    "DROP INDEX model_by_owner; DROP INDEX token_by_age; DROP INDEX session_by_end;"
+#define BACK_TO_6                                                                                                      \
+    BACK_TO_8 "PRAGMA user_version = 6; DROP INDEX job_gone; ALTER TABLE job DROP COLUMN gone; DROP TABLE attempt;"
+#define BACK_TO_5                                                                                                      \
+    BACK_TO_6 "PRAGMA user_version = 5; ALTER TABLE job DROP COLUMN attempt_steady_ms;"                                \
+              "ALTER TABLE job DROP COLUMN attempt_ran_ms;"
+#define BACK_TO_4                                                                                                      \
+    BACK_TO_5                                                                                                          \
+        "PRAGMA user_version = 4; ALTER TABLE series DROP COLUMN rolled; ALTER TABLE series DROP COLUMN pending;"      \
+        "DROP TABLE rollup; DROP INDEX event_of_state; DROP INDEX job_held;"
+
 /* The first number that a query of the file gives. */
 static inline int64_t number_in_file(const char *sql)
 {

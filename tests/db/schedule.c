@@ -281,8 +281,6 @@ static void held_jobs_and_those_that_back_off_wait(void)
     fixture_close();
 }
 
-#define NO_ATTEMPTS "PRAGMA user_version = 6; DROP TABLE attempt; DROP INDEX job_gone; ALTER TABLE job DROP COLUMN gone"
-
 /* A riftd that is upgraded while a worker runs knows that attempt; those before are forgotten. */
 static void an_upgrade_keeps_the_attempt_that_runs(void)
 {
@@ -298,7 +296,7 @@ static void an_upgrade_keeps_the_attempt_that_runs(void)
             CHECK_INT(db_job_move(fixture, "a", STATE_QUEUED, NULL, NULL, 3000), 0);
     }
     db_close(fixture);
-    force(NO_ATTEMPTS);
+    force(BACK_TO_6);
     CHECK_INT(db_open(fixture_path, &fixture, message), 0);
     finish("a", 5000);
     CHECK_INT(db_attempt_list(fixture, "a", &attempts), 1);
