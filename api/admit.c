@@ -44,6 +44,12 @@ bool request_uploads(const struct request *request)
            content_is(request_header(request, "Content-Type"), "application/octet-stream");
 }
 
+/* Nothing here unpacks what came packed. */
+static bool content_is_packed(const char *encoding)
+{
+    return encoding && *encoding && strcasecmp(encoding, "identity") != 0;
+}
+
 /* The library keeps a space before the colon in the name, and puts a folded line's
  * text behind the name of the header before (0.9.75): there a proxy may have seen a
  * length where we see none. */
@@ -117,6 +123,16 @@ static int route_refuse(const struct request *request, struct answer *answer, in
     return r < 0 ? r : answer_problem(answer, request, PROBLEM_METHOD, "this path takes %s", allow);
 }
 
+static int encoding_refuse(const struct request *request, struct answer *answer)
+{
+    int r = answer_header(answer, "Accept-Encoding", "identity"); /* RFC 9110 15.5.16 */
+
+    return r < 0 ? r
+                 : answer_problem(answer, request, PROBLEM_MEDIA_TYPE,
+                                  "a body is taken as it is, not in the encoding %.40s",
+                                  request_header(request, "Content-Encoding"));
+}
+
 int route_check(struct request *request, struct answer *answer, const struct framing *framing, const char *method,
                 const char *path)
 {
@@ -128,6 +144,8 @@ int route_check(struct request *request, struct answer *answer, const struct fra
         r = route_refuse(request, answer, r, allow);
     else if ((r = caller_check(request, answer)))
         ; /* answered, or failed */
+    else if (content_is_packed(request_header(request, "Content-Encoding")))
+        r = encoding_refuse(request, answer);
     else if (request_uploads(request))
         limit = (uint64_t)request->config->upload_limit;
     else if ((request->route->body || framing->has_body) &&

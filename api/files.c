@@ -211,6 +211,8 @@ int handle_job_log(const struct request *request, struct answer *answer)
         return r;
     snprintf(path, sizeof(path), "%s/" JOBDIR_LOG, job.id);
     int fd = file_open_beneath(request->config->jobs_dir, path, &size, &mtime_ns);
+    if (fd == -ENOENT && job.purged & PART_JOURNAL)
+        return answer_problem(answer, request, PROBLEM_NO_FILE, "the log is not kept any more (retain-journals)");
     answer->type = "text/plain; charset=utf-8";
     answer->status = 200;
     if (fd == -ENOENT) /* nothing was written yet */

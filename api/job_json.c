@@ -46,13 +46,15 @@ static json_t *string_or_null(const char *text)
 static json_t *links_json(const struct db_job *job)
 {
     static const char *const names[] = { "events",      "log",       "metrics", "modules", "interpolation",
-                                         "evaluations", "artifacts", "table",   "report" };
+                                         "evaluations", "artifacts", "report",  "table" };
+    int kind = job_kind_find(job->kind);
+    size_t count = sizeof(names) / sizeof(names[0]) - (kind != JOB_RIFT && kind != JOB_SWEEP); /* no table */
     char url[128];
     json_t *links = json_object();
 
     snprintf(url, sizeof(url), "/v1/jobs/%s", job->id);
     json_object_set_new(links, "self", json_string(url));
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         snprintf(url, sizeof(url), "/v1/jobs/%s/%s", job->id, names[i]);
         json_object_set_new(links, names[i], json_string(url));
     }
@@ -65,7 +67,10 @@ static json_t *purged_json(int parts)
     static const struct {
         enum db_part part;
         const char *name;
-    } names[] = { { PART_CHECKPOINT, "checkpoint" }, { PART_ARTIFACTS, "artifacts" }, { PART_EVENTS, "events" } };
+    } names[] = { { PART_CHECKPOINT, "checkpoint" },
+                  { PART_ARTIFACTS, "artifacts" },
+                  { PART_EVENTS, "events" },
+                  { PART_JOURNAL, "journal" } };
     json_t *list = json_array();
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -51,7 +51,9 @@ const struct problem_info problems[PROBLEM_COUNT] = {
                                "again." },
     [PROBLEM_TOO_LARGE] = { "too-large", 413, "The body is too large", "The limit is in the detail." },
     [PROBLEM_MEDIA_TYPE] = { "unsupported-type", 415, "The body must be application/json",
-                             "Send Content-Type: application/json. Weights are sent as application/octet-stream." },
+                             "Send Content-Type: application/json. Weights are sent as application/octet-stream. "
+                             "Neither in a "
+                             "Content-Encoding." },
     [PROBLEM_RANGE] = { "bad-range", 416, "The range lies outside of the file", "Content-Range has the file's size." },
     [PROBLEM_HOST] = { "wrong-host", 421, "This is not the host you are looking for",
                        "The Host header must be a loopback name or the address riftd listens on, with its port. "

@@ -3,7 +3,8 @@
  * One thread, so that neither the loop nor an HTTP thread ever waits for the
  * removal of a big directory:
  *
- *   STATE/jobs/ID[/part]  doomed in the database, moved aside (api/, or here)
+ *   STATE/jobs/ID[/part]  doomed in the database, moved aside (api/, or here); of a
+ *                         journal the last line stays
  *   STATE/trash/...       removed, whatever it is; after a crash too
  *   rows of deleted jobs  some thousand times a few, others writing in between
  *
@@ -95,14 +96,43 @@ static int move_aside(struct daemon *daemon, const char *path)
     return rename(from, to) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* A page of doomed directories. 1 when there are more; one that can't be moved stays for the next sweep. */
+/* A journal's last line stays, and the database is told where it ends now. */
+static int journal_cut(struct daemon *daemon, const char *path)
+{
+    char journal[PATH_MAX + 80], id[DB_ID_SIZE];
+    struct fault why = { 0 };
+
+    snprintf(journal, sizeof(journal), "%s/%s", daemon->jobs_dir, path);
+    snprintf(id, sizeof(id), "%.*s", (int)strcspn(path, "/"), path);
+    int64_t left = journal_trim(journal, &why);
+    if (left == -EBADMSG) { /* nobody could read it */
+        log_job(LEVEL_ERROR, id, "%s", why.message);
+        left = move_aside(daemon, path);
+    } else if (left == -ENOENT) {
+        left = 0;
+    }
+    if (left < 0)
+        return (int)left;
+    int r = left ? db_journal_cut(daemon->db, id, left) : db_journal_rewind(daemon->db, id);
+    return r == -ENOENT ? 0 : r; /* the whole job has gone meanwhile */
+}
+
+/* What is doomed goes; 0 also when it isn't there. */
+static int doomed_go(struct daemon *daemon, const char *path)
+{
+    const char *part = strchr(path, '/');
+
+    return part && strcmp(part + 1, JOBDIR_JOURNAL) == 0 ? journal_cut(daemon, path) : move_aside(daemon, path);
+}
+
+/* A page of what is doomed. 1 when there are more; one that can't be moved stays for the next sweep. */
 static int doomed_move(struct daemon *daemon)
 {
     char(*paths)[64] = NULL;
     int count = db_doomed_list(daemon->db, DOOMED_PAGE, &paths), failed = 0;
 
     for (int i = 0; i < count; i++) {
-        int r = move_aside(daemon, paths[i]);
+        int r = doomed_go(daemon, paths[i]);
         if (r >= 0)
             r = db_doomed_done(daemon->db, paths[i]);
         if (r < 0 && !failed++)

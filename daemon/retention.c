@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PAGE = 50, PASS_LEAST_MS = 1000, PASS_MOST_MS = 3600000 };
 
@@ -22,6 +23,7 @@ static const struct rule {
     { offsetof(struct settings, retain_checkpoints_s), PART_CHECKPOINT, "its checkpoint was removed" },
     { offsetof(struct settings, retain_artifacts_s), PART_ARTIFACTS, "its artifacts were removed" },
     { offsetof(struct settings, retain_events_s), PART_EVENTS, "its events were removed" },
+    { offsetof(struct settings, retain_journals_s), PART_JOURNAL, "its journal and log were removed" },
     { offsetof(struct settings, retain_jobs_s), 0, "was removed with all that belongs to it" },
 };
 enum { RULES = sizeof(rules) / sizeof(rules[0]) };
@@ -38,6 +40,10 @@ static bool files_there(const struct daemon *daemon, const char *id, int part)
     const struct dirent *entry;
     bool found = false;
 
+    if (part == PART_JOURNAL) {
+        snprintf(path, sizeof(path), "%s/%s/" JOBDIR_JOURNAL, daemon->jobs_dir, id);
+        return access(path, F_OK) == 0 || errno != ENOENT;
+    }
     snprintf(path, sizeof(path), "%s/%s/%s", daemon->jobs_dir, id,
              part == PART_CHECKPOINT ? JOBDIR_CHECKPOINT : JOBDIR_ARTIFACTS);
     DIR *dir = part == PART_EVENTS ? NULL : opendir(path);

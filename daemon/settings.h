@@ -97,6 +97,7 @@ struct settings {
     int64_t retain_checkpoints_s;
     int64_t retain_artifacts_s;
     int64_t retain_events_s;
+    int64_t retain_journals_s;
     int64_t retain_jobs_s;
     /* words */
     int log_level; /* enum log_level */

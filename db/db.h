@@ -82,7 +82,8 @@ bool job_state_ended(enum job_state state);
 #define DB_OWNER_SIZE 101 /* who submits, 100 bytes and NUL */
 
 /* What retention can take of an ended job. */
-enum db_part { PART_CHECKPOINT = 1, PART_ARTIFACTS = 2, PART_EVENTS = 4 };
+enum db_part { PART_CHECKPOINT = 1, PART_ARTIFACTS = 2, PART_EVENTS = 4, PART_JOURNAL = 8 };
+#define PARTS_ALL (PART_CHECKPOINT | PART_ARTIFACTS | PART_EVENTS | PART_JOURNAL)
 
 struct db_job {
     int64_t number; /* order of submission, 1.. */
@@ -347,7 +348,7 @@ int db_job_purge(struct db *db, const char *id, enum db_part part, bool files, i
 int db_job_expire(struct db *db, const char *id);
 /* Directories that are to be removed, and that were. */
 int db_doomed_list(struct db *db, int limit, char (**ret_paths)[64]); /* free(); the count */
-int db_doomed_has(struct db *db, const char *path); /* 1: it is to be removed, or 0 */
+int db_doomed_has(struct db *db, const char *path);                   /* 1: it is to be removed, or 0 */
 int db_doomed_done(struct db *db, const char *path);
 
 /* ---- what workers report: the journal, ingested ---- */
@@ -395,6 +396,8 @@ int db_ingest(struct db *db, const char *job, int64_t from_offset, int64_t end_o
               const struct db_ingest_event *events, int count);
 /* The journal isn't the one that was read: it will be ingested from byte 0 again. */
 int db_journal_rewind(struct db *db, const char *job);
+/* Lines that were read have been taken out of the journal: what comes next will come at that byte. */
+int db_journal_cut(struct db *db, const char *job, int64_t offset);
 
 /* The newest event of the job's journal that is ingested; *ret_fresh says that
  * it is newer than the job's last change of state. -ENOENT when there is none. */

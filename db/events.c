@@ -114,6 +114,19 @@ int db_journal_rewind(struct db *db, const char *job)
     return writer_end(db, r < 0 ? r : 0);
 }
 
+int db_journal_cut(struct db *db, const char *job, int64_t offset)
+{
+    struct connection *on;
+    int r = writer_begin(db, &on);
+
+    if (r < 0)
+        return r;
+    r = query_run(on, "UPDATE job SET journal_offset = ?2 WHERE id = ?1", VALUES(V(job), V(offset)));
+    if (r == 0)
+        r = refuse(-ENOENT, "no job %.36s", job);
+    return writer_end(db, r < 0 ? r : 0);
+}
+
 /* ---- reading ---- */
 
 void db_events_free(struct db_event *events, int count)

@@ -88,7 +88,7 @@ static void weighed_read(const struct query *query, struct db_job *job)
     job->attempt_ms = query_int(query, 31);
     job->not_before_ms = query_int(query, 32);
     job->purged_ms = query_int(query, 33);
-    job->purged = (int)(query_int(query, 34) & (PART_CHECKPOINT | PART_ARTIFACTS | PART_EVENTS));
+    job->purged = (int)(query_int(query, 34) & PARTS_ALL);
     job->version = query_int(query, 35);
     job->attempt_steady_ms = query_int(query, 37);
     job->attempt_ran_ms = query_int(query, 38);

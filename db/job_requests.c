@@ -79,12 +79,11 @@ static int parents_wake(struct connection *on, const char *parent)
     return r >= 0 && *job.parent ? parents_wake(on, job.parent) : r;
 }
 
-/* 1 while files of the job are on their way out: a worker must not start on them. */
+/* 1 while files of the job are on their way out: a worker must not start on them. ('0' follows '/'.) */
 static int doomed(struct connection *on, const char *id)
 {
     query_auto query = { 0 };
-    int r = query_start(on, &query, "SELECT 1 FROM doomed WHERE path IN (?1 || '/checkpoint', ?1 || '/artifacts')",
-                        VALUES(V(id)));
+    int r = query_start(on, &query, "SELECT 1 FROM doomed WHERE path >= ?1 || '/' AND path < ?1 || '0'", VALUES(V(id)));
 
     return r < 0 ? r : query_next(&query);
 }

@@ -109,6 +109,16 @@ static int events_go(struct connection *on, const struct job_key *job)
     return r < 0 ? r : r == EVENTS_SLICE;
 }
 
+/* The journal's last line stays: others read the job's result there, and an attempt to come its number. */
+static int journal_go(struct connection *on, const struct job_key *job)
+{
+    int r = doom(on, job, "journal.ndjson");
+
+    if (r >= 0)
+        r = doom(on, job, "log.txt");
+    return r < 0 ? r : 0;
+}
+
 static const struct {
     enum db_part part;
     const char *name;
@@ -118,6 +128,7 @@ static const struct {
     { PART_CHECKPOINT, "checkpoint", checkpoint_go, false },
     { PART_ARTIFACTS, "artifacts", artifacts_go, false },
     { PART_EVENTS, "events", events_go, true },
+    { PART_JOURNAL, "journal", journal_go, false },
 };
 
 static int purged_event(struct connection *on, const struct job_key *job, const char *what, int64_t now_ms)

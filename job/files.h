@@ -25,6 +25,9 @@ void journal_close(struct journal *journal);
 /* Append one event: {"seq":n,"time_ms":now_ms,"type":type, ...fields}. Steals
  * `fields` (an object, or NULL). One write(2) a line. 0 or negative errno. */
 int journal_append(struct journal *journal, int64_t now_ms, const char *type, json_t *fields);
+/* Leave the last whole line alone, in one step: what is read of a job that has ended (its result) can be
+ * read still, and seq goes on from it. Returns the bytes that are left; -ENOENT; -EBUSY while somebody writes it. */
+int64_t journal_trim(const char *path, struct fault *why);
 int journal_sync(struct journal *journal);          /* fdatasync */
 int64_t journal_seq(const struct journal *journal); /* of the last event, 0 when empty */
 

@@ -170,11 +170,18 @@ static int tail_cut(int fd, int64_t end)
     return ftruncate(fd, (off_t)end) < 0 || fdatasync(fd) < 0 ? -errno : 0;
 }
 
+/* The directory that a path lies in; the caller frees. NULL without memory. */
+static char *directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
 /* A file that we may just have made stays after a power cut. */
 static int sync_directory(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    char *dir = directory_of(path);
     int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     int code = fd < 0 || fsync(fd) < 0 ? -errno : 0;
 
@@ -209,6 +216,37 @@ int journal_open(const char *path, struct journal **ret, struct fault *why)
     *journal = (struct journal){ .fd = fd, .seq = seq, .size = end };
     *ret = journal;
     return 0;
+}
+
+int64_t journal_trim(const char *path, struct fault *why)
+{
+    struct journal *journal = NULL;
+    const char *slash = strrchr(path, '/');
+    char *dir = NULL, *line = NULL;
+
+    if (access(path, F_OK) < 0)
+        return fault_set(why, -errno, "%s: %s", path, strerror(errno));
+    int r = journal_open(path, &journal, why);
+    if (r < 0)
+        return r;
+    int64_t start = journal->size > 0 ? line_start(journal->fd, journal->size - 1) : 0;
+    int64_t left = journal->size - start;
+    if (start < 0) {
+        r = fault_set(why, (int)start, "%s: cannot be read: %s", path, strerror((int)-start));
+    } else if (start > 0) {
+        dir = directory_of(path);
+        line = malloc((size_t)left);
+        if (!dir || !line)
+            r = fault_set(why, -ENOMEM, "%s: no memory", path);
+        else if (read_at(journal->fd, line, (size_t)left, start) != (ssize_t)left)
+            r = fault_set(why, -EIO, "%s: cannot be read", path);
+        else
+            r = file_replace(dir, slash ? slash + 1 : path, line, (size_t)left, why);
+    }
+    free(dir);
+    free(line);
+    journal_close(journal);
+    return r < 0 ? r : left;
 }
 
 void journal_close(struct journal *journal)

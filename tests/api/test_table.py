@@ -141,6 +141,7 @@ class Sweeps(server.Case):
         self.expect(self.server.get("/v1/jobs/nonsense/table"), 404, "no-such-job")
         self.expect(self.table(one, NOBODY), 404, "no-such-job")
         self.assertIn("only rift and sweep", self.expect(self.table(train), 400, "bad-query").json["detail"])
+        self.assertNotIn("table", self.server.get(f"/v1/jobs/{train}").json["links"])
         self.expect(self.table(one, train), 400, "bad-query")
         self.expect(self.table(one, "nonsense"), 400, "bad-query")
         self.assertIn("json, csv", self.expect(self.table(one, format="pdf"), 400, "bad-query").json["detail"])

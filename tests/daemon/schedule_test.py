@@ -302,6 +302,39 @@ class Keeping(Scheduling):
         events = riftd.ask("GET", f"/v1/jobs/{plain}/events?wait=0")[1]["events"]
         self.assertEqual([one["what"] for one in events if one["type"] == "purged"], ["events"])
 
+    def test_of_journals_the_last_line_stays_with_which_a_retry_goes_on(self):
+        (self.folder / "riftd.conf").write_text("")
+        riftd = self.riftd("--config", str(self.folder / "riftd.conf"))
+        failed, needed = riftd.submit("to:10 fail:65"), riftd.submit("to:10 finish")
+        waits = riftd.submit("hold:go finish", after=[{"job": needed}])
+        riftd.wait(failed, "failed")
+        riftd.wait(waits, "running")
+        journal = riftd.dir(failed) / "journal.ndjson"
+        lines = journal.read_bytes().splitlines(keepends=True)
+        events = riftd.ask("GET", f"/v1/jobs/{failed}/events?wait=0")[1]["events"]
+        self.assertGreater(len(lines), 10)
+        self.hup(riftd, "retain-journals = 1s\n")
+        until("it is cut", lambda: journal.read_bytes() == lines[-1])
+        until("the log is gone", lambda: not (riftd.dir(failed) / "log.txt").exists())
+        until("it is said", lambda: riftd.job(failed)["purged"] == ["journal"])
+        status, problem = riftd.ask("GET", f"/v1/jobs/{failed}/log")
+        self.assertEqual((status, problem["code"]), (404, "no-such-file"), problem)
+        self.assertIn("retain-journals", problem["detail"])
+        self.assertGreater(len((riftd.dir(needed) / "journal.ndjson").read_bytes().splitlines()), 10)  # one waits for it
+        self.hup(riftd, "")
+        self.release(riftd, waits)
+        riftd.wait(waits, "succeeded")
+        until("a retry may begin", lambda: riftd.ask("POST", f"/v1/jobs/{failed}/retry")[0] == 202)
+        riftd.wait(failed, "failed")
+        again = journal.read_bytes().splitlines(keepends=True)
+        self.assertEqual(again[0], lines[-1])
+        self.assertEqual([json.loads(line)["seq"] for line in again],
+                         list(range(len(lines), len(lines) + len(again))))
+        now = riftd.ask("GET", f"/v1/jobs/{failed}/events?wait=0")[1]["events"]
+        self.assertEqual(now[:len(events)], events)  # what was recorded is there still, and the new beside it
+        self.assertEqual(len([one for one in now if one["type"] == "failed"]), 2)
+        self.assertEqual(riftd.job(failed)["purged"], [])
+
     def test_who_wants_files_that_are_not_kept_any_more_is_told_which(self):
         (self.folder / "riftd.conf").write_text("")
         riftd = self.riftd("--config", str(self.folder / "riftd.conf"))

@@ -1,4 +1,4 @@
-/* The functions of db/db.h, each as a call with fixed arguments: what functions.h promises. */
+/* The functions of db/db.h, each as a call with fixed arguments: what functions.h promises. As long as db.h's list is. */
 #include "tests/faults/functions.h"
 
 #include "tests/check.h"
@@ -190,6 +190,10 @@ static int f_ingest(struct db *db)
 static int f_rewind(struct db *db)
 {
     return db_journal_rewind(db, "run");
+}
+static int f_journal_cut(struct db *db)
+{
+    return db_journal_cut(db, "run", 100);
 }
 static int f_event_last(struct db *db)
 {
@@ -538,6 +542,7 @@ const struct function functions[] = {
     { "db_job_running", f_running, 1, 1, false },
     { "db_ingest", f_ingest, 0, -ESTALE, true },
     { "db_journal_rewind", f_rewind, 0, 0, true },
+    { "db_journal_cut", f_journal_cut, 0, 0, true },
     { "db_event_last", f_event_last, 0, 0, false },
     { "db_event_list", f_event_list, 12, 12, false },
     { "db_event_newest", f_event_newest, 0, 0, false },

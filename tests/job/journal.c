@@ -440,6 +440,43 @@ static void cannot_open(void)
     check_rmdir(dir);
 }
 
+/* The last whole line stays, whatever came before or after it, and the numbers go on. */
+static void trimmed(void)
+{
+    static const char last[] = "{\"seq\":3,\"time_ms\":7,\"type\":\"metric\",\"value\":0.25}\n";
+    struct journal *journal;
+    struct fault why = { 0 };
+    size_t size;
+
+    start();
+    CHECK_INT(journal_trim(path, &why), -ENOENT);
+    CHECK_INT(access(path, F_OK), -1); /* and none is made */
+    for (size_t torn = 0; torn < 9; torn++) {
+        char text[sizeof(three) + 9];
+        memcpy(text, three, sizeof(three) - 1);
+        memcpy(text + sizeof(three) - 1, "{\"seq\":4,", torn);
+        put(text, sizeof(three) - 1 + torn);
+        for (int again = 0; again < 2; again++) {
+            CHECK_INT(journal_trim(path, &why), sizeof(last) - 1);
+            char *left = get(&size);
+            CHECK_INT(size, sizeof(last) - 1);
+            CHECK(left && memcmp(left, last, sizeof(last) - 1) == 0);
+            free(left);
+        }
+    }
+    CHECK_INT(journal_open(path, &journal, &why), 0);
+    CHECK_INT(journal_seq(journal), 3);
+    CHECK_INT(journal_trim(path, &why), -EBUSY);
+    CHECK_INT(journal_append(journal, 8, "metric", NULL), 0);
+    CHECK_INT(journal_seq(journal), 4);
+    journal_close(journal);
+    put("", 0);
+    CHECK_INT(journal_trim(path, &why), 0);
+    put("rubbish\n{}\n", 11);
+    CHECK_INT(journal_trim(path, &why), -EBADMSG);
+    check_rmdir(dir);
+}
+
 static const struct check_case cases[] = {
     { "events are appended as lines and read back once", append_and_read },
     { "fields can't forge the number, the time or the type", forged_members },
@@ -456,5 +493,6 @@ static const struct check_case cases[] = {
     { "there is one writer at a time", one_writer },
     { "a full disk leaves no torn line inside", disk_full },
     { "a journal that can't be opened is named", cannot_open },
+    { "cut to its last whole line it goes on from that", trimmed },
 };
 CHECK_MAIN(cases)
