@@ -3,8 +3,9 @@
  *     replay_TARGET FILE|DIR...
  *
  * Each file is given to the target once, copied into a block of exactly its
- * size, so that a sanitizer sees the first byte read past its end. No
- * libFuzzer: this is what ordinary test runs do, with any compiler. */
+ * size, so that a sanitizer sees the first byte read past its end. An input of some
+ * KB after which the program has used a GB is a failure, too. No libFuzzer: this is what ordinary test runs do, with
+ * any compiler. */
 #include "tests/fuzz/fuzz.h"
 
 #include <dirent.h>
@@ -12,9 +13,11 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { PEAK_MOST_KB = 1 << 20 };
 static int count;
 static char current[PATH_MAX];
 
@@ -28,6 +31,19 @@ static void tell(int signal)
     wrote += write(2, "\n", 1);
     (void)wrote;
     _exit(128 + signal);
+}
+
+/* The most memory that has been in use so far: too much is told once, with the input after which it was. */
+static int peak_check(const char *path)
+{
+    static bool told;
+    struct rusage usage;
+
+    if (told || getrusage(RUSAGE_SELF, &usage) < 0 || usage.ru_maxrss <= PEAK_MOST_KB)
+        return 0;
+    told = true;
+    fprintf(stderr, "replay: %s: took %ld MB\n", path, usage.ru_maxrss >> 10);
+    return 1;
 }
 
 static int file_replay(const char *path)
@@ -49,7 +65,7 @@ static int file_replay(const char *path)
         count++;
     }
     free(data);
-    return !whole;
+    return peak_check(path) + !whole;
 }
 
 static int replay(const char *path)
