@@ -82,7 +82,8 @@ struct watchers {
     pid_t pid;
     int from_child; /* pipe */
 };
-/* Event streams of all jobs; the child notes how old each `state` event is when it arrives. */
+/* Event streams of all jobs, every one answered; the child notes how old each `state` event is when it
+ * arrives, also what is on its way when it shall end. */
 int watchers_start(const struct target *target, int streams, struct watchers *ret);
 /* Sockets that send a byte a second: half in the headers, half in a body. */
 int trickle_start(const struct target *target, int sockets, struct watchers *ret);

@@ -233,8 +233,12 @@ static json_t *trickle_run(const struct target *target, const struct settings *s
     settle(1500);
     int r = load_run(&run, &outcome);
     json_t *json = r < 0 ? NULL : outcome_json("mix-beside-trickles", "attacked", &outcome);
-    if (watchers_stop(&trickle, &none, &closed) >= 0 && json)
+    if (watchers_stop(&trickle, &none, &closed) < 0)
+        closed = 0;
+    if (json) {
+        json_object_set_new(json, "trickles", json_integer(settings->trickles));
         json_object_set_new(json, "trickles_closed", json_integer(closed));
+    }
     times_done(&none);
     times_done(&outcome.times);
     return json;
@@ -255,9 +259,7 @@ static json_t *streams_run(const struct target *target, const struct settings *s
 
     if (watchers_start(target, settings->streams, &streams) < 0)
         return NULL;
-    settle(1500);
     int r = load_run(&run, &outcome);
-    settle(1000);
     json_t *submits = r < 0 ? NULL : outcome_json("submit", "20/s", &outcome);
     int64_t expected = (int64_t)outcome.times.count * settings->streams;
     if (r < 0 || watchers_stop(&streams, &ages, &closed) < 0) {

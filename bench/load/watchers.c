@@ -8,6 +8,7 @@
 #include "bench/load/load.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 256, LINE_BYTES = 8192, TRICKLE_MS = 1000 };
+enum { EVENTS = 256, LINE_BYTES = 8192, TRICKLE_MS = 1000, READY_MS = 60000, QUIET_MS = 1000, REST_US = 20000000 };
 
 static volatile sig_atomic_t stop_wanted;
 
@@ -31,7 +32,7 @@ static void on_term(int number)
 
 struct watcher {
     int fd; /* -1: not open */
-    bool greeted;
+    bool greeted, heard;
     char line[LINE_BYTES];
     size_t used;
 };
@@ -41,6 +42,7 @@ struct child {
     int epoll_fd;
     struct watcher *list;
     int count;
+    int up_fd; /* pipe to the parent */
     struct times times;
     int64_t closed;
 };
@@ -107,6 +109,7 @@ static bool watcher_read(struct child *child, struct watcher *watcher)
     if (n < 0 && errno == EAGAIN)
         return true;
     if (n > 0) {
+        watcher->heard = true;
         watcher->used += (size_t)n;
         lines_take(child, watcher);
         return true;
@@ -118,18 +121,20 @@ static bool watcher_read(struct child *child, struct watcher *watcher)
     return false;
 }
 
-static void watch(struct child *child, int timeout_ms)
+/* How many had something to say. */
+static int watch(struct child *child, int timeout_ms)
 {
     struct epoll_event events[EVENTS];
     int count = epoll_wait(child->epoll_fd, events, EVENTS, timeout_ms);
 
     for (int i = 0; i < count; i++)
         watcher_read(child, events[i].data.ptr);
+    return count;
 }
 
 static void streams_child(struct child *child)
 {
-    bool all = false;
+    bool all = false, ready = false;
 
     while (!stop_wanted) {
         for (int i = 0; i < child->count && !all; i++)
@@ -138,7 +143,15 @@ static void streams_child(struct child *child)
         for (int i = 0; i < child->count; i++)
             all &= child->list[i].greeted;
         watch(child, 50);
+        int heard = 0;
+        for (int i = 0; i < child->count && !ready; i++)
+            heard += child->list[i].heard;
+        if (!ready && heard == child->count)
+            ready = write(child->up_fd, "\n", 1) == 1;
     }
+    /* What was sent on its way before is waited for. */
+    for (int64_t until = now_us() + REST_US; now_us() < until && watch(child, QUIET_MS) > 0;)
+        ;
 }
 
 static void trickle_child(struct child *child)
@@ -170,7 +183,7 @@ static int child_start(const struct target *target, int count, void (*run)(struc
     if (pid < 0)
         return -errno;
     if (!pid) {
-        struct child child = { .port = target->port, .epoll_fd = epoll_create1(0), .count = count };
+        struct child child = { .port = target->port, .epoll_fd = epoll_create1(0), .count = count, .up_fd = up[1] };
         child.list = calloc((size_t)count, sizeof(*child.list));
         signal(SIGTERM, on_term);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -193,7 +206,18 @@ static int child_start(const struct target *target, int count, void (*run)(struc
 
 int watchers_start(const struct target *target, int streams, struct watchers *ret)
 {
-    return child_start(target, streams, streams_child, ret);
+    int r = child_start(target, streams, streams_child, ret);
+    char ready;
+
+    if (r < 0)
+        return r;
+    struct pollfd said = { .fd = ret->from_child, .events = POLLIN };
+    if (poll(&said, 1, READY_MS) == 1 && read(ret->from_child, &ready, 1) == 1)
+        return 0;
+    kill(ret->pid, SIGKILL);
+    waitpid(ret->pid, NULL, 0);
+    close(ret->from_child);
+    return -ETIMEDOUT;
 }
 
 int trickle_start(const struct target *target, int sockets, struct watchers *ret)
