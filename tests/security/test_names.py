@@ -3,6 +3,8 @@
 none becomes a header of its own."""
 import hashlib
 import os
+import shutil
+import tempfile
 import unittest
 import urllib.parse
 
@@ -77,8 +79,22 @@ class Names(server.Case):
         self.assertNotIn(SECRET, self.server.get(f"/v1/jobs/{other}/log").body)
 
     def test_a_page_that_is_a_link_is_not_shown(self):
-        for name in ("x.html", "x.js"):
-            self.expect(self.server.get(f"/web/../{name}"), 404, "no-such-route")
+        with tempfile.TemporaryDirectory(prefix="rift-test-") as files:
+            web, outside = os.path.join(files, "web"), os.path.join(files, "outside")
+            shutil.copytree(os.path.join(server.ROOT, "web"), web, ignore=shutil.ignore_patterns("node_modules"))
+            os.makedirs(os.path.join(outside, "pages"))
+            for name in ("secret.js", "pages/secret.js"):
+                with open(os.path.join(outside, name), "wb") as file:
+                    file.write(SECRET)
+            os.symlink(os.path.join(outside, "secret.js"), os.path.join(web, "absolute.js"))
+            os.symlink("../outside/secret.js", os.path.join(web, "relative.js"))
+            os.symlink("app.js", os.path.join(web, "inside.js"))
+            os.symlink("../outside/pages", os.path.join(web, "folder"))
+            alone = server.Alone(files=files)
+            self.addCleanup(alone.stop)
+            self.expect(alone.get("/web/app.js"), 200)  # this web is the one that is shown
+            for name in ("absolute.js", "relative.js", "inside.js", "folder/secret.js"):
+                self.expect(alone.get(f"/web/{name}"), 404, "no-such-route")
 
     def test_what_people_write_never_becomes_a_header(self):
         for text in ("a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rX-Evil: 1", "a\0b"):
