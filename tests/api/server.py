@@ -116,6 +116,8 @@ seen = set()
 
 @atexit.register
 def seen_write():
+    if os.path.dirname(os.path.abspath(sys.argv[0])) != HERE:
+        return  # those of other folders run whenever they do
     if seen and os.path.isdir(os.path.dirname(SEEN_DIR)):
         os.makedirs(SEEN_DIR, exist_ok=True)
         with open(os.path.join(SEEN_DIR, os.path.basename(sys.argv[0]) + ".txt"), "w", encoding="utf-8") as file:

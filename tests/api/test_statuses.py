@@ -27,11 +27,11 @@ class Statuses(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        files = glob.glob(os.path.join(server.SEEN_DIR, "*.txt"))
-        if not files:
+        cls.files = glob.glob(os.path.join(server.SEEN_DIR, "*.txt"))
+        if not cls.files:
             raise unittest.SkipTest("no test of this folder has run yet")
         cls.seen = set()
-        for name in files:
+        for name in cls.files:
             with open(name, encoding="utf-8") as file:
                 cls.seen |= {tuple(line.split()) for line in file}
         cls.documented = {(method, path, status) for path, item in server.OPENAPI["paths"].items()
@@ -42,6 +42,12 @@ class Statuses(unittest.TestCase):
         missing = [row for row in sorted(self.documented - self.seen, key=lambda row: (row[1], row[0], row[2]))
                    if not excepted(row[1], row[2])]
         self.assertEqual(missing, [], "documented, and seen by no test")
+
+    def test_what_was_seen_was_seen_by_the_tests_as_they_are(self):
+        for name in self.files:
+            test = os.path.join(server.HERE, os.path.basename(name).removesuffix(".txt"))
+            self.assertTrue(os.path.exists(test), f"{name} is of a test that is no more: run ctest, or delete it")
+            self.assertGreater(os.path.getmtime(name), os.path.getmtime(test), f"{name} is older than its test")
 
     def test_no_exception_is_left_over(self):
         needless = [(method, path, status) for method, path, status in sorted(self.documented & self.seen)
