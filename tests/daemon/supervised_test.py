@@ -37,19 +37,22 @@ class Case(unittest.TestCase):
         return notify, {"NOTIFY_SOCKET": str(self.folder / "notify")}
 
 
-def status(address, path):
+def status(address, path, patience_s=PATIENCE_S):
     """GET over TCP, or over the unix socket of that path."""
     if isinstance(address, int):
-        connection = http.client.HTTPConnection("127.0.0.1", address, timeout=PATIENCE_S)
+        connection = http.client.HTTPConnection("127.0.0.1", address, timeout=patience_s)
     else:
-        connection = http.client.HTTPConnection("localhost", timeout=PATIENCE_S)
+        connection = http.client.HTTPConnection("localhost", timeout=patience_s)
         connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(patience_s)
         connection.sock.connect(str(address))
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    answer.read()
-    connection.close()
-    return answer.status
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        connection.close()
 
 
 class HandedOver(Riftd):
@@ -175,32 +178,58 @@ class Sockets(Case):
             self.assertEqual(process.wait(PATIENCE_S), 0, self.log.read_text())
 
 
-class Health(Case):
+FILES = 600  # what the full one may open: some of them are connections, and those to its main address at most 2048
+HEALTH = ("/healthz", "/readyz", "/metrics")
+
+
+class Full(Case):
+    """Its main address gets more connections than it takes."""
     def free_port(self):
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             return sock.getsockname()[1]
 
+    def filled(self, *options, **more):
+        """A riftd that takes no more at its main address, and the connections that keep it so: they send nothing."""
+        riftd = Riftd(self.folder / "state", *options, **more)
+        command = riftd.command()
+        riftd.command = lambda: ["prlimit", f"--nofile={FILES}:{FILES}", *command]
+        riftd.start()
+        self.addCleanup(riftd.close)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, FILES + 200), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        held = [socket.create_connection(("127.0.0.1", riftd.port), timeout=PATIENCE_S) for _ in range(FILES)]
+        self.addCleanup(lambda: [sock.close() for sock in held])
+        self.assert_full(riftd)
+        return riftd, held
+
+    def assert_full(self, riftd):
+        with self.assertRaises(TimeoutError, msg="the main address still answers: it isn't full"):
+            status(riftd.port, "/healthz", 0.5)
+
+
+class Health(Full):
     def test_the_health_address_answers_health_and_nothing_else(self):
         port = self.free_port()
         self.riftd("--health-listen", f"127.0.0.1:{port}")
         self.assertEqual([status(port, path) for path in ("/healthz", "/readyz", "/v1/version", "/v1/jobs", "/")],
                          [200, 200, 404, 404, 404])
 
-    def test_health_is_answered_when_the_main_address_is_full(self):
-        port = self.free_port()
-        riftd = self.riftd("--health-listen", f"127.0.0.1:{port}")
-        held = []
-        self.addCleanup(lambda: [sock.close() for sock in held])
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        for _ in range(min(2200, hard - 100)):  # more than it takes: they send nothing
-            held.append(socket.create_connection(("127.0.0.1", riftd.port), timeout=PATIENCE_S))
-        self.assertEqual(status(port, "/healthz"), 200)
+    def test_health_is_answered_by_the_others_when_the_main_address_is_full(self):
+        port, path = self.free_port(), self.folder / "sock"
+        riftd, held = self.filled("--health-listen", f"127.0.0.1:{port}", "--socket", str(path))
+        for listener in (port, path):
+            for what in HEALTH:
+                self.assertEqual(status(listener, what), 200, f"{what} at {listener}")
+        self.assertEqual(status(path, "/v1/version"), 200)  # the socket answers everything
+        self.assert_full(riftd)  # all the time
+        for sock in held:
+            sock.close()
+        self.assertEqual(status(riftd.port, "/healthz"), 200)
 
 
-class Watchdog(Case):
+class Watchdog(Full):
     def seen(self, notify, seconds):
         """What riftd says within that time."""
         said, end = [], time.monotonic() + seconds
@@ -267,17 +296,16 @@ class Watchdog(Case):
 
     def test_a_full_main_address_is_not_called_dead(self):
         notify, environment = self.notified()
-        riftd = self.riftd(environment={**environment, "WATCHDOG_USEC": "200000"})
-        held = [socket.create_connection(("127.0.0.1", riftd.port), timeout=PATIENCE_S) for _ in range(300)]
-        self.addCleanup(lambda: [sock.close() for sock in held])
-        self.seen(notify, 0.5)
+        riftd, _ = self.filled(environment={**environment, "WATCHDOG_USEC": "200000"})
+        self.seen(notify, 0.3)  # what was said before, and a knock that nobody answers
         self.assertGreaterEqual(self.seen(notify, 1.0).count(b"WATCHDOG=1"), 2)
+        self.assert_full(riftd)
         self.assertNotIn("stopped answering", self.log.read_text())
 
 
 class Journal(Case):
-    def test_lines_about_a_job_carry_its_id_to_the_journal(self):
-        # A journal of our own, where riftd looks for the system's: in a mount namespace.
+    def journalled(self):
+        """A riftd, and a journal of our own where it looks for the system's: in a mount namespace."""
         run = self.folder / "run"
         (run / "systemd" / "journal").mkdir(parents=True)
         journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -295,6 +323,10 @@ class Journal(Case):
         riftd.environment = {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"}
         riftd.start()
         self.addCleanup(riftd.close)
+        return riftd, journal
+
+    def test_lines_about_a_job_carry_its_id_to_the_journal(self):
+        riftd, journal = self.journalled()
         job = riftd.wait(riftd.submit("to:1 finish"), "succeeded")["id"]
         lines = []
         until("the job's end is told", lambda: lines.append(journal.recv(65536)) or b"succeeded" in lines[-1])
