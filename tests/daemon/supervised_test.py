@@ -2,11 +2,13 @@
 
 import fcntl
 import http.client
+import json
 import pathlib
 import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -333,6 +335,23 @@ class Journal(Case):
         self.assertEqual(lines[-1].splitlines(), [f"MESSAGE=job {job}: succeeded".encode(), b"PRIORITY=6",
                                                   b"SYSLOG_IDENTIFIER=riftd", f"RIFT_JOB={job}".encode()])
         self.assertNotIn(job, self.log.read_text())
+
+    def test_lines_about_a_request_carry_its_id_to_the_journal(self):
+        riftd, journal = self.journalled()
+        database = sqlite3.connect(riftd.state / "riftd.db", isolation_level=None)
+        database.execute("ALTER TABLE webhook RENAME TO webhook_taken_away")  # so that who asks for them gets a 500
+        database.close()
+        connection = http.client.HTTPConnection("127.0.0.1", riftd.port, timeout=PATIENCE_S)
+        connection.request("GET", "/v1/webhooks", headers={"X-Request-Id": "mine-1"})
+        answer = connection.getresponse()
+        self.assertEqual((answer.status, json.loads(answer.read())["instance"]), (500, "mine-1"))
+        connection.close()
+        lines = []
+        until("the failure is told", lambda: lines.append(journal.recv(65536)) or b"mine-1" in lines[-1])
+        message, *fields = lines[-1].splitlines()
+        self.assertRegex(message, rb"^MESSAGE=request mine-1: .*webhook")
+        self.assertEqual(fields, [b"PRIORITY=3", b"SYSLOG_IDENTIFIER=riftd", b"RIFT_REQUEST=mine-1"])
+        self.assertNotIn("mine-1", self.log.read_text())
 
     def test_a_stderr_that_is_not_the_journal_gets_plain_lines(self):
         riftd = self.riftd(environment={"JOURNAL_STREAM": "1:2"})  # somebody else's, inherited
