@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,12 +19,37 @@
 
 #define BACKLOG 1024
 
+/* A peer that is gone without a word (its machine, its network) is found after 30 s: when all
+ * is still by unanswered probes, when we send by what it doesn't acknowledge. The kernel's own
+ * patience would be hours and a quarter of one, and as long it would hold its connection. */
+#define SILENCE_IDLE_S   15
+#define SILENCE_PROBE_S  5
+#define SILENCE_PROBES   3
+#define SILENCE_LIMIT_MS 30000
+
 union address {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
     struct sockaddr_un local;
 };
+
+/* Whom a TCP socket accepts inherits these from it. */
+static void silence_bound(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {
+        { SOL_SOCKET, SO_KEEPALIVE, 1 },
+        { IPPROTO_TCP, TCP_KEEPIDLE, SILENCE_IDLE_S },
+        { IPPROTO_TCP, TCP_KEEPINTVL, SILENCE_PROBE_S },
+        { IPPROTO_TCP, TCP_KEEPCNT, SILENCE_PROBES },
+        { IPPROTO_TCP, TCP_USER_TIMEOUT, SILENCE_LIMIT_MS },
+    };
+
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+        setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
+}
 
 static int socket_listen(const union address *address, socklen_t size, int *ret_fd)
 {
@@ -32,8 +58,10 @@ static int socket_listen(const union address *address, socklen_t size, int *ret_
 
     if (fd < 0)
         return -errno;
-    if (address->any.sa_family != AF_UNIX)
+    if (address->any.sa_family != AF_UNIX) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        silence_bound(fd);
+    }
     if (bind(fd, &address->any, size) < 0 || listen(fd, BACKLOG) < 0) {
         int r = -errno;
         close(fd);
@@ -114,6 +142,8 @@ int listen_adopt(int fd, char ret_address[64], uint16_t *ret_port, char message[
         snprintf(message, 256, "descriptor %d: %s", fd, strerror(-r));
         return r;
     }
+    if (bound.any.sa_family != AF_UNIX)
+        silence_bound(fd);
     *ret_address = '\0';
     *ret_port = 0;
     if (bound.any.sa_family == AF_INET) {

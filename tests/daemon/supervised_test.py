@@ -1,8 +1,10 @@
 """Does riftd do its part under systemd: sockets that are handed over, the watchdog, the journal?"""
 
+import ctypes
 import fcntl
 import http.client
 import json
+import os
 import pathlib
 import resource
 import shutil
@@ -16,6 +18,9 @@ import time
 import unittest
 
 from riftd import PATIENCE_S, RIFTD, Riftd, until
+
+
+PIDFD_GETFD = 438  # the system call's number; Python has no name for it
 
 
 class Case(unittest.TestCase):
@@ -178,6 +183,65 @@ class Sockets(Case):
         finally:
             process.send_signal(signal.SIGTERM)
             self.assertEqual(process.wait(PATIENCE_S), 0, self.log.read_text())
+
+
+class Silence(Case):
+    """A peer that is gone without a word holds its connection for half a minute and not for a quarter of an hour."""
+    TOLD = {(socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1, (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 15,
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 5, (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
+            (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 30000}
+
+    def accepted(self, riftd, client):
+        """riftd's end of a connection of ours."""
+        pid = os.pidfd_open(riftd.process.pid)
+        try:
+            for name in os.listdir(f"/proc/{riftd.process.pid}/fd"):
+                fd = ctypes.CDLL(None).syscall(PIDFD_GETFD, pid, int(name), 0)
+                if fd < 0:
+                    continue
+                try:
+                    theirs = socket.socket(fileno=fd)
+                except OSError:
+                    os.close(fd)  # no socket
+                    continue
+                try:
+                    if theirs.family == socket.AF_INET and theirs.getpeername() == client.getsockname():
+                        return theirs
+                except OSError:
+                    pass  # without a peer: one that listens
+                theirs.close()
+        finally:
+            os.close(pid)
+        return None
+
+    def assert_told(self, riftd):
+        with socket.create_connection(("127.0.0.1", riftd.port), timeout=PATIENCE_S) as client:
+            client.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % riftd.port)
+            self.assertEqual(client.recv(12), b"HTTP/1.1 200")
+            theirs = self.accepted(riftd, client)
+            self.assertIsNotNone(theirs)
+            with theirs:
+                self.assertEqual({option: theirs.getsockopt(*option) for option in self.TOLD}, self.TOLD)
+
+    def setUp(self):
+        super().setUp()
+        mine = os.pidfd_open(os.getpid())
+        fd = ctypes.CDLL(None).syscall(PIDFD_GETFD, mine, mine, 0)
+        os.close(mine)
+        if fd < 0:
+            self.skipTest("no descriptor may be taken from another process here")
+        os.close(fd)
+
+    def test_the_kernel_is_told_how_long_to_wait_for_whom_riftd_accepts(self):
+        self.assert_told(self.riftd())
+
+    def test_so_it_is_of_a_socket_that_systemd_opened(self):
+        tcp = listening(socket.AF_INET, ("127.0.0.1", 0))
+        self.addCleanup(tcp.close)
+        riftd = HandedOver(self.folder / "state", [("http", tcp)])
+        riftd.start()
+        self.addCleanup(riftd.close)
+        self.assert_told(riftd)
 
 
 FILES = 600  # what the full one may open: some of them are connections, and those to its main address at most 2048
