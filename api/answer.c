@@ -43,6 +43,14 @@ int answer_header(struct answer *answer, const char *name, const char *format, .
     return 0;
 }
 
+static bool header_said(const struct answer *answer, const char *name)
+{
+    for (int i = 0; i < answer->header_count; i++)
+        if (!strcmp(answer->headers[i].name, name))
+            return true;
+    return false;
+}
+
 static int json_answer(struct answer *answer, int status, const char *type, json_t *json)
 {
     if (!json)
@@ -71,6 +79,13 @@ static int problem_answer(struct answer *answer, const struct request *request, 
     const struct problem_info *info = &problems[problem];
     char detail[600], type[64];
 
+    if (info->retry_s && !header_said(answer, "Retry-After")) {
+        int r = answer_header(answer, "Retry-After", "%d", info->retry_s);
+        if (r < 0) {
+            json_decref(errors);
+            return r;
+        }
+    }
     vsnprintf(detail, sizeof(detail), format, arguments);
     snprintf(type, sizeof(type), "/problems/%s", info->code);
     /* A detail may quote what the client sent; json_stringn refuses broken

@@ -139,7 +139,6 @@ int artifact_mismatch(const struct request *request, struct answer *answer, cons
 {
     if (job_state_ended(owner->state))
         return answer_problem(answer, request, PROBLEM_NO_FILE, "the file is not the one that the job announced");
-    answer_header(answer, "Retry-After", "1");
     return answer_problem(answer, request, PROBLEM_FILE_CHANGING,
                           "the job has put a new file in place and not announced it yet");
 }

@@ -88,7 +88,6 @@ static int stream_admit(struct exchange *exchange)
     if (!exchange->answer.stream || exchange->request.head || !feeds_full(exchange->feeds))
         return 0;
     answer_done(&exchange->answer);
-    answer_header(&exchange->answer, "Retry-After", "5");
     return answer_problem(&exchange->answer, &exchange->request, PROBLEM_TOO_MANY_STREAMS, "%d event streams are open",
                           exchange->request.config->stream_limit);
 }

@@ -163,6 +163,7 @@ struct problem_info {
     int status;
     const char *title;
     const char *meaning;
+    int retry_s; /* Retry-After, unless the answer says another; 0: later is no better */
 };
 extern const struct problem_info problems[PROBLEM_COUNT];
 

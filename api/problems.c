@@ -74,20 +74,23 @@ const struct problem_info problems[PROBLEM_COUNT] = {
                               "errors[] has a JSON pointer and a message for everything that is wrong." },
     [PROBLEM_TOO_MANY_REQUESTS] = { "too-many-requests", 429, "You ask too often",
                                     "Retry-After says in how many seconds to come back. Wrong credentials count "
-                                    "more." },
+                                    "more.",
+                                    1 },
     [PROBLEM_TOO_MANY_JOBS] = { "too-many-jobs", 429, "Too many jobs of yours wait",
                                 "The server's setting owner-queued-max says how many of one owner may wait at a "
-                                "time." },
+                                "time. Retry-After is a guess: one of them must start or end first.",
+                                60 },
     [PROBLEM_INTERNAL] = { "internal", 500, "riftd failed", "Its log says more." },
     [PROBLEM_TOO_MANY_STREAMS] = { "too-many-streams", 503, "Too many event streams are open",
-                                   "Close one, or ask for the list of events with ?wait=0." },
+                                   "Close one, or ask for the list of events with ?wait=0.", 5 },
     [PROBLEM_NOT_READY] = { "not-ready", 503, "riftd can't work at the moment",
                             "The database can't be read and written, no device is usable, the disk is nearly full, or "
-                            "riftd "
-                            "is drained or stopping." },
+                            "riftd is drained or stopping. Retry-After says when to ask again.",
+                            10 },
     [PROBLEM_FILE_CHANGING] = { "file-changing", 503, "The file is being replaced",
                                 "The job has put a new file in place that it has not announced yet. Retry-After "
-                                "says when to ask again." },
+                                "says when to ask again.",
+                                1 },
     [PROBLEM_QUOTA] = { "quota", 507, "Your artifacts fill their room",
                         "The server's setting owner-bytes-max says how many bytes the artifacts of one owner's jobs "
                         "may "

@@ -208,6 +208,8 @@ class Server:
         finally:
             connection.close()
         wrong = answer_misfits(method, path, answer)
+        if answer.status in (429, 503) and not re.fullmatch("[1-9][0-9]*", answer.headers.get("Retry-After", "")):
+            wrong.append(f"it doesn't say when to come back, but {answer.headers.get('Retry-After')!r}")
         if answer.status == 500 and not self.may_fail:
             wrong.append(f"riftd failed: {answer.body[:300]!r}")
         assert not wrong, f"{method} {path} -> {answer.status}: " + "; ".join(wrong)

@@ -220,7 +220,10 @@ class Limited(server.Case):
     def test_an_owner_whose_jobs_fill_the_queue_hands_in_no_more(self):
         self.expect(self.server.ask("POST", "/v1/admin/drain"), 200)
         job = self.submit()["id"]
-        self.expect(self.server.ask("POST", "/v1/jobs", server.TRAIN), 429, "too-many-jobs")
+        refused = self.expect(self.server.ask("POST", "/v1/jobs", server.TRAIN), 429, "too-many-jobs")
+        self.assertEqual(refused.headers["Retry-After"], "60")
+        refused = self.expect(self.server.get("/readyz"), 503, "not-ready")
+        self.assertEqual(refused.headers["Retry-After"], "10")
         self.expect(self.server.ask("POST", f"/v1/jobs/{job}/cancel"), 202)
         self.submit()
 
