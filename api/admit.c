@@ -120,6 +120,10 @@ static int route_refuse(const struct request *request, struct answer *answer, in
     if (why != -EOPNOTSUPP)
         return answer_problem(answer, request, PROBLEM_NO_ROUTE, "nothing is served at this path");
     int r = answer_header(answer, "Allow", "%s", allow);
+    if (r >= 0 && !strcmp(request->method, "OPTIONS")) { /* to whomever asks: the table is no secret */
+        answer->status = 204;
+        return 0;
+    }
     return r < 0 ? r : answer_problem(answer, request, PROBLEM_METHOD, "this path takes %s", allow);
 }
 

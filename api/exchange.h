@@ -254,7 +254,7 @@ struct route {
 
 /* Find the route of a raw (still encoded) path and put {id} and {name...} into
  * the request. 0; -ENOENT; -EBADMSG (encoding that no name may have);
- * -EOPNOTSUPP with the methods that would do in ret_allow. */
+ * -EOPNOTSUPP with the methods that would do, OPTIONS among them, in ret_allow. */
 int route_find(struct request *request, const char *method, const char *raw_path, char ret_allow[64]);
 /* True when the route knows this query parameter. */
 bool route_takes(const struct route *route, const char *query_name);

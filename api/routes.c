@@ -1,9 +1,10 @@
 /* What can be asked of riftd?
  *
- * THE table: dispatch, 405's Allow, /v1/openapi.yaml's test and the list of
- * allowed query parameters all come from it. A path is split at its raw
- * slashes and each segment is decoded once, so that an encoded slash or NUL
- * never becomes part of a name. HEAD is answered wherever GET is. */
+ * THE table: dispatch, Allow (of a 405 and for OPTIONS), /v1/openapi.yaml's test
+ * and the list of allowed query parameters all come from it. A path is split at
+ * its raw slashes and each segment is decoded once, so that an encoded slash or
+ * NUL never becomes part of a name. HEAD is answered wherever GET is, OPTIONS
+ * everywhere. */
 #include "api/caller.h"
 
 #include <errno.h>
@@ -240,6 +241,6 @@ int route_find(struct request *request, const char *method, const char *raw_path
     }
     if (!*allow)
         return -ENOENT;
-    strcpy(ret_allow, allow);
+    snprintf(ret_allow, 64, "%s, OPTIONS", allow);
     return -EOPNOTSUPP;
 }

@@ -105,7 +105,7 @@ REFUSED = [
     ("wait of 301", "GET", "/v1/events?wait=301", {}, None, 400, "bad-query"),
     ("a problem nobody has", "GET", "/problems/none", {}, None, 404, "no-such-route"),
     *[(f"{method} on a list", method, "/v1/jobs", {}, None, 405, "method-not-allowed")
-      for method in ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")],
+      for method in ("PUT", "PATCH", "DELETE", "TRACE", "BREW")],
     ("POST on a health check", "POST", "/healthz", {}, None, 405, "method-not-allowed"),
     ("GET on a verb", "GET", f"/v1/jobs/{ID}/cancel", {}, None, 405, "method-not-allowed"),
     ("DELETE on a page", "DELETE", "/", {}, None, 405, "method-not-allowed"),

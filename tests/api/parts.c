@@ -150,7 +150,7 @@ static void routing(void)
     CHECK(request.head);
     CHECK_STRING(request.method, "GET");
     CHECK_INT(route_find(&request, "PUT", "/v1/jobs", allow), -EOPNOTSUPP);
-    CHECK_STRING(allow, "POST, GET, HEAD");
+    CHECK_STRING(allow, "POST, GET, HEAD, OPTIONS");
     CHECK_INT(route_find(&request, "GET", "/v1/job", allow), -ENOENT);
     CHECK_INT(route_find(&request, "GET", "/v1/jobs/x/y/z", allow), -ENOENT);
     CHECK_INT(route_find(&request, "GET", "v1/jobs", allow), -ENOENT);

@@ -58,8 +58,24 @@ class Matrix(common.Case):
         paths = {route["path"]: path_of(route) for route in routes()}
         for pattern, path in paths.items():
             taken = {route["method"] for route in routes() if route["path"] == pattern}
-            for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND"} - taken:
+            for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"} - taken:
                 self.assertIn(self.server.ask(method, path.split("?")[0]).status, (400, 404, 405), f"{method} {path}")
+
+    def test_options_tells_whomever_asks_what_a_path_takes_and_nothing_else(self):
+        for pattern, path in {route["path"]: path_of(route) for route in routes()}.items():
+            taken = {route["method"] for route in routes() if route["path"] == pattern} | {"OPTIONS"}
+            if "GET" in taken:
+                taken.add("HEAD")
+            for token in (None, self.tokens["read"], "rift_nobody00000_secret"):
+                headers = {"Authorization": f"Bearer {token}"} if token else {}
+                answer = self.expect(self.server.ask("OPTIONS", path.split("?")[0], **headers), 204)
+                self.assertEqual(set(answer.headers["Allow"].split(", ")), taken, pattern)
+                self.assertEqual(answer.body, b"")
+                self.assertNotIn("Content-Type", answer.headers)
+            refused = self.expect(self.server.ask("TRACE", path.split("?")[0]), 405, "method-not-allowed")
+            self.assertEqual(refused.headers["Allow"], answer.headers["Allow"])
+        self.expect(self.server.ask("OPTIONS", "/v1/nothing"), 404, "no-such-route")
+        self.expect(self.server.ask("OPTIONS", "/v1/jobs", Host="evil.example"), 421, "wrong-host")
 
     def test_somebody_elses_things_are_safe_on_every_route(self):
         """For each kind of thing with an {id}, one that another has made."""
