@@ -82,6 +82,14 @@ bool feeds_full(struct feeds *feeds)
     return full;
 }
 
+int feeds_count(struct feeds *feeds)
+{
+    pthread_mutex_lock(&feeds->lock);
+    int count = feeds->count;
+    pthread_mutex_unlock(&feeds->lock);
+    return count;
+}
+
 /* Under the lock: let the readers of parked feeds run again. */
 static void parked_resume(struct feeds *feeds)
 {

@@ -27,6 +27,8 @@ int feeds_start(struct feeds *feeds, int limit, int heartbeat_ms);
 /* There is news: wake whoever waits for some. */
 void feeds_news(struct feeds *feeds);
 bool feeds_full(struct feeds *feeds);
+/* How many are open. */
+int feeds_count(struct feeds *feeds);
 /* Streams end; waits a moment until they have. None is suspended afterwards. */
 void feeds_stop(struct feeds *feeds);
 void feeds_done(struct feeds *feeds);

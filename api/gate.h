@@ -46,6 +46,7 @@ struct gate {
     struct audit *audit;
     struct feeds *feeds; /* whose streams end when their token or session isn't good any more */
     void (*revoke)(struct feeds *feeds, const char *credential); /* or NULL: there are no streams */
+    int (*streams)(struct feeds *feeds);                         /* how many are open; or NULL */
 };
 struct api_config;
 struct api_rules;

@@ -6,6 +6,7 @@
  *
  * Names end in their unit; seconds and bytes, never milliseconds or MiB. */
 #include "api/exchange.h"
+#include "api/gate.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -95,6 +96,27 @@ static void traffic_write(FILE *out, const struct traffic *traffic)
 
 /* ---- database, disk ---- */
 
+/* Who could run and waits for a place; at most as many rows as there are priorities. */
+static int queue_write(struct db *db, FILE *out)
+{
+    struct db_depth *depths;
+    int count = db_queue_depths(db, &depths);
+
+    if (count < 0)
+        return count;
+    family(out, "riftd_queued_jobs", "gauge",
+           "Jobs that could run and wait for a place, by priority, those that none has left out.");
+    bool usual = false;
+    for (int i = 0; i < count; i++) {
+        fprintf(out, "riftd_queued_jobs{priority=\"%d\"} %" PRId64 "\n", depths[i].priority, depths[i].jobs);
+        usual |= !depths[i].priority;
+    }
+    if (!usual)
+        fprintf(out, "riftd_queued_jobs{priority=\"0\"} 0\n");
+    free(depths);
+    return 0;
+}
+
 static int jobs_write(struct db *db, FILE *out)
 {
     int64_t waiting = 0;
@@ -107,6 +129,8 @@ static int jobs_write(struct db *db, FILE *out)
         if (r >= 0)
             fprintf(out, "riftd_jobs{state=\"%s\"} %" PRId64 "\n", job_state_names[state], count);
     }
+    if (r >= 0)
+        r = queue_write(db, out);
     if (r >= 0)
         r = db_delivery_waiting(db, &waiting);
     value(out, "riftd_webhook_deliveries_waiting", "gauge", "Messages that webhooks are still to be told.",
@@ -180,6 +204,9 @@ int handle_metrics(const struct request *request, struct answer *answer)
     if (config->metrics)
         config->metrics(config->user, out);
     traffic_write(out, request->traffic);
+    if (request->gate && request->gate->streams)
+        value(out, "riftd_streams", "gauge", "Event streams that are open.",
+              request->gate->streams(request->gate->feeds));
     database_write(config->db, out);
     disk_write(config->jobs_dir, out);
     process_write(request->traffic, out);

@@ -133,6 +133,7 @@ int api_start(const struct api_config *config, struct api **ret, char message[25
         r = gate_open(&api->gate, &api->config, message);
     api->gate.feeds = &api->feeds;
     api->gate.revoke = feeds_revoke;
+    api->gate.streams = feeds_count;
     if (r >= 0)
         r = tls_start(&api->config, message);
     if (r >= 0)

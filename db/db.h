@@ -317,6 +317,13 @@ int db_share_list(struct db *db, int64_t now_ms, struct db_share **ret); /* free
  * ones as they would be claimed now, then held ones, then blocked ones. Specs are not
  * loaded. Free with db_jobs_free. Costs what the limit costs, however many wait. */
 int db_queue_list(struct db *db, int limit, int64_t now_ms, struct db_job **ret);
+/* How many jobs of one priority could run and wait. */
+struct db_depth {
+    int priority;
+    int64_t jobs;
+};
+/* Of every priority that there is in the queue, lowest first; the number of rows. */
+int db_queue_depths(struct db *db, struct db_depth **ret); /* free() */
 #define DB_POSITION_MOST 1000
 /* How many queued jobs stand before this one now, DB_POSITION_MOST for so many or more; -ENOENT
  * unless it is queued and not held. */

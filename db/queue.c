@@ -7,6 +7,7 @@
 #include "db/inside.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* A queued job that may be among the first. */
 struct candidate {
@@ -141,4 +142,40 @@ int db_queue_list(struct db *db, int limit, int64_t now_ms, struct db_job **ret)
     }
     *ret = line.jobs;
     return line.count;
+}
+
+static int depths_read(struct connection *on, struct db_depth **ret)
+{
+    query_auto query = { 0 };
+    struct db_depth *depths = NULL;
+    int count = 0, capacity = 0;
+    /* The index has all that is asked for: no row is looked at. */
+    int r = query_start(on, &query,
+                        "SELECT priority, COUNT(*) FROM " BY_RUNNABLE " WHERE " RUNNABLE
+                        " GROUP BY priority ORDER BY priority",
+                        NO_VALUES);
+
+    while (r >= 0 && (r = query_next(&query)) > 0) {
+        r = array_room((void **)&depths, count, &capacity, sizeof(*depths));
+        if (r >= 0)
+            depths[count++] = (struct db_depth){ (int)query_int(&query, 0), query_int(&query, 1) };
+    }
+    if (r < 0) {
+        free(depths);
+        return r;
+    }
+    *ret = depths;
+    return count;
+}
+
+int db_queue_depths(struct db *db, struct db_depth **ret)
+{
+    struct connection *on;
+    int r = readers_take(db, &on);
+
+    if (r < 0)
+        return r;
+    r = depths_read(on, ret);
+    readers_give(db, on);
+    return r;
 }

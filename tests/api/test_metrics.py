@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """/metrics, read as Prometheus reads it: strictly."""
 import re
+import socket
 import unittest
 
 import server
@@ -73,9 +74,55 @@ class Metrics(server.Case):
         self.assertGreaterEqual(after["riftd_db_transactions_total", ()], before["riftd_db_transactions_total", ()] + 1)
         self.assertGreaterEqual(after["riftd_db_commits_total", ()], before["riftd_db_commits_total", ()] + 1)
         self.assertEqual(after["riftd_db_commit_failures_total", ()], 0)
+        self.assertEqual(after["riftd_streams", ()], 0)
         for name in ("riftd_db_bytes", "riftd_disk_free_bytes", "process_resident_memory_bytes", "process_cpu_seconds_total",
                      "process_start_time_seconds", "riftd_db_commit_seconds_total"):
             self.assertGreater(after[name, ()], 0, name)
+
+
+    def test_the_queue_is_counted_by_priority(self):
+        def depths():
+            return {int(dict(labels)["priority"]): value for (name, labels), value in self.read().items()
+                    if name == "riftd_queued_jobs"}
+
+        self.drain()
+        self.assertEqual(depths(), {0: 0})
+        for priority in (-100, 5, 5, 100):
+            self.submit(priority=priority)
+        held = self.submit(priority=7)["id"]
+        self.expect(self.server.ask("PATCH", f"/v1/jobs/{held}", {"held": True}), 200)
+        self.assertEqual(depths(), {-100: 1, 0: 0, 5: 2, 100: 1})
+        self.submit()
+        self.assertEqual(depths(), {-100: 1, 0: 1, 5: 2, 100: 1})
+
+
+class Watched(server.Case):
+    CLIENTS = 50
+
+    @classmethod
+    def make_server(cls):
+        return server.Alone(stream_limit=cls.CLIENTS, heartbeat_ms=100)
+
+    def streams(self):
+        return parse(self.server.get("/metrics").body.decode())["riftd_streams", ()]
+
+    def test_open_streams_are_counted_and_those_that_were_reset_are_not(self):
+        self.assertEqual(self.streams(), 0)
+        clients = []
+        for _ in range(self.CLIENTS):
+            sock = socket.create_connection(("127.0.0.1", self.server.port), timeout=server.DEADLINE_S)
+            sock.sendall(b"GET /v1/events?after=now HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % self.server.port)
+            self.assertEqual(sock.recv(12), b"HTTP/1.1 200")
+            clients.append(sock)
+        self.assertEqual(self.streams(), self.CLIENTS)
+        self.expect(self.server.get("/v1/events"), 503, "too-many-streams")
+        for sock in clients:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with RST
+            sock.close()
+        until = server.time.monotonic() + server.DEADLINE_S
+        while (count := self.streams()) and server.time.monotonic() < until:
+            server.time.sleep(0.02)
+        self.assertEqual(count, 0)
 
 
 class OfRiftd(server.Case):

@@ -21,6 +21,8 @@ static const struct {
     { "USE TEMP B-TREE", "FROM dependency JOIN job AS other", "what one job waits for" },
     { "USE TEMP B-TREE", "FROM dependency CROSS JOIN job AS other", "those that wait for one job" },
     { "USE TEMP B-TREE", "id BETWEEN ?2 AND ?2 || 'g'", "jobs of one minute: the api wants that much of an id" },
+    { "SCAN job USING COVERING INDEX job_runnable", "GROUP BY priority", "counts the queue, in the index" },
+    { "USE TEMP B-TREE FOR GROUP BY", "GROUP BY priority", "201 priorities at most" },
     { "USE TEMP B-TREE", "ORDER BY priority DESC", "one owner's queue, when a slot may be taken away" },
     { "USE TEMP B-TREE", "FROM attempt WHERE job =", "the newest attempts of one job, ?2 at most" },
     { "SCAN job USING INDEX job_gone", "LIMIT 1", "the index holds the jobs that are gone" },
@@ -223,6 +225,7 @@ static void exercise(void)
     char first[DB_ID_SIZE], **texts, text[32], (*paths)[64], (*ids)[DB_ID_SIZE];
     struct db_need *needs;
     struct db_share *shares;
+    struct db_depth *depths;
     struct db_aged *aged;
     int64_t next_ms;
     struct db_job job = { 0 }, *jobs;
@@ -252,6 +255,8 @@ static void exercise(void)
     n = db_queue_list(fixture, 10, 1, &jobs);
     CHECK_INT(n, 2);
     db_jobs_free(jobs, n);
+    CHECK_INT(db_queue_depths(fixture, &depths), 1);
+    free(depths);
     CHECK_INT(db_job_claim(fixture, ON("cpu"), 1, &job), 1);
     db_job_done(&job);
     CHECK_INT(db_job_started(fixture, "s", 1, 2, "b"), 0);

@@ -98,13 +98,34 @@ static void long_queue(void)
     fixture_close();
 }
 
+static void depths_of(void)
+{
+    struct db_depth *depths;
+    int expected[11] = { 0 };
+
+    filled();
+    for (int i = 0; i < QUEUED; i++)
+        expected[i * 7 % 11]++;
+    int count = db_queue_depths(fixture, &depths);
+    CHECK_INT(count, 11);
+    for (int i = 0; i < count; i++) {
+        CHECK_INT(depths[i].priority, i);
+        CHECK_INT(depths[i].jobs, expected[i]);
+    }
+    free(depths);
+    fixture_close();
+}
+
 static void empty(void)
 {
+    struct db_depth *depths;
     struct db_job *jobs;
 
     fixture_open();
     CHECK_INT(db_queue_list(fixture, ALL, NOW, &jobs), 0);
     db_jobs_free(jobs, 0);
+    CHECK_INT(db_queue_depths(fixture, &depths), 0);
+    free(depths);
     fixture_close();
 }
 
@@ -112,6 +133,7 @@ static const struct check_case cases[] = {
     { "what runs, then what is queued as it will be taken, then what is held, then what waits for others", in_order },
     { "the head of the queue is the beginning of all of it", its_head },
     { "a place far behind in the queue is told as such, and not counted", long_queue },
+    { "the queue is counted by priority, without what runs, is held or waits for others", depths_of },
     { "a queue may be empty", empty },
 };
 CHECK_MAIN(cases)

@@ -78,6 +78,13 @@ static int f_get(struct db *db)
     db_job_auto job = { 0 };
     return db_job_get(db, "run", &job);
 }
+/* A list was only for its length. */
+static int counted(int count, void *list)
+{
+    if (count >= 0)
+        free(list);
+    return count;
+}
 static int f_queue_list(struct db *db)
 {
     struct db_job *jobs;
@@ -85,6 +92,12 @@ static int f_queue_list(struct db *db)
     if (count >= 0)
         db_jobs_free(jobs, count);
     return count;
+}
+static int f_queue_depths(struct db *db)
+{
+    struct db_depth *depths;
+    int count = db_queue_depths(db, &depths);
+    return counted(count, depths);
 }
 int f_list(struct db *db)
 {
@@ -99,9 +112,7 @@ static int f_after(struct db *db)
 {
     struct db_need *ids;
     int count = db_job_after(db, "wait", &ids);
-    if (count >= 0)
-        free(ids);
-    return count;
+    return counted(count, ids);
 }
 static int f_steps(struct db *db)
 {
@@ -159,9 +170,7 @@ static int f_below(struct db *db)
 {
     char(*ids)[DB_ID_SIZE];
     int count = db_job_below(db, "p", &ids);
-    if (count >= 0)
-        free(ids);
-    return count;
+    return counted(count, ids);
 }
 static int f_artifact_put(struct db *db)
 {
@@ -220,17 +229,13 @@ static int f_series(struct db *db)
 {
     struct db_series *list;
     int count = db_series_list(db, "run", &list);
-    if (count >= 0)
-        free(list);
-    return count;
+    return counted(count, list);
 }
 static int f_points_within(struct db *db)
 {
     struct db_point *list;
     int count = db_point_list_within(db, "run", "loss", (struct db_steps){ -1, 100 }, 10, &list);
-    if (count >= 0)
-        free(list);
-    return count;
+    return counted(count, list);
 }
 static int f_users(struct db *db)
 {
@@ -244,9 +249,7 @@ static int f_points(struct db *db)
 {
     struct db_point *list;
     int count = db_point_list(db, "run", "loss", -1, 10, &list);
-    if (count >= 0)
-        free(list);
-    return count;
+    return counted(count, list);
 }
 static int f_rows(struct db *db)
 {
@@ -260,9 +263,7 @@ static int f_artifacts(struct db *db)
 {
     struct db_artifact *list;
     int count = db_artifact_list(db, "run", &list);
-    if (count >= 0)
-        free(list);
-    return count;
+    return counted(count, list);
 }
 static int f_artifact(struct db *db)
 {
@@ -312,9 +313,7 @@ static int f_share_list(struct db *db)
 {
     struct db_share *list;
     int count = db_share_list(db, 5000, &list);
-    if (count >= 0)
-        free(list);
-    return count;
+    return counted(count, list);
 }
 static int f_state_get(struct db *db)
 {
@@ -329,9 +328,7 @@ static int f_aged_list(struct db *db)
 {
     struct db_aged *list;
     int count = db_aged_list(db, 7, 9000, 0, 0, 10, &list);
-    if (count >= 0)
-        free(list);
-    return count;
+    return counted(count, list);
 }
 static int f_purge(struct db *db)
 {
@@ -345,9 +342,7 @@ static int f_doomed_list(struct db *db)
 {
     char(*paths)[64];
     int count = db_doomed_list(db, 10, &paths);
-    if (count >= 0)
-        free(paths);
-    return count;
+    return counted(count, paths);
 }
 static int f_doomed_has(struct db *db)
 {
@@ -387,17 +382,13 @@ static int f_model_list(struct db *db)
     struct db_model_filter filter = { .limit = 10 };
     struct db_model *list;
     int count = db_model_list(db, &filter, &list);
-    if (count >= 0)
-        free(list);
-    return count;
+    return counted(count, list);
 }
 static int f_model_users(struct db *db)
 {
     char(*ids)[DB_ID_SIZE];
     int count = db_model_users(db, "model", &ids);
-    if (count >= 0)
-        free(ids);
-    return count;
+    return counted(count, ids);
 }
 static int f_model_delete(struct db *db)
 {
@@ -418,9 +409,7 @@ static int f_token_list(struct db *db)
 {
     struct db_token *list;
     int count = db_token_list(db, &list);
-    if (count >= 0)
-        free(list);
-    return count;
+    return counted(count, list);
 }
 static int f_token_delete(struct db *db)
 {
@@ -450,9 +439,7 @@ static int f_webhook_list(struct db *db)
 {
     struct db_webhook *list;
     int count = db_webhook_list(db, &list);
-    if (count >= 0)
-        free(list);
-    return count;
+    return counted(count, list);
 }
 static int f_webhook_delete(struct db *db)
 {
@@ -504,9 +491,7 @@ static int f_audit_list(struct db *db)
 {
     struct db_audit *list;
     int count = db_audit_list(db, 0, 10, &list);
-    if (count >= 0)
-        free(list);
-    return count;
+    return counted(count, list);
 }
 static int f_audit_trim(struct db *db)
 {
@@ -564,6 +549,7 @@ const struct function functions[] = {
     { "db_waits_shift", f_waits_shift, 0, 0, true },
     { "db_share_list", f_share_list, 1, 1, false },
     { "db_queue_list", f_queue_list, 3, 3, false },
+    { "db_queue_depths", f_queue_depths, 1, 1, false },
     { "db_state_get", f_state_get, 0, 0, false },
     { "db_state_put", f_state_put, 0, 0, true },
     { "db_aged_list", f_aged_list, 1, 1, false },
