@@ -12,8 +12,10 @@
  * set nobody parks any more (the HTTP library aborts when it is stopped with
  * a suspended connection).
  *
- * The library doesn't notice a client that leaves while it is suspended; the
- * heartbeat's write fails then and the feed is closed. */
+ * The library doesn't notice a client that leaves while it is suspended: we look
+ * twice a heartbeat whether the kernel has given the connection up (of one that is
+ * cut off without a word it does so after half a minute: listen.c), and a heartbeat
+ * has it ask. */
 #include "api/feed.h"
 #include "job/job.h"
 
@@ -34,7 +36,7 @@ struct feed {
     int64_t sent_ms;  /* monotonic time of the last piece */
     int64_t until_ms; /* when the last one is due, INT64_MAX never */
     bool parked;      /* suspended by us, not yet resumed */
-    bool revoked;     /* who asked may not any more; under the lock */
+    bool revoked;     /* who asked may not any more, or is gone; under the lock */
     char token[DB_ID_SIZE], session[DB_ID_SIZE];
     struct feed *next; /* in feeds->list */
 };
@@ -190,7 +192,8 @@ ssize_t feed_read(struct feed *feed, char *buffer, size_t max)
     return (ssize_t)n;
 }
 
-/* Wakes silent streams for their heartbeat or their last word, and for news that came too soon after other news. */
+/* Wakes silent streams for their heartbeat or their last word, for their end where nobody listens any more,
+ * and for news that came too soon after other news. */
 static void *heart_run(void *user)
 {
     struct feeds *feeds = user;
@@ -207,6 +210,10 @@ static void *heart_run(void *user)
             int64_t at = !feed->parked ? due : feed->sent_ms + feeds->heartbeat_ms;
             if (feed->parked && feed->until_ms < at)
                 at = feed->until_ms;
+            if (feed->parked && connection_broken(feed->connection)) {
+                feed->revoked = true;
+                at = now;
+            }
             if (at <= now) {
                 feed->parked = false;
                 connection_resume(feed->connection);

@@ -45,5 +45,7 @@ ssize_t feed_read(struct feed *feed, char *buffer, size_t max);
 /* http.c's: what suspending means. Called under the lock. */
 void connection_suspend(void *connection);
 void connection_resume(void *connection);
+/* Is there nobody at the other end of a suspended one? */
+bool connection_broken(void *connection);
 
 #endif

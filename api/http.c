@@ -29,6 +29,7 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +76,14 @@ void connection_suspend(void *connection)
 void connection_resume(void *connection)
 {
     MHD_resume_connection(connection);
+}
+
+bool connection_broken(void *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd end = { .fd = info ? info->connect_fd : -1 };
+
+    return poll(&end, 1, 0) > 0 && end.revents; /* an error or a hang-up: they are told unasked */
 }
 
 static ssize_t stream_read(void *user, uint64_t position, char *buffer, size_t max)

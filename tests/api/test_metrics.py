@@ -125,6 +125,28 @@ class Watched(server.Case):
         self.assertEqual(count, 0)
 
 
+class Left(server.Case):
+    @classmethod
+    def make_server(cls):
+        return server.Alone(heartbeat_ms=10000)
+
+    def test_a_stream_that_was_reset_is_missed_before_its_next_heartbeat(self):
+        def watcher():
+            sock = socket.create_connection(("127.0.0.1", self.server.port), timeout=server.DEADLINE_S)
+            sock.sendall(b"GET /v1/events?after=now HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % self.server.port)
+            self.assertEqual(sock.recv(12), b"HTTP/1.1 200")
+            return sock
+
+        stays, leaves = watcher(), watcher()
+        self.addCleanup(stays.close)
+        leaves.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with RST
+        leaves.close()
+        while parse(self.server.get("/metrics").body.decode())["riftd_streams", ()] > 1:
+            server.time.sleep(0.05)
+        stays.setblocking(False)
+        self.assertNotIn(b": still here", stays.recv(65536))  # it came first, and had none yet
+
+
 class OfRiftd(server.Case):
     @classmethod
     def make_server(cls):
