@@ -50,6 +50,10 @@ foreach(i RANGE ${last})
 # As installed: yes. Root needs none over the unix socket, and makes the first there:
 #   sudo riftctl --server unix:/run/riftd/riftd.sock admin token create NAME --role admin
 require-token = yes\n")
+  elseif(key STREQUAL "sandbox") # its default goes on without what a kernel lacks, and other jobs' files are then open
+    set(said "#
+# As installed: require. Debian's kernels have both; where a kernel hasn't, jobs fail and say what it lacks.
+sandbox = require\n")
   endif()
   string(APPEND text "\n${meaning}${said}")
 endforeach()

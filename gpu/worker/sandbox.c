@@ -113,7 +113,10 @@ static int landlock_enter(const char *dir, const json_t *spec, int *ret_abi, str
     int r = landlock_open(INT_MAX, &landlock);
 
     if (r < 0)
-        return fault_set(why, r, "this kernel has no Landlock, or it is switched off (lsm=)");
+        return fault_set(
+            why, r,
+            "this kernel has no Landlock, or it is switched off: /sys/kernel/security/lsm lists what is on, "
+            "lsm= on the kernel's command line says what shall be");
     r = rules_collect(&landlock, dir, spec);
     if (r >= 0 && threads_count() != 1)
         r = -EBUSY;
@@ -165,7 +168,9 @@ int sandbox_enter(enum sandbox_mode mode, const char *dir, const json_t *spec, s
     if (filter < 0 && r >= 0)
         r = fault_set(&held.missing, filter, "seccomp: %s", strerror(-filter));
     if (r < 0 && mode == SANDBOX_REQUIRE)
-        return fault_set(why, -ENOTSUP, "the worker can't be shut in, as --sandbox require wants: %s",
+        return fault_set(why, -ENOTSUP,
+                         "the worker can't be shut in, as `sandbox = require` wants: %s. Where that can't be "
+                         "mended, `sandbox = try` runs jobs with what there is",
                          held.missing.message);
     *ret = held;
     return 0;

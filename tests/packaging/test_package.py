@@ -78,10 +78,10 @@ class Package(unittest.TestCase):
         newest = run("gzip", "-dc", self.root / "usr/share/doc/riftd/changelog.gz").split("\n")[0]
         self.assertTrue(newest.startswith(f"riftd ({version})"), newest)
 
-    def test_the_settings_are_a_conffile_and_all_commented_out_but_that_everybody_shows_a_token(self):
+    def test_the_settings_are_a_conffile_and_all_commented_out_but_the_two_that_shut_doors(self):
         self.assertEqual(self.control("conffiles"), "/etc/riftd/riftd.conf\n")
         text = (self.root / "etc/riftd/riftd.conf").read_text()
-        self.assertEqual([line for line in text.splitlines() if line and not line.startswith("#")], ["require-token = yes"])
+        self.assertEqual([line for line in text.splitlines() if line and not line.startswith("#")], ["require-token = yes", "sandbox = require"])
         printed = json.loads(run(BUILD / "riftd", "--config", "/dev/null", "--state", "/nowhere", "--print-settings", "--json"))
         keys = [row["key"] for row in printed["settings"] if row["key"] != "state"]
         self.assertEqual(re.findall(r"^#?([a-z-]+) = ", text, re.M), keys)

@@ -89,6 +89,8 @@ class Worker(unittest.TestCase):
         failed = self.events(job, "failed")
         self.assertEqual([event["code"] for event in failed], ["unconfined"])
         self.assertIn("Landlock", failed[0]["message"])
+        self.assertIn("/sys/kernel/security/lsm", failed[0]["message"])  # where to look
+        self.assertIn("`sandbox = try`", failed[0]["message"])  # and what else there is
         self.assertEqual(self.events(job, "started"), [])
         # Where it need not be, the job goes as far as its data, and log.txt says what is missing.
         done = subprocess.run([*words, str(job)], capture_output=True, text=True, timeout=300)
