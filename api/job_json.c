@@ -38,6 +38,17 @@ json_t *text_json(const char *text)
     return json ? json : json_null();
 }
 
+/* The newest progress event, without the journal's own members. */
+static json_t *progress_json(const char *text)
+{
+    json_t *progress = text_json(text);
+
+    json_object_del(progress, "seq");
+    json_object_del(progress, "type");
+    json_object_del(progress, "time_ms");
+    return progress;
+}
+
 static json_t *string_or_null(const char *text)
 {
     return *text ? json_string(text) : json_null();
@@ -91,7 +102,7 @@ json_t *job_summary_json(const struct db_job *job)
         "attempts", job->attempts, "cancel_wanted", job->cancel_wanted, "created_at", time_json(job->created_ms),
         "started_at", time_json(job->started_ms), "ended_at", time_json(job->ended_ms), "not_before",
         time_json(job->not_before_ms), "last_failure", text_json(job->failure), "ran_s", (double)job->ran_ms / 1000,
-        "purged", purged_json(job->purged), "progress", text_json(job->progress), "result", text_json(job->result),
+        "purged", purged_json(job->purged), "progress", progress_json(job->progress), "result", text_json(job->result),
         "error", text_json(job->error), "links", links_json(job));
 }
 
@@ -108,7 +119,7 @@ static int steps_json(struct db *db, const char *id, json_t **ret)
         json_array_append_new(
             list, json_pack("{s:i, s:s, s:s, s:o, s:s, s:o, s:o, s:o}", "step", steps[i].step, "id", steps[i].id,
                             "kind", steps[i].kind, "label", string_or_null(steps[i].label), "state",
-                            job_state_names[steps[i].state], "progress", text_json(steps[i].progress), "started_at",
+                            job_state_names[steps[i].state], "progress", progress_json(steps[i].progress), "started_at",
                             time_json(steps[i].started_ms), "ended_at", time_json(steps[i].ended_ms)));
     db_jobs_free(steps, count);
     *ret = list;
