@@ -301,7 +301,8 @@ int main(int argc, char **argv)
     mkdir(backups, 0777);
     snprintf(trash, sizeof(trash), "%s/trash", argv[1]);
     mkdir(trash, 0777);
-    alone.devices = json_pack("[{s:s, s:s}]", "id", "cpu", "name", "cpu");
+    alone.devices = json_pack("[{s:s, s:s, s:i, s:n, s:s, s:n, s:n, s:n}]", "id", "cpu", "name", "cpu", "slot", 0, "job",
+                              "state", "ok", "why", "memory_for_jobs_bytes", "memory_taken_bytes");
     alone.datasets = json_array();
     struct api_config config = {
         .address = "127.0.0.1",

@@ -1,15 +1,13 @@
 """What the tests of the HTTP API share: a server, and a client that believes
 nothing.
 
-Every answer is held against openapi.yaml: its status must be documented for
-that operation, and a JSON body must fit its schema. `Alone` is the API with
+Every answer is held against openapi.yaml (document.py). `Alone` is the API with
 the tests in the daemon's place (api_alone.c); `Daemon` is the real riftd."""
 import atexit
 import hashlib
 import http.client
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -27,86 +25,11 @@ DEADLINE_S = 60
 SKIP = 77
 
 try:
-    import yaml
+    from document import OPENAPI, misfits, operation_find, resolved  # noqa: F401
+    import document
 except ImportError:
     print("skipped: PyYAML is missing (apt-get install python3-yaml)")
     sys.exit(SKIP)
-
-with open(os.path.join(ROOT, "openapi.yaml"), encoding="utf-8") as opened:
-    OPENAPI = yaml.safe_load(opened)
-
-# What any route may answer before it is looked at closely.
-EVERYWHERE = {"400", "401", "403", "405", "413", "415", "421", "429"}
-TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
-
-
-# ---- the document ----
-
-def resolved(schema):
-    while isinstance(schema, dict) and "$ref" in schema:
-        place = OPENAPI
-        for step in schema["$ref"].split("/")[1:]:
-            place = place[step]
-        schema = place
-    return schema
-
-
-def has_type(value, name):
-    if name == "number":
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if name == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, TYPES[name])
-
-
-def misfits(value, schema, where="$"):
-    """What keeps `value` from fitting the schema: a list of sentences."""
-    schema = resolved(schema)
-    if schema is True:
-        return []
-    found = []
-    types = schema.get("type", [])
-    types = types if isinstance(types, list) else [types]
-    if types and not any(has_type(value, name) for name in types):
-        return [f"{where}: {value!r} is not {' or '.join(types)}"]
-    if "enum" in schema and value not in schema["enum"]:
-        found.append(f"{where}: {value!r} is none of {schema['enum']}")
-    if "const" in schema and value != schema["const"]:
-        found.append(f"{where}: {value!r} is not {schema['const']!r}")
-    if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
-        found.append(f"{where}: {value!r} doesn't match {schema['pattern']}")
-    if schema.get("format") == "date-time" and isinstance(value, str):
-        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", value):
-            found.append(f"{where}: {value!r} is no time")
-    for part in schema.get("allOf", []):
-        found += misfits(value, part, where)
-    if "oneOf" in schema:
-        tries = [misfits(value, part, where) for part in schema["oneOf"]]
-        if all(tries):
-            found += min(tries, key=len)
-    if isinstance(value, dict):
-        known = schema.get("properties", {})
-        found += [f"{where}: {name} is missing" for name in schema.get("required", []) if name not in value]
-        for name, part in value.items():
-            if name in known:
-                found += misfits(part, known[name], f"{where}.{name}")
-            elif schema.get("additionalProperties") is False:
-                found.append(f"{where}: {name} is not expected")
-    if isinstance(value, list) and "items" in schema:
-        for index, part in enumerate(value):
-            found += misfits(part, schema["items"], f"{where}[{index}]")
-    return found
-
-
-def operation_find(method, path):
-    """(path as the document has it, method in small letters, operation), or Nones."""
-    path = path.split("?")[0]
-    method = "get" if method == "HEAD" else method.lower()
-    for template, item in OPENAPI["paths"].items():
-        pattern = re.escape(template).replace(r"\{id\}", "[^/]+").replace(r"\{name\}", ".+")
-        if re.fullmatch(pattern, path):
-            return template, method, item.get(method)
-    return None, method, None
 
 
 # What this program has seen, for test_statuses.py, which wants to have seen everything.
@@ -124,27 +47,11 @@ def seen_write():
             file.writelines(f"{method} {path} {status}\n" for method, path, status in sorted(seen))
 
 
-def answer_misfits(method, path, answer):
+def answer_misfits(method, path, answer, sent=False):
     template, verb, operation = operation_find(method, path)
-    content_type = answer.headers.get("Content-Type", "").split(";")[0]
-    status = str(answer.status)
     if operation is not None:
-        seen.add((verb, template, status))
-    if operation is None or status in EVERYWHERE and status not in operation["responses"]:
-        schema = {"$ref": "#/components/schemas/Problem"}
-    elif status not in operation["responses"]:
-        return [f"{status} is not documented for {method} {path}"]
-    else:
-        content = resolved(operation["responses"][status]).get("content", {})
-        if method == "HEAD" or not answer.body:
-            return []
-        if content_type not in content:
-            return [f"{content_type!r} is not documented for {status} of {method} {path}"]
-        schema = content[content_type].get("schema", True)
-    if not content_type.endswith("json") or method == "HEAD":
-        return []
-    values = [json.loads(line) for line in answer.body.splitlines()] if content_type.endswith("ndjson") else [answer.json]
-    return [wrong for value in values for wrong in misfits(value, schema)]
+        seen.add((verb, template, str(answer.status)))
+    return document.answer_misfits(method, path, answer.status, answer.headers, answer.body, sent)
 
 
 # ---- talking ----
@@ -207,9 +114,7 @@ class Server:
             answer = Answer(response, response.read())
         finally:
             connection.close()
-        wrong = answer_misfits(method, path, answer)
-        if answer.status in (429, 503) and not re.fullmatch("[1-9][0-9]*", answer.headers.get("Retry-After", "")):
-            wrong.append(f"it doesn't say when to come back, but {answer.headers.get('Retry-After')!r}")
+        wrong = answer_misfits(method, path, answer, bool(body))
         if answer.status == 500 and not self.may_fail:
             wrong.append(f"riftd failed: {answer.body[:300]!r}")
         assert not wrong, f"{method} {path} -> {answer.status}: " + "; ".join(wrong)
@@ -345,6 +250,8 @@ class Case(unittest.TestCase):
                     self.server.ask("POST", f"/v1/jobs/{job['id']}/cancel")
 
 
+DEVICE = {"id": "cpu", "name": "cpu", "slot": 0, "job": None, "state": "ok", "why": None, "memory_for_jobs_bytes": None,
+          "memory_taken_bytes": None}  # of api_alone
 DATASET = {"format": "idx", "path": "/nowhere/in/particular"}
 TRAIN = {"kind": "train", "dataset": DATASET}
 RIFT = {"kind": "rift", "dataset": DATASET}

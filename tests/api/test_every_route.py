@@ -27,6 +27,11 @@ def operations(status):
             for method, operation in item.items() if method != "parameters" and status in operation["responses"]]
 
 
+# Streams, where nobody says that a list would do.
+def query_of(path):
+    return "?wait=0" if path.endswith("/events") else ""
+
+
 def filled(path, identity=NOBODY):
     name = {"/problems/{name}": "none", "/web/{name}": "nothing.js"}.get(path, "x")
     return path.replace("{id}", identity).replace("{name}", name)
@@ -96,16 +101,57 @@ class Bare(server.Case):
 
 
 class Strangers(server.Case):
+    """Once there is a token."""
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.tokens = {}
+        for role in ("admin", "submit", "read"):
+            made = cls.server.ask("POST", "/v1/tokens", {"name": role, "role": role}, **cls.bearer("admin")).json
+            cls.tokens[role] = made["token"]
+
+    @classmethod
+    def bearer(cls, role):
+        return {"Authorization": f"Bearer {cls.tokens[role]}"} if role in cls.tokens else {}
+
     def test_without_a_token_every_route_that_needs_one_says_who_are_you(self):
-        token = self.expect(self.server.ask("POST", "/v1/tokens", {"name": "ci", "role": "admin"}), 201).json
         asked = operations("401")
         self.assertTrue(asked)
         for method, path, operation in asked:
             with self.subTest(f"{method} {path}"):
                 answer = self.server.ask(method, filled(path), BODIES.get(operation["operationId"]))
                 self.expect(answer, 401, "unauthenticated")
-        self.server.token = token["token"]
-        self.expect(self.server.get("/v1/tokens"), 200)
+        self.expect(self.server.get("/v1/tokens", **self.bearer("admin")), 200)
+
+    def test_with_too_low_a_role_every_route_that_needs_a_higher_one_says_so(self):
+        refused = set()
+        for method, path, operation in operations("403"):
+            for role in ("read", "submit"):
+                answer = self.server.ask(method, filled(path), BODIES.get(operation["operationId"]), **self.bearer(role))
+                if answer.status == 403:
+                    self.expect(answer, 403, "forbidden")
+                    refused.add((method, path))
+        self.assertEqual({(method, path) for method, path, _ in operations("403") if path != "/v1/session"}, refused)
+
+
+class Hasty(server.Case):
+    """Who has asked once must wait a second."""
+    @classmethod
+    def make_server(cls):
+        return server.Daemon("--rate-limit", "1", "--rate-burst", "1")
+
+    def test_who_asks_too_often_is_told_by_every_route_when_to_come_back(self):
+        asked = operations("429")
+        self.assertTrue(asked)
+        for method, path, operation in asked:
+            with self.subTest(f"{method} {path}"):
+                until = server.time.monotonic() + server.DEADLINE_S
+                status = None
+                while status != 429 and server.time.monotonic() < until:  # a slow machine fills the bucket again
+                    answer = self.server.ask(method, filled(path) + query_of(path), BODIES.get(operation["operationId"]))
+                    status = answer.status
+                self.expect(answer, 429, "too-many-requests")
+                self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)
 
 
 class Broken(unittest.TestCase):

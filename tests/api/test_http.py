@@ -216,6 +216,13 @@ class Jobs(server.Case):
                 self.assertEqual([one["pointer"] for one in answer.json["errors"]], [pointer])
                 self.assertIn(words, answer.json["errors"][0]["message"])
 
+    def test_a_jobs_spec_handed_in_again_is_the_same_spec(self):
+        for spec in (TRAIN, RIFT):
+            job = self.submit(**spec)
+            for id in [job["id"], *(step["id"] for step in job["steps"])]:
+                spec = self.server.get(f"/v1/jobs/{id}").json["spec"]
+                self.assertEqual(self.expect(self.server.ask("POST", "/v1/jobs?dry_run=1", spec), 200).json, spec)
+
     def test_a_registered_data_set_may_be_named(self):
         self.server.do("set", datasets=[{"name": "fashion", "format": "idx", "path": "/data/fashion"}])
         self.expect(self.server.ask("POST", "/v1/jobs?dry_run=1", {"kind": "train", "dataset": {"name": "fashion"}}), 200)
@@ -535,7 +542,7 @@ class Service(server.Case):
         self.assertEqual(self.server.get("/readyz").json, {"status": "ok"})
         self.server.do("set", devices=[])
         self.expect(self.server.get("/readyz"), 503, "not-ready")
-        self.server.do("set", devices=[{"name": "cpu"}])
+        self.server.do("set", devices=[server.DEVICE])
         self.assertEqual(self.server.get("/readyz").status, 200)
         other = sqlite3.connect(os.path.join(self.server.dir, "riftd.db"), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -551,7 +558,7 @@ class Service(server.Case):
             answer = self.expect(self.server.ask("POST", "/v1/jobs", {**TRAIN, "precision": "tf32"}), 422, "bad-spec")
             self.assertEqual([one["pointer"] for one in answer.json["errors"]], ["/precision"])
         finally:
-            self.server.do("set", devices=[{"name": "cpu"}])
+            self.server.do("set", devices=[server.DEVICE])
 
     def test_tables_and_versions_are_served(self):
         fields = self.server.get("/v1/fields").json
@@ -560,7 +567,7 @@ class Service(server.Case):
                           "inspect"])
         self.assertIn("/mrc/epsilon", [one["pointer"] for one in fields["fields"]])
         self.assertEqual(self.server.get("/v1/version").json["name"], "riftd")
-        self.assertEqual(self.server.get("/v1/devices").json, {"devices": [{"name": "cpu"}]})
+        self.assertEqual(self.server.get("/v1/devices").json, {"devices": [server.DEVICE]})
         for code in server.OPENAPI["components"]["schemas"]["ProblemCode"]["enum"]:
             self.assertEqual(self.server.get(f"/problems/{code}").json["code"], code)
 

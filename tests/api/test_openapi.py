@@ -4,6 +4,7 @@ riftd works by: routes, problems, fields."""
 import os
 import unittest
 
+import document
 import server
 import spec_schema
 
@@ -33,10 +34,24 @@ class Document(unittest.TestCase):
                 self.assertEqual({one["name"] for one in parameters if one["in"] == "query"},
                                  {name for name in row["query"].split(",") if name})
 
-    def test_an_operation_takes_anybody_when_its_route_does_and_only_then(self):
+    def test_an_operation_declares_what_its_row_of_the_route_table_lets_happen_and_nothing_more(self):
+        """Before its handler is called: by who asks, by the request's headers and by its body."""
         for row in self.tables["routes"]:
             operation = server.OPENAPI["paths"][row["path"].replace("{name...}", "{name}")][row["method"].lower()]
-            self.assertEqual(operation.get("security") == [], row["role"] == "none", f"{row['method']} {row['path']}")
+            changes, role = row["method"] != "GET", row["role"]
+            signs_in = operation["operationId"] == "createSession"  # with the token in its body
+            expected = {
+                "400": True,  # a parameter that it doesn't have
+                "401": role != "none" or signs_in,
+                "403": changes or role in ("submit", "admin"),
+                "413": row["method"] in ("POST", "PATCH"),
+                "415": row["method"] in ("POST", "PATCH"),
+                "421": True,
+                "429": True,
+            }
+            with self.subTest(f"{row['method']} {row['path']}"):
+                self.assertEqual({status: status in operation["responses"] for status in expected}, expected)
+                self.assertEqual(operation.get("security") == [], role == "none")
 
     def test_every_route_may_fail_and_says_so(self):
         for path, item in server.OPENAPI["paths"].items():
@@ -77,11 +92,75 @@ class Document(unittest.TestCase):
                     walk(one)
         walk(server.OPENAPI)
 
+    def test_schemas_say_nothing_that_the_comparison_passes_over(self):
+        def walk(schema):
+            if not isinstance(schema, dict):
+                return
+            self.assertEqual(set(schema) - document.KEYWORDS - document.REMARKS, set(), schema)
+            self.assertIn(schema.get("format", "uuid"), document.FORMATS)
+            for part in [*schema.get("properties", {}).values(), *schema.get("oneOf", []), *schema.get("allOf", []),
+                         schema.get("items"), schema.get("additionalProperties")]:
+                walk(part)
+
+        def search(part):
+            if isinstance(part, dict):
+                for name, one in part.items():
+                    if name == "schema":
+                        walk(one)
+                    elif name not in ("schemas", "examples"):
+                        search(one)
+            elif isinstance(part, list):
+                for one in part:
+                    search(one)
+        search(server.OPENAPI)
+        for schema in server.OPENAPI["components"]["schemas"].values():
+            walk(schema)
+
     def test_the_comparison_can_fail(self):
         problem = {"$ref": "#/components/schemas/Problem"}
         self.assertEqual(len(server.misfits({}, problem)), 6)
         self.assertTrue(server.misfits([{"step": 1}], {"type": "array", "items": {"$ref": "#/components/schemas/Point"}}))
         self.assertTrue(server.misfits({"kind": "mrc", "colour": 1}, {"$ref": "#/components/schemas/JobSpec"}))
+        for schema, good, bad in (
+                ({"type": "integer", "minimum": 1, "maximum": 3}, (1, 3), (0, 4, 1.5, True, "1")),
+                ({"type": ["number", "null"], "minimum": 0}, (0, 0.5, None), (-1, "0")),
+                ({"type": "string", "minLength": 1, "maxLength": 2, "pattern": "^a"}, ("a", "ab"), ("", "abc", "b")),
+                ({"type": "string", "format": "date-time"}, ("2026-01-02T03:04:05.678Z",), ("2026-01-02", "")),
+                ({"type": "string", "format": "uuid"}, ("018bcfe5-6800-7000-8000-000000000000",), ("018bcfe5",)),
+                ({"type": "array", "minItems": 1, "maxItems": 2, "uniqueItems": True}, ([1], [1, 2]), ([], [1, 1], [1, 2, 3])),
+                ({"type": "string", "enum": ["a"]}, ("a",), ("b",)),
+                ({"const": "a"}, ("a",), ("b",)),
+                ({"oneOf": [{"type": "integer"}, {"type": "number", "minimum": 1}]}, (0, 1.5), (0.5, 2)),
+                ({"properties": {"a": {"type": "string"}}}, ({}, {"a": "x"}), ({"b": 1}, {"a": 1})),
+                ({"properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "integer"}},
+                 ({"a": "x", "b": 1},), ({"b": "x"},)),
+                ({"allOf": [{"properties": {"a": {"type": "string"}}}, {"required": ["b"], "properties": {"b": True}}]},
+                 ({"a": "x", "b": 1},), ({"a": "x"}, {"b": 1, "c": 1})),
+                ({"type": "object"}, ({"a": 1},), ([],))):
+            for value in good:
+                self.assertEqual(server.misfits(value, schema), [], schema)
+            for value in bad:
+                self.assertTrue(server.misfits(value, schema), f"{value!r} fits {schema}")
+
+    def test_an_answer_that_the_document_doesnt_have_is_found(self):
+        good = {"Content-Type": "application/json"}
+        body = b'{"status": "ok"}'
+        problem = {"Content-Type": "application/problem+json"}
+        for method, path, status, headers, text, sent in (
+                ("GET", "/healthz", 201, good, body, False),
+                ("GET", "/healthz", 200, {"Content-Type": "text/plain"}, body, False),
+                ("GET", "/healthz", 200, {**good, "Location": "/"}, body, False),
+                ("GET", "/healthz", 200, good, b"ok", False),
+                ("GET", "/healthz", 200, good, b'{"status": "ok", "more": 1}', False),
+                ("GET", "/healthz", 401, problem, b"{}", False),
+                ("GET", "/healthz", 415, problem, b"{}", False),
+                ("HEAD", "/healthz", 204, {}, b"", False),
+                ("DELETE", "/v1/session", 204, {}, b"", False),  # no Set-Cookie
+                ("DELETE", "/v1/session", 204, {"Set-Cookie": "rift_session=; Path=/"}, b"{}", False),
+                ("PUT", "/healthz", 200, {}, b"", False),
+                ("PUT", "/healthz", 405, problem, b"{}", False)):
+            self.assertTrue(document.answer_misfits(method, path, status, headers, text, sent), f"{method} {path} {status}")
+        self.assertEqual(document.answer_misfits("GET", "/healthz", 200, good, body), [])
 
 
 if __name__ == "__main__":
