@@ -1,4 +1,5 @@
 """A real riftd for tests: fresh state directory, port 0, its own tiny data."""
+import http.client
 import json
 import os
 import random
@@ -8,10 +9,21 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
 from client import program, DEADLINE_S
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "api"))
+try:
+    import document
+except ImportError:
+    document = None
+    print("PyYAML is missing (apt-get install python3-yaml): answers aren't held against openapi.yaml", file=sys.stderr)
+
 IMAGES, CLASSES, SIDE = 96, 4, 32
+SERVER = ["/v1/jobs?limit=200", "/v1/models", "/v1/queue", "/v1/devices", "/v1/datasets", "/v1/fields", "/v1/version"]
+OF_A_JOB = ["", "/metrics", "/modules", "/interpolation", "/evaluations", "/artifacts", "/events?wait=0&limit=1000", "/table",
+            "/report"]
 
 
 def skip_unless_built(*names):
@@ -107,11 +119,35 @@ class Daemon:
             except (OSError, ProcessLookupError):
                 pass
 
+    def get(self, path):
+        """The answer's body; it must fit openapi.yaml."""
+        address = urllib.parse.urlsplit(self.url)
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=DEADLINE_S)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+        finally:
+            connection.close()
+        wrong = document.answer_misfits("GET", path, answer.status, answer.headers, body)
+        assert not wrong, f"GET {path} -> {answer.status}: " + "; ".join(wrong)
+        return body
+
+    def hold(self):
+        """Ask for all there is: what real workers have written must fit openapi.yaml, too."""
+        if not document or not self.url.startswith("http://"):
+            return
+        jobs = json.loads(self.get("/v1/jobs?limit=200")).get("jobs", [])  # where a token is wanted, a problem
+        for path in SERVER + [f"/v1/jobs/{job['id']}{part}" for job in jobs for part in OF_A_JOB]:
+            self.get(path)
+
     def __enter__(self):
         self.start()
         return self
 
     def __exit__(self, kind, *_):
+        if not kind and self.process.poll() is None:
+            self.hold()
         if self.process.poll() is None:
             self.kill(signal.SIGTERM)
         self.stop_workers()

@@ -1,4 +1,6 @@
-"""A riftd under test: started on a free port with a state directory of its own, spoken to over HTTP."""
+"""A riftd under test: started on a free port with a state directory of its own, spoken to over HTTP.
+
+What it answers must fit openapi.yaml, where PyYAML is there to read it."""
 
 import http.client
 import json
@@ -7,7 +9,15 @@ import pathlib
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "api"))
+try:
+    import document
+except ImportError:
+    document = None
+    print("PyYAML is missing (apt-get install python3-yaml): answers aren't held against openapi.yaml", file=sys.stderr)
 
 RIFTD = os.environ["RIFTD"]
 WORKER = os.environ["SCRIPTED_WORKER"]
@@ -143,6 +153,9 @@ class Riftd:
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
+        if document:
+            wrong = document.answer_misfits(method, path, answer.status, answer.headers, text, body is not None)
+            assert not wrong, f"{method} {path} -> {answer.status}: " + "; ".join(wrong)
         return answer.status, json.loads(text) if text else None
 
     def submit(self, script, kind="train", **more):
