@@ -73,8 +73,9 @@ int answer_json(struct answer *answer, int status, json_t *json)
     return json_answer(answer, status, "application/json", json);
 }
 
-static int problem_answer(struct answer *answer, const struct request *request, enum problem problem, json_t *errors,
-                          const char *format, va_list arguments)
+/* `errors`, of whatever kind, is the problem's member of that name; NULL: it has none. */
+static int problem_answer(struct answer *answer, const struct request *request, enum problem problem,
+                          const char *member, json_t *errors, const char *format, va_list arguments)
 {
     const struct problem_info *info = &problems[problem];
     char detail[600], type[64];
@@ -96,7 +97,7 @@ static int problem_answer(struct answer *answer, const struct request *request, 
     return json_answer(answer, info->status, "application/problem+json",
                        json_pack("{s:s, s:s, s:i, s:O, s:s, s:s, s:o*}", "type", type, "title", info->title, "status",
                                  info->status, "detail", words, "instance", request->request_id, "code", info->code,
-                                 "errors", errors));
+                                 member, errors));
 }
 
 int answer_problem(struct answer *answer, const struct request *request, enum problem problem, const char *format, ...)
@@ -104,7 +105,7 @@ int answer_problem(struct answer *answer, const struct request *request, enum pr
     va_list arguments;
 
     va_start(arguments, format);
-    int r = problem_answer(answer, request, problem, NULL, format, arguments);
+    int r = problem_answer(answer, request, problem, "errors", NULL, format, arguments);
     va_end(arguments);
     return r;
 }
@@ -115,7 +116,17 @@ int answer_errors(struct answer *answer, const struct request *request, enum pro
     va_list arguments;
 
     va_start(arguments, format);
-    int r = problem_answer(answer, request, problem, errors, format, arguments);
+    int r = problem_answer(answer, request, problem, "errors", errors, format, arguments);
+    va_end(arguments);
+    return r;
+}
+
+int answer_checks(struct answer *answer, const struct request *request, json_t *checks, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    int r = problem_answer(answer, request, PROBLEM_NOT_READY, "checks", checks, format, arguments);
     va_end(arguments);
     return r;
 }

@@ -36,7 +36,8 @@ void histogram_write(FILE *out, const char *name, const char *labels, const stru
 struct api_condition {
     bool no_space; /* nothing new is accepted or started: free_bytes is below floor_bytes */
     int64_t free_bytes, floor_bytes, total_bytes; /* of the file system of the jobs; total 0: it can't be asked */
-    int owner_running_max;                        /* jobs of one owner that run at once, 0: any number */
+    int owner_running_max, owner_queued_max;      /* jobs of one owner that run, and wait, at once; 0: any number */
+    int64_t owner_bytes_max;                      /* of one owner's artifacts, 0: any number */
     int64_t time_limit_max_ms;                    /* longest time limit that a job may have, 0: any */
 };
 

@@ -176,6 +176,9 @@ int answer_problem(struct answer *answer, const struct request *request, enum pr
 /* The same with errors[]: [{pointer, message}]. Steals `errors`. */
 int answer_errors(struct answer *answer, const struct request *request, enum problem problem, json_t *errors,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* not-ready, with checks[] where there are any: [{name, ok, why}]. Steals `checks`. */
+int answer_checks(struct answer *answer, const struct request *request, json_t *checks, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Add {pointer, message} to the list of what is wrong. */
 void errors_add(json_t *errors, const char *pointer, const char *message);

@@ -82,7 +82,7 @@ static const struct route routes[] = {
     { "GET", "/v1/openapi.yaml", ROLE_NONE, handle_openapi, BODY_NONE, "", "This API in OpenAPI 3.1" },
     { "GET", "/problems/{name...}", ROLE_NONE, handle_problem, BODY_NONE, "", "What an error code means" },
     { "GET", "/healthz", ROLE_NONE, handle_healthz, BODY_NONE, "", "Can the database be read and written?" },
-    { "GET", "/readyz", ROLE_NONE, handle_readyz, BODY_NONE, "", "Can jobs be run?" },
+    { "GET", "/readyz", ROLE_NONE, handle_readyz, BODY_NONE, "verbose", "Can jobs be run?" },
     { "GET", "/v1/admin/backups", ROLE_ADMIN, handle_backup_list, BODY_NONE, "",
       "Copies of the database, newest first" },
     { "POST", "/v1/admin/backups", ROLE_ADMIN, handle_backup_create, BODY_NONE, "",

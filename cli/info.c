@@ -154,8 +154,10 @@ int command_version(struct cli *cli)
         return CLI_OK;
     }
     printf("riftctl %s\n", RIFT_VERSION);
+    const char *commit = text_at(answer, "commit", "");
     if (r == 0)
-        printf("riftd   %s at %s\n", text_at(answer, "version", "?"), http_base(cli->http));
+        printf("riftd   %s%s%.10s at %s\n", text_at(answer, "version", "?"), *commit ? " " : "", commit,
+               http_base(cli->http));
     else
         printf("riftd   not reachable%s%s\n", cli->http ? " at " : "", cli->http ? http_base(cli->http) : "");
     return CLI_OK;

@@ -72,6 +72,8 @@ static void on_condition(void *user, struct api_condition *ret)
     const struct settings *settings = daemon->settings;
 
     *ret = (struct api_condition){ .owner_running_max = (int)settings->owner_running_max,
+                                   .owner_queued_max = (int)settings->owner_queued_max,
+                                   .owner_bytes_max = settings->owner_bytes_max,
                                    .time_limit_max_ms = settings->time_limit_max_s * 1000 };
     struct space space = { 0 };
     ret->no_space = space_short(daemon, &space);

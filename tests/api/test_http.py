@@ -451,6 +451,10 @@ class Jobs(server.Case):
         job = self.submit()
         self.assertEqual(self.expect(self.server.ask("POST", "/v1/admin/drain"), 200).json, {"drained": True})
         self.assertIn("drained", self.expect(self.server.get("/readyz"), 503, "not-ready").json["detail"])
+        checks = self.expect(self.server.get("/readyz?verbose"), 503, "not-ready").json["checks"]
+        self.assertEqual([(one["name"], one["ok"]) for one in checks],
+                         [("disk", True), ("drained", False), ("devices", True), ("database", True)])
+        self.assertIn("drained", checks[1]["why"])
         self.expect(self.server.get("/healthz"), 200)
         queue = self.server.get("/v1/queue").json
         self.assertTrue(queue["drained"])
@@ -540,8 +544,14 @@ class Service(server.Case):
     def test_health_and_readiness_turn_red_and_green_again(self):
         self.assertEqual(self.server.get("/healthz").json, {"status": "ok"})
         self.assertEqual(self.server.get("/readyz").json, {"status": "ok"})
+        every = [{"name": name, "ok": True, "why": None} for name in ("disk", "drained", "devices", "database")]
+        for query in ("verbose", "verbose=1"):
+            self.assertEqual(self.server.get(f"/readyz?{query}").json, {"status": "ok", "checks": every})
         self.server.do("set", devices=[])
-        self.expect(self.server.get("/readyz"), 503, "not-ready")
+        self.assertNotIn("checks", self.expect(self.server.get("/readyz"), 503, "not-ready").json)
+        told = self.expect(self.server.get("/readyz?verbose"), 503, "not-ready").json
+        self.assertEqual([one["name"] for one in told["checks"] if not one["ok"]], ["devices"])
+        self.assertEqual(told["detail"], told["checks"][2]["why"])
         self.server.do("set", devices=[server.DEVICE])
         self.assertEqual(self.server.get("/readyz").status, 200)
         other = sqlite3.connect(os.path.join(self.server.dir, "riftd.db"), isolation_level=None)
