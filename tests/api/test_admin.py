@@ -33,6 +33,28 @@ class Backups(server.Case):
         self.expect(self.server.ask("DELETE", path), 404, "no-such-file")
 
 
+class Health(server.Case):
+    def test_health_and_readiness_turn_red_and_green_again(self):
+        self.assertEqual(self.server.get("/healthz").json, {"status": "ok"})
+        self.assertEqual(self.server.get("/readyz").json, {"status": "ok"})
+        every = [{"name": name, "ok": True, "why": None} for name in ("disk", "drained", "devices", "database")]
+        for query in ("verbose", "verbose=1"):
+            self.assertEqual(self.server.get(f"/readyz?{query}").json, {"status": "ok", "checks": every})
+        self.server.do("set", devices=[])
+        self.assertNotIn("checks", self.expect(self.server.get("/readyz"), 503, "not-ready").json)
+        told = self.expect(self.server.get("/readyz?verbose"), 503, "not-ready").json
+        self.assertEqual([one["name"] for one in told["checks"] if not one["ok"]], ["devices"])
+        self.assertEqual(told["detail"], told["checks"][2]["why"])
+        self.server.do("set", devices=[server.DEVICE])
+        self.assertEqual(self.server.get("/readyz").status, 200)
+        other = sqlite3.connect(os.path.join(self.server.dir, "riftd.db"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        self.expect(self.server.get("/healthz"), 503, "not-ready")
+        other.execute("ROLLBACK")
+        other.close()
+        self.assertEqual(self.server.get("/healthz").status, 200)
+
+
 class Checks(server.Case):
     def test_a_check_says_what_it_found_a_line_at_a_time_and_is_counted_as_a_stream(self):
         answer = self.expect(self.server.get("/v1/admin/check"), 200)

@@ -541,26 +541,6 @@ class Results(server.Case):
 
 
 class Service(server.Case):
-    def test_health_and_readiness_turn_red_and_green_again(self):
-        self.assertEqual(self.server.get("/healthz").json, {"status": "ok"})
-        self.assertEqual(self.server.get("/readyz").json, {"status": "ok"})
-        every = [{"name": name, "ok": True, "why": None} for name in ("disk", "drained", "devices", "database")]
-        for query in ("verbose", "verbose=1"):
-            self.assertEqual(self.server.get(f"/readyz?{query}").json, {"status": "ok", "checks": every})
-        self.server.do("set", devices=[])
-        self.assertNotIn("checks", self.expect(self.server.get("/readyz"), 503, "not-ready").json)
-        told = self.expect(self.server.get("/readyz?verbose"), 503, "not-ready").json
-        self.assertEqual([one["name"] for one in told["checks"] if not one["ok"]], ["devices"])
-        self.assertEqual(told["detail"], told["checks"][2]["why"])
-        self.server.do("set", devices=[server.DEVICE])
-        self.assertEqual(self.server.get("/readyz").status, 200)
-        other = sqlite3.connect(os.path.join(self.server.dir, "riftd.db"), isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        self.expect(self.server.get("/healthz"), 503, "not-ready")
-        other.execute("ROLLBACK")
-        other.close()
-        self.assertEqual(self.server.get("/healthz").status, 200)
-
     def test_a_precision_that_no_device_has_is_refused(self):
         self.server.do("set", devices=[{"id": "cpu", "precisions": ["float32", "bf16"]}])
         try:
