@@ -146,11 +146,13 @@ class Daemon:
         return self
 
     def __exit__(self, kind, *_):
-        if not kind and self.process.poll() is None:
-            self.hold()
-        if self.process.poll() is None:
-            self.kill(signal.SIGTERM)
-        self.stop_workers()
-        if kind:
-            print(self.log(), file=sys.stderr)
-        self.directory.cleanup()
+        try:
+            if not kind and self.process.poll() is None:
+                self.hold()
+        finally:
+            if self.process.poll() is None:
+                self.kill(signal.SIGTERM)
+            self.stop_workers()
+            if kind:
+                print(self.log(), file=sys.stderr)
+            self.directory.cleanup()
