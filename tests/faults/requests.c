@@ -173,6 +173,7 @@ static const struct request_case cases[] = {
     { "an error is explained", "GET", "/problems/bad-spec", "", NULL, NULL, 200, 0, false },
     { "health is told", "GET", "/healthz", "", NULL, NULL, 200, 0, false },
     { "readiness is told", "GET", "/readyz", "", NULL, NULL, 200, 0, false },
+    { "every check of readiness is told", "GET", "/readyz?verbose", "", NULL, NULL, 200, 0, false },
     { "the dashboard is sent", "GET", "/", "", NULL, NULL, 200, 0, false },
     { "a file of the dashboard is sent", "GET", "/web/index.html", "", NULL, NULL, 200, 0, false },
     { "a path that isn't there is missing", "GET", "/nothing", "", NULL, NULL, 404, 0, false },
