@@ -4,7 +4,8 @@
  * later must be allowed now. Beside the processor's few files that is, for a
  * card, its nodes in /dev, what the driver says of itself in /proc and /sys, and
  * the folders of the libraries that the module has brought along: they open more
- * of their kind when they are first used, so the module is loaded here.
+ * of their kind when they are first used, so the module is loaded here. Of
+ * cuDNN from a Python wheel that kind lies in other wheels' folders.
  *
  * Surprising: the folder that our own program and module lie in is left out. Job
  * directories may lie below it, and one job shall not read another's. */
@@ -31,15 +32,20 @@ static const char *const processor_files[] = {
     "/sys/devices/system/cpu", "/sys/devices/system/node", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
 };
 
-/* Patterns; what isn't there is left out. */
+/* Patterns; what isn't there is left out. The driver (570 and newer) names its threads by writing
+ * to /proc/self/task/N/comm; where it can't it gives up (error 304). */
 static const struct {
     const char *pattern;
     bool write;
 } card_files[] = {
-    { "/dev/nvidia*", true },   { "/proc/driver", false },        { "/proc/devices", false },
-    { "/proc/modules", false }, { "/proc/sys/vm", false },        { "/sys/devices", false },
-    { "/sys/bus/pci", false },  { "/sys/module/nvidia*", false }, { "/etc/nvidia*", false },
+    { "/dev/nvidia*", true },   { "/proc/self/task", true }, { "/proc/driver", false },
+    { "/proc/devices", false }, { "/proc/modules", false },  { "/proc/sys/vm", false },
+    { "/sys/devices", false },  { "/sys/bus/pci", false },   { "/sys/module/nvidia*", false },
+    { "/etc/nvidia*", false },
 };
+
+/* Seen from the folder of cuDNN in a wheel: NVRTC and cuBLAS, which some of its engines load. */
+static const char *const wheel_folders[] = { "../../cu13/lib", "../../cuda_nvrtc/lib", "../../cublas/lib" };
 
 static void say(struct asking *asking, const char *path, bool write)
 {
@@ -67,6 +73,17 @@ static bool is_own_folder(const char *folder)
     return strcmp(dirname(program), folder) == 0;
 }
 
+static void wheels_see(struct asking *asking, const char *folder)
+{
+    char joined[PATH_MAX + 32], path[PATH_MAX];
+
+    for (size_t i = 0; i < sizeof(wheel_folders) / sizeof(wheel_folders[0]); i++) {
+        snprintf(joined, sizeof(joined), "%s/%s", folder, wheel_folders[i]);
+        if (realpath(joined, path))
+            say(asking, path, false);
+    }
+}
+
 /* The folder of one loaded library; of those beside the program, the file alone. */
 static int library_see(struct dl_phdr_info *info, size_t size, void *user)
 {
@@ -78,6 +95,8 @@ static int library_see(struct dl_phdr_info *info, size_t size, void *user)
     strcpy(folder, path);
     char *name = dirname(folder);
     say(user, is_own_folder(name) || strstr(path, CUDA_MODULE_FILE) ? path : name, false);
+    if (strstr(path, "/libcudnn"))
+        wheels_see(user, name);
     return 0;
 }
 

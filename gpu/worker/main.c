@@ -41,7 +41,7 @@ static const char usage[] = "usage: rift-worker run [OPTION...] DIR   run the jo
                             "SIGTERM: write a checkpoint and stop; run DIR again to go on.\n"
                             "Exit: 0 finished, 75 interrupted, 65 bad spec or data, 69 device lost, 70 internal,\n"
                             "64 wrong usage.\n";
-enum { WRONG_USAGE = 64 };
+enum { WRONG_USAGE = 64, SPEC_BYTES = 1 << 20 };
 
 #ifdef RIFT_SANITIZED /* its shadow memory is larger than any machine */
 enum { SANITIZED = 1 };
@@ -72,6 +72,13 @@ static void event_print(const json_t *event, void *user)
     free(text);
 }
 
+static bool may_use_card(const json_t *spec)
+{
+    const char *device = json_string_value(json_object_get(spec, "device"));
+
+    return device_may_be_card(device ? device : "auto");
+}
+
 /* Bytes from the first number after `key` ("" : at the start) in a file; 0 unknown. */
 static unsigned long long bytes_in(const char *path, const char *key, unsigned unit)
 {
@@ -91,22 +98,23 @@ static void data_limit(unsigned long long bytes)
 {
     struct rlimit limit;
 
-    if (SANITIZED || getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur <= bytes)
+    if (SANITIZED || !bytes || getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur <= bytes)
         return;
     limit.rlim_cur = bytes;
     setrlimit(RLIMIT_DATA, &limit);
 }
 
 /* A job that needs more memory than there is shall be told so by an allocation
- * that fails; without a limit the system says yes and then kills it, or a neighbour. */
-static void memory_limit(void)
+ * that fails; without a limit the system says yes and then kills it, or a neighbour.
+ * Not on a card: RLIMIT_DATA counts what its driver only maps. */
+static void memory_limit(const json_t *spec)
 {
     unsigned long long available = bytes_in("/proc/meminfo", "MemAvailable:", 1024);
     unsigned long long group = bytes_in("/sys/fs/cgroup/memory.max", "", 1);
 
     if (group && (!available || group < available))
         available = group;
-    if (available)
+    if (!may_use_card(spec))
         data_limit(available);
 }
 
@@ -181,20 +189,17 @@ static int confine(const char *dir, const json_t *spec, json_t **ret, struct fau
 {
     const struct order *order = user;
     struct sandbox held;
-    int r = sandbox_enter(order->sandbox, dir, spec, &held, why);
 
+    memory_limit(spec); /* first: what the group has can't be read any more when shut in */
+    int r = sandbox_enter(order->sandbox, dir, spec, &held, why);
     if (r < 0)
         return r;
     if (held.missing.code)
         fprintf(stderr, "rift-worker: not fully shut in: %s\n", held.missing.message);
-    if (order->memory_limit) {
-        const char *device = json_string_value(json_object_get(spec, "device"));
-
-        if (!device_may_be_card(device ? device : "auto"))
-            data_limit(order->memory_limit);
-        else
-            fprintf(stderr, "rift-worker: --memory-limit isn't for jobs on a card\n");
-    }
+    if (order->memory_limit && may_use_card(spec))
+        fprintf(stderr, "rift-worker: --memory-limit isn't for jobs on a card\n");
+    else
+        data_limit(order->memory_limit);
     *ret = json_pack("{s:i, s:b}", "landlock", held.landlock_abi, "seccomp", held.seccomp);
     return *ret ? 0 : fault_set(why, -ENOMEM, "out of memory");
 }
@@ -208,14 +213,25 @@ static int run_command(int count, char **arguments)
         fputs(usage, stderr);
         return WRONG_USAGE;
     }
-    if (!SANITIZED)
-        memory_limit();
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     int code = engine_run_confined(order.dir, &stop, order.quiet ? NULL : event_print, confine, &order);
     if (code != WORKER_FINISHED)
         jobdir_exit_write(order.dir, code); /* where that can't be, it looks like a crash */
     return code;
+}
+
+/* The spec as it is written; NULL: what is wrong with it is the check's to say. */
+static json_t *spec_look(const char *dir)
+{
+    char path[PATH_MAX], *text = NULL;
+    struct fault why;
+    size_t size;
+
+    snprintf(path, sizeof(path), "%s/" JOBDIR_SPEC, dir);
+    json_t *spec = file_read(path, SPEC_BYTES, &text, &size, &why) < 0 ? NULL : text_read(text);
+    free(text);
+    return spec;
 }
 
 static int check_command(int count, char **arguments)
@@ -226,8 +242,8 @@ static int check_command(int count, char **arguments)
         fputs(usage, stderr);
         return WRONG_USAGE;
     }
-    if (!SANITIZED)
-        memory_limit(); /* a check is of what a run would have */
+    json_auto_t *spec = spec_look(arguments[0]);
+    memory_limit(spec); /* a check is of what a run would have */
     int code = engine_check(arguments[0], &why);
     if (code != WORKER_FINISHED)
         fprintf(stderr, "rift-worker: %s\n", why.message);

@@ -90,16 +90,29 @@ static int threads_count(void)
     return count - 2; /* without "." and ".." */
 }
 
-/* The rules for this job. The directory /proc/self is held open for ever: its rule is on an
- * inode that the kernel would make anew once nobody needs it. */
+/* Keep these open for ever: rules on them are on inodes that the kernel would make anew once
+ * nobody needs them. */
+static int inodes_hold(void)
+{
+    static const char *const paths[] = { "/proc/self", "/proc/self/task" };
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        if (open(paths[i], O_PATH | O_CLOEXEC) < 0)
+            return -errno;
+    return 0;
+}
+
+/* The rules for this job. */
 static int rules_collect(struct landlock *landlock, const char *dir, const json_t *spec)
 {
     struct opening opening = { .landlock = landlock, .dir = dir };
     const char *device = json_string_value(json_object_get(spec, "device"));
 
-    if (!realpath(dir, opening.real_dir) || open("/proc/self", O_PATH | O_CLOEXEC) < 0)
+    if (!realpath(dir, opening.real_dir))
         return -errno;
-    int r = device_files(device ? device : "auto", device_file_open, &opening);
+    int r = inodes_hold();
+    if (r >= 0)
+        r = device_files(device ? device : "auto", device_file_open, &opening);
     if (r >= 0)
         r = system_open(&opening);
     if (r >= 0)

@@ -74,6 +74,8 @@ ATTEMPT(cut_off_by_open, open(outside("artifacts/last.safetensors"), O_RDONLY | 
 ATTEMPT(cut_off_by_openat, syscall(SYS_openat, AT_FDCWD, world.weights, O_TRUNC | O_ACCMODE, 0))
 ATTEMPT(change_mode, chmod(world.secret, 0777))
 ATTEMPT(change_owner, chown(world.secret, getuid(), getgid()))
+ATTEMPT(write_oom_score, open("/proc/self/oom_score_adj", O_WRONLY))
+ATTEMPT(write_thread_name, open("/proc/thread-self/comm", O_WRONLY))
 ATTEMPT(watch_folder, inotify_init1(IN_CLOEXEC))
 ATTEMPT(open_new_way, syscall(SYS_openat2, AT_FDCWD, world.secret, NULL, 0))
 
@@ -274,6 +276,10 @@ static const struct row {
     { "no file can be cut off by truncate", EPERM, cut_off },
     { "no file can be cut off by opening it to read", EPERM, cut_off_by_open },
     { "no file can be cut off by opening it for nothing", EPERM, cut_off_by_openat },
+    { "what the kernel thinks of a worker can't be written", EACCES, write_oom_score },
+    { "what the kernel thinks of a worker on a card can't be written", EACCES, write_oom_score, NULL, ON_CARD, 0 },
+    { "a worker on the processor can't write its threads' names", EACCES, write_thread_name },
+    { "a worker on a card can't read another job's file", EACCES, read_job, NULL, ON_CARD, 0 },
     { "no mode can be changed", EPERM, change_mode },
     { "no owner can be changed", EPERM, change_owner },
     { "no folder can be watched", EPERM, watch_folder },

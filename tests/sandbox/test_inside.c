@@ -116,6 +116,22 @@ static int threads(int prepared)
     return error ? error : answer == EACCES ? 0 : 254;
 }
 
+static void *thread_sleep(void *unused)
+{
+    pause();
+    return unused;
+}
+
+/* Another thread's name is a file of /proc. */
+static int thread_name(int prepared)
+{
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, thread_sleep, NULL);
+
+    (void)prepared;
+    return error ? error : pthread_setname_np(thread, "driver");
+}
+
 /* oneDNN writes code while it runs. */
 static int code_of_its_own(int prepared)
 {
@@ -182,12 +198,14 @@ static int limits(int prepared)
 static const struct {
     const char *sentence;
     int (*work)(int prepared);
+    enum world_walls walls;
 } rows[] = {
     { "what the spec names can be read", read_spec_paths },
     { "what the processor is and has can be read", read_system },
     { "files and folders of its own can be made, replaced, locked, renamed and removed", files_of_its_own },
     { "the journal can be written", journal },
     { "threads can be made and are shut in too", threads },
+    { "a card's driver can name its threads", thread_name, ON_CARD },
     { "code that was just written can be run", code_of_its_own },
     { "the system's libraries can be loaded", libraries },
     { "a worker can send itself a signal", own_signals },
@@ -207,7 +225,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (argc > 1 && !strstr(rows[i].sentence, argv[1]))
             continue;
-        int error = world_try(BOTH, NULL, rows[i].work);
+        int error = world_try(rows[i].walls, NULL, rows[i].work);
         if (error)
             CHECK_FAIL("%s: %s (%d)", rows[i].sentence, error > 0 ? strerror(error) : "the process died", error);
         printf("%s  %s\n", error ? "FAILED" : "ok    ", rows[i].sentence);

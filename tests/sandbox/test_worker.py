@@ -2,12 +2,14 @@
 import json
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import tempfile
 import unittest
 
 WORKER = os.environ["RIFT_WORKER"]
+DRIVER = os.environ["RIFT_TEST_DRIVER"]  # a module for cards that says what it could do
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
 TRAIN = {"kind": "train", "device": "cpu", "batch_size": 32, "model": {"arch": "resnet18", "width": 4, "num_classes": 10,
          "input": [1, 32, 32]}, "dataset": {"format": "idx", "path": str(FASHION), "train_limit": 64, "test_limit": 32},
@@ -31,8 +33,9 @@ class Worker(unittest.TestCase):
         (job / "spec.json").write_text(json.dumps(spec))
         return job
 
-    def run_worker(self, *words):
-        return subprocess.run([WORKER, "run", "--quiet", *map(str, words)], capture_output=True, text=True, timeout=300)
+    def run_worker(self, *words, **environment):
+        return subprocess.run([WORKER, "run", "--quiet", *map(str, words)], capture_output=True, text=True, timeout=300,
+                              env={**os.environ, **environment})
 
     def events(self, job, kind):
         lines = (job / "journal.ndjson").read_text().splitlines()
@@ -104,6 +107,31 @@ class Worker(unittest.TestCase):
         job = self.job({**TRAIN, "model": {**TRAIN["model"], "width": 64}, "batch_size": 512})
         self.assertEqual(self.run_worker("--memory-limit", 400 << 20, job).returncode, 70)
         self.assertEqual(self.events(job, "failed")[0]["code"], "out_of_memory")
+
+    def test_a_cards_driver_can_name_its_threads_and_map_what_it_likes(self):
+        said = f"a thread's name: written; data: {resource.getrlimit(resource.RLIMIT_DATA)[0]}"
+        for words in ([], ["--memory-limit", 400 << 20], ["--sandbox", "off"]):
+            job = self.job({**TRAIN, "device": "cuda"}, f"job{len(words)}{words[:1]}")
+            done = self.run_worker(*words, job, RIFT_CUDA_MODULE=DRIVER)
+            self.assertEqual(done.returncode, 69, done.stderr)
+            self.assertIn(said, self.events(job, "failed")[0]["message"], words)
+        done = subprocess.run([WORKER, "check", job], capture_output=True, text=True, timeout=300,
+                              env={**os.environ, "RIFT_CUDA_MODULE": DRIVER})
+        self.assertIn(said, done.stderr)
+
+    def test_a_library_from_a_wheel_can_open_those_of_the_wheels_beside_it(self):
+        self.require()
+        wheels = self.folder / "nvidia"
+        for name in ("cudnn", "cuda_nvrtc", "cublas", "cu13", "other"):
+            (wheels / name / "lib").mkdir(parents=True)
+            (wheels / name / "lib" / "library").write_bytes(b"")
+        module = shutil.copy(DRIVER, wheels / "cudnn" / "lib" / "libcudnn.so.9")
+        for name in ("cuda_nvrtc", "cublas", "cu13", "other"):
+            outcome = "Permission denied" if name == "other" else "opened"
+            job = self.job({**TRAIN, "device": "cuda"}, name)
+            self.run_worker("--sandbox", "require", job, RIFT_CUDA_MODULE=str(module),
+                            RIFT_TEST_LIBRARY=str(wheels / name / "lib" / "library"))
+            self.assertIn(f"a library: {outcome}", self.events(job, "failed")[0]["message"], name)
 
     def test_wrong_words_are_refused(self):
         job = self.job(TRAIN)

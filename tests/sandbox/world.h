@@ -29,7 +29,7 @@ static struct {
     char mine[256], other[256], data[256], beside[256], db[256], secret[256], weights[256];
     struct spec_text {
         json_t *json;
-    } spec;
+    } spec, card_spec;
     pid_t victim;
     struct sockaddr_un unix_address, abstract_address;
     socklen_t unix_size, abstract_size;
@@ -81,22 +81,23 @@ static inline void world_folders(void)
 }
 
 /* A spec as the worker gets it from riftd: one path absolute, one seen from the job's directory. */
-static inline void world_spec(void)
+static inline json_t *world_spec(const char *device)
 {
     struct job_spec spec = { 0 };
     struct spec_errors errors;
     char *text = NULL;
 
     if (asprintf(&text,
-                 "{\"kind\":\"evaluate\",\"device\":\"cpu\",\"model\":{\"arch\":\"resnet18\",\"weights\":"
+                 "{\"kind\":\"evaluate\",\"device\":\"%s\",\"model\":{\"arch\":\"resnet18\",\"weights\":"
                  "\"../other/artifacts/last.safetensors\"},\"dataset\":{\"format\":\"tensors\",\"path\":\"%s\"}}",
-                 world.data) < 0)
+                 device, world.data) < 0)
         exit(1);
     if (spec_parse(text, strlen(text), &spec, &errors) < 0)
         CHECK_FAIL("the spec is wrong: %s: %s", errors.list[0].pointer, errors.list[0].message);
-    world.spec.json = json_incref(spec.json);
+    json_t *json = json_incref(spec.json);
     spec_done(&spec);
     free(text);
+    return json;
 }
 
 static inline int world_listen(int family, struct sockaddr *address, socklen_t size)
@@ -129,7 +130,9 @@ static inline void world_open(void)
 {
     world.root = check_tmpdir();
     world_folders();
-    world_spec();
+    world.spec.json = world_spec("cpu");
+    world.card_spec.json = world_spec("cuda");
+    setenv("RIFT_CUDA_MODULE", RIFT_TEST_DRIVER, 1);
     world_sockets();
     world.victim = fork();
     if (world.victim == 0)
@@ -142,10 +145,11 @@ static inline void world_close(void)
     kill(world.victim, SIGKILL);
     waitpid(world.victim, NULL, 0);
     json_decref(world.spec.json);
+    json_decref(world.card_spec.json);
     check_rmdir(world.root);
 }
 
-enum world_walls { BOTH, LANDLOCK_ALONE, AS_DEBIAN_12 };
+enum world_walls { BOTH, ON_CARD, LANDLOCK_ALONE, AS_DEBIAN_12 };
 enum { ABI_OF_DEBIAN_12 = 2 };
 
 /* Landlock as the sandbox of `mine` would set it up, of no later ABI. */
@@ -168,8 +172,9 @@ static inline int world_shut(enum world_walls walls, struct fault *why)
     struct sandbox held;
     int r;
 
-    if (walls == BOTH)
-        return sandbox_enter(SANDBOX_REQUIRE, world.mine, world.spec.json, &held, why);
+    if (walls == BOTH || walls == ON_CARD)
+        return sandbox_enter(SANDBOX_REQUIRE, world.mine, (walls == ON_CARD ? &world.card_spec : &world.spec)->json,
+                             &held, why);
     r = world_landlock(walls == AS_DEBIAN_12 ? ABI_OF_DEBIAN_12 : INT_MAX);
     return r < 0 || walls == LANDLOCK_ALONE ? r : seccomp_hold();
 }
