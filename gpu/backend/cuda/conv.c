@@ -1,9 +1,9 @@
 /* How is a convolution run on a card?
  *
  * By cuDNN, on padded channels, each direction by a plan that is chosen when
- * the convolution is opened (choice.c): forward with its residual, bias and
- * ReLU in the same kernel where that is the better way, else followed by a
- * kernel of ours.
+ * the convolution is opened and shared with others of its kind (choice.c):
+ * forward with its residual, bias and ReLU in the same kernel where that is the
+ * better way, else followed by a kernel of ours.
  *
  *   packed    weights [Op,K,K,Ip], then the bias [Op], in the data's format
  *   scratch   | image as activation | weight gradient [Op,K,K,Ip] | workspace |
@@ -22,7 +22,7 @@ struct conv {
     struct conv_request request;
     struct shape in, out; /* real channels */
     struct dnn_conv padded;
-    struct choice forward, backward_data, backward_weights;
+    const struct choice *forward, *backward_data, *backward_weights; /* the device's; NULL: not asked for */
 };
 
 enum { PLACE_BYTES = 256 };
@@ -96,12 +96,6 @@ int cuda_conv_open(struct device *dev, const struct conv_request *request, struc
 
 void cuda_conv_close(struct conv *conv)
 {
-    if (!conv)
-        return;
-    cudaStreamSynchronize(conv->d->stream); /* a plan must not go while it runs */
-    choice_done(&conv->forward);
-    choice_done(&conv->backward_data);
-    choice_done(&conv->backward_weights);
     free(conv);
 }
 
@@ -127,10 +121,15 @@ static size_t gradient_bytes(const struct conv *conv)
     return conv->request.backward_weights ? weight_bytes(conv) : 0;
 }
 
+static size_t workspace_bytes(const struct choice *choice)
+{
+    return choice ? choice->workspace_bytes : 0;
+}
+
 size_t cuda_conv_scratch_bytes(const struct conv *conv)
 {
-    size_t workspace = larger_of(conv->forward.workspace_bytes,
-                                 larger_of(conv->backward_data.workspace_bytes, conv->backward_weights.workspace_bytes));
+    size_t workspace = larger_of(workspace_bytes(conv->forward), larger_of(workspace_bytes(conv->backward_data),
+                                                                           workspace_bytes(conv->backward_weights)));
 
     return image_bytes(conv) + gradient_bytes(conv) + workspace + PLACE_BYTES; /* room to start at a round address */
 }
@@ -187,8 +186,8 @@ int cuda_conv_forward(struct conv *conv, const void *x, const void *packed, cons
         return r;
     int64_t uids[] = { UID_X, UID_W, UID_Y, UID_BIAS, UID_RESIDUAL };
     void *pointers[] = { (void *)in, (void *)packed, y, packed_bias(conv, packed), (void *)residual };
-    r = choice_run(d, &conv->forward, uids, pointers, parts.workspace);
-    if (r < 0 || conv->forward.fused || !(q->bias || q->residual || q->relu))
+    r = choice_run(d, conv->forward, uids, pointers, parts.workspace);
+    if (r < 0 || conv->forward->fused || !(q->bias || q->residual || q->relu))
         return r;
     return cuda_result(d,
                        kernel_epilogue(d->stream, d->bf16, extent_of(conv->out), residual,
@@ -203,7 +202,7 @@ int cuda_conv_backward_data(struct conv *conv, const void *dy, const void *packe
     bool image = conv->request.image_in;
     int64_t uids[] = { UID_X, UID_W, UID_Y };
     void *pointers[] = { image ? parts.image : dx, (void *)packed, (void *)dy };
-    int r = choice_run(d, &conv->backward_data, uids, pointers, parts.workspace);
+    int r = choice_run(d, conv->backward_data, uids, pointers, parts.workspace);
 
     if (r < 0 || !image)
         return r;
@@ -222,7 +221,7 @@ int cuda_conv_backward_weights(struct conv *conv, const void *x, const void *dy,
         return r;
     int64_t uids[] = { UID_X, UID_W, UID_Y };
     void *pointers[] = { (void *)in, parts.gradient, (void *)dy };
-    r = choice_run(d, &conv->backward_weights, uids, pointers, parts.workspace);
+    r = choice_run(d, conv->backward_weights, uids, pointers, parts.workspace);
     if (r < 0)
         return r;
     return cuda_result(

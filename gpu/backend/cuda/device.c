@@ -12,6 +12,7 @@
  * Surprising: a fault of the card (an illegal address, an error of its memory)
  * can't be repaired within a process. From then on every call answers -ENODEV,
  * and the worker ends; the daemon starts another. */
+#include "gpu/backend/cuda/choice.h"
 #include "gpu/backend/cuda/device_attack.h"
 #include "gpu/backend/cuda/nvml.h"
 #include "gpu/backend/cuda_module.h"
@@ -188,6 +189,7 @@ static void device_stop(struct device *dev)
         return;
     if (d->stream)
         cudaStreamSynchronize(d->stream);
+    choices_done(d);
     if (d->dnn)
         cudnnDestroy(d->dnn);
     for (int i = 0; i < STAGES; i++) {

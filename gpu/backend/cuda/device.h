@@ -29,6 +29,7 @@ struct cuda_device {
     double *number, *number_host; /* a result on its way back; the second pinned */
     struct stage stages[STAGES];
     int next_stage;
+    struct known *known; /* who runs which convolution (choice.c) */
     bool recording;
     bool lost;           /* a fault that the context doesn't survive */
     long trap_countdown; /* reads until a fault is provoked; 0: never (RIFT_CUDA_TRAP_AFTER) */

@@ -11,7 +11,7 @@
 #include <cuda_bf16.h>
 #include <vector>
 
-/* The C side's header can't be read by C++; these are its declarations of what is defined here. */
+/* The C side's header can't be read by C++; these are its declarations of what is used and defined here. */
 extern "C" {
 struct cuda_device;
 struct fault;
@@ -20,13 +20,17 @@ struct choice {
     cudnnBackendDescriptor_t plan;
     size_t workspace_bytes;
     bool fused;
-    int tensor_count;
     bool has[5];
 };
-int choose(struct cuda_device *d, const struct dnn_conv *conv, enum dnn_direction direction, struct choice *ret,
-           struct fault *why);
-int choose_forward(struct cuda_device *d, const struct dnn_conv *conv, const struct dnn_tail *tail, struct choice *ret,
-                   struct fault *why);
+struct question {
+    struct cuda_device *d;
+    const struct dnn_conv *conv;
+    enum dnn_direction direction;
+    const struct dnn_tail *tail;
+    char key[320];
+};
+int search_plain(const struct question *q, struct choice *ret, struct fault *why);
+int search_fused(const struct question *q, struct choice *ret, struct fault *why);
 void choice_done(struct choice *choice);
 int choice_run(struct cuda_device *d, const struct choice *choice, const int64_t *uids, void *const *pointers,
                void *workspace);
@@ -137,31 +141,25 @@ void run(const struct plan &p, void *const pointers[5])
     }
 }
 
-int made(const struct plan &p, struct choice *ret)
+int made(const struct plan &p, bool fused, struct choice *ret)
 {
     *ret = {};
     ret->plan = (cudnnBackendDescriptor_t) new plan(p);
     ret->workspace_bytes = 1000; /* some, so that it is placed */
-    ret->fused = true;
+    ret->fused = fused;
     return 0;
 }
 } // namespace
 
-int choose(struct cuda_device *, const struct dnn_conv *conv, enum dnn_direction direction, struct choice *ret,
-           struct fault *)
+int search_plain(const struct question *q, struct choice *ret, struct fault *)
 {
-    return made({ *conv, direction, {} }, ret);
+    return made({ *q->conv, q->direction, {} }, false, ret);
 }
 
-int choose_forward(struct cuda_device *, const struct dnn_conv *conv, const struct dnn_tail *tail, struct choice *ret,
-                   struct fault *)
+int search_fused(const struct question *q, struct choice *ret, struct fault *)
 {
-    bool split = std::getenv("RIFT_PRETEND_SPLIT") != nullptr;
-    struct dnn_tail none = {};
-
-    made({ *conv, DNN_FORWARD, split ? none : *tail }, ret);
-    ret->fused = !split;
-    return 0;
+    *ret = {};
+    return std::getenv("RIFT_PRETEND_SPLIT") ? 0 : made({ *q->conv, q->direction, *q->tail }, true, ret);
 }
 
 void choice_done(struct choice *choice)
