@@ -30,18 +30,12 @@ enum { SUMS = 512 << 10, COUNTERS = 1024 };
 /* Errors after which the card is as it was. All others end the context, or may. */
 static bool survivable(cudaError_t r)
 {
-    static const cudaError_t list[] = { cudaErrorMemoryAllocation,
-                                        cudaErrorInvalidValue,
-                                        cudaErrorInvalidConfiguration,
-                                        cudaErrorNotSupported,
-                                        cudaErrorStreamCaptureUnsupported,
-                                        cudaErrorStreamCaptureInvalidated,
-                                        cudaErrorStreamCaptureMerge,
-                                        cudaErrorStreamCaptureUnmatched,
-                                        cudaErrorStreamCaptureUnjoined,
-                                        cudaErrorStreamCaptureIsolation,
-                                        cudaErrorStreamCaptureImplicit,
-                                        cudaErrorStreamCaptureWrongThread,
+    static const cudaError_t list[] = { cudaErrorMemoryAllocation,         cudaErrorInvalidValue,
+                                        cudaErrorInvalidConfiguration,     cudaErrorNotSupported,
+                                        cudaErrorStreamCaptureUnsupported, cudaErrorStreamCaptureInvalidated,
+                                        cudaErrorStreamCaptureMerge,       cudaErrorStreamCaptureUnmatched,
+                                        cudaErrorStreamCaptureUnjoined,    cudaErrorStreamCaptureIsolation,
+                                        cudaErrorStreamCaptureImplicit,    cudaErrorStreamCaptureWrongThread,
                                         cudaErrorGraphExecUpdateFailure };
 
     for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
@@ -69,6 +63,19 @@ int cuda_result(struct cuda_device *d, cudaError_t r, const char *what)
     return survivable(r) ? -EIO : lost(d);
 }
 
+/* The stream knows of every fault. cudaGetLastError only knows of what calls of ours have returned:
+ * cuDNN brings a runtime of its own. While a stream is recorded it can't be asked. */
+int cuda_beneath(struct cuda_device *d, int r, const char *what)
+{
+    cudaError_t under = d->recording ? cudaGetLastError() : cudaStreamQuery(d->stream);
+
+    if (under == cudaErrorNotReady)
+        cudaGetLastError(); /* it has been heard, and isn't an error */
+    else if (under != cudaSuccess && !survivable(under))
+        return cuda_result(d, under, what);
+    return d->lost ? -ENODEV : r;
+}
+
 int cuda_dnn_result(struct cuda_device *d, cudnnStatus_t status, const char *what)
 {
     char words[128] = "";
@@ -77,9 +84,8 @@ int cuda_dnn_result(struct cuda_device *d, cudnnStatus_t status, const char *wha
         return -ENODEV;
     if (status == CUDNN_STATUS_SUCCESS)
         return 0;
-    cudaError_t under = cudaGetLastError();
-    if (under != cudaSuccess && !survivable(under))
-        return cuda_result(d, under, what);
+    if (cuda_beneath(d, 0, what) < 0)
+        return -ENODEV;
     cudnnGetLastErrorString(words, sizeof(words));
     snprintf(d->base.message, sizeof(d->base.message), "%s: %s %s", what, cudnnGetErrorString(status), words);
     return -EIO;

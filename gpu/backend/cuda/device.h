@@ -7,6 +7,7 @@
 
 #include <cuda_runtime_api.h>
 #include <cudnn_graph.h>
+#include <errno.h>
 
 enum { STAGES = 8, STAGE_BYTES = 256 << 10 };
 
@@ -53,8 +54,15 @@ static inline size_t element_bytes(const struct cuda_device *d)
 /* 0, or the device's message and negative errno; after -ENODEV there is no way back. */
 int cuda_result(struct cuda_device *d, cudaError_t r, const char *what);
 int cuda_dnn_result(struct cuda_device *d, cudnnStatus_t status, const char *what);
-/* cudaMalloc with words about bytes wanted and free; not zeroed. */
+/* r, an error of something that has failed in the stream; -ENODEV when the card has failed beneath it. */
+int cuda_beneath(struct cuda_device *d, int r, const char *what);
+/* cudaMalloc with words about bytes wanted and free; not zeroed. NULL: the message says why, cuda_no_memory is the
+ * errno. */
 void *cuda_memory(struct cuda_device *d, size_t bytes);
+static inline int cuda_no_memory(const struct cuda_device *d)
+{
+    return d->lost ? -ENODEV : -ENOMEM;
+}
 
 /* The card's copy of a host array of at most STAGE_BYTES, for the kernel that is started next; then stage_used. */
 int stage_write(struct cuda_device *d, const void *host, size_t bytes, const void **ret);

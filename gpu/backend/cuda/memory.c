@@ -1,8 +1,8 @@
 /* Memory of the card, and data on their way there and back.
  *
  * Everything goes through the one stream, so it happens in the order of the
- * calls. Copies from ordinary host memory return when the source has been read;
- * reading waits. Small host arrays that a kernel needs (crops, ids, row
+ * calls. Writing waits until the source has been read, and so for all before it;
+ * reading waits too. Small host arrays that a kernel needs (crops, ids, row
  * numbers) go through a ring of pinned stages, so that the host runs ahead. */
 #include "gpu/backend/cuda/device.h"
 
@@ -16,8 +16,13 @@ void *cuda_memory(struct cuda_device *d, size_t bytes)
     size_t free_bytes = 0, total = 0;
     void *memory = NULL;
 
-    if (cudaMalloc(&memory, bytes ? bytes : 64) == cudaSuccess)
+    cudaError_t r = cudaMalloc(&memory, bytes ? bytes : 64);
+    if (r == cudaSuccess)
         return memory;
+    if (r != cudaErrorMemoryAllocation) { /* of something before it, perhaps */
+        cuda_result(d, r, "taking memory");
+        return NULL;
+    }
     cudaGetLastError(); /* it has been heard */
     if (cudaMemGetInfo(&free_bytes, &total) != cudaSuccess)
         cudaGetLastError();
@@ -52,8 +57,11 @@ int cuda_write(struct device *dev, void *to, const void *host, size_t bytes)
 {
     struct cuda_device *d = cuda(dev);
 
+    int r;
+
     assert(!d->recording);
-    return cuda_result(d, cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, d->stream), "writing");
+    r = cuda_result(d, cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, d->stream), "writing");
+    return r < 0 ? r : cuda_result(d, cudaStreamSynchronize(d->stream), "waiting for the card");
 }
 
 int cuda_read(struct device *dev, void *host, const void *from, size_t bytes)
@@ -113,7 +121,7 @@ int cuda_activation_write(struct device *dev, struct shape s, void *to, const fl
     struct cuda_device *d = cuda(dev);
     size_t bytes = (size_t)shape_count(s) * sizeof(float);
     float *plain = cuda_memory(d, bytes);
-    int r = plain ? cuda_write(dev, plain, host_nchw, bytes) : -ENOMEM;
+    int r = plain ? cuda_write(dev, plain, host_nchw, bytes) : cuda_no_memory(d);
 
     if (r == 0)
         r = cuda_result(d, kernel_pack_image(d->stream, d->bf16, extent_of(s), plain, to), "packing an activation");
@@ -128,7 +136,7 @@ int cuda_activation_read(struct device *dev, struct shape s, float *host_nchw, c
     float *plain = cuda_memory(d, bytes);
     int r = plain ? cuda_result(d, kernel_unpack_image(d->stream, d->bf16, extent_of(s), from, plain),
                                 "unpacking an activation")
-                  : -ENOMEM;
+                  : cuda_no_memory(d);
 
     if (r == 0)
         r = cuda_read(dev, host_nchw, plain, bytes);
@@ -148,10 +156,9 @@ int cuda_gather_rows(struct device *dev, void *to, const void *from, size_t row_
 
         r = stage_write(d, index + first, (size_t)rows * sizeof(*index), &staged);
         if (r == 0)
-            r = cuda_result(d,
-                            kernel_gather_rows(d->stream, (char *)to + (size_t)first * row_bytes, from, row_bytes,
-                                               staged, rows),
-                            "gathering rows");
+            r = cuda_result(
+                d, kernel_gather_rows(d->stream, (char *)to + (size_t)first * row_bytes, from, row_bytes, staged, rows),
+                "gathering rows");
         if (r == 0)
             r = stage_used(d);
     }

@@ -45,6 +45,8 @@ static int record(struct cuda_device *d, struct recording *rec, int (*run)(void 
         r = cuda_result(d, ended, "recording");
     else
         cudaGetLastError();
+    if (r < 0)
+        r = cuda_beneath(d, r, "recording"); /* what failed before it could be asked about */
     if (r == 0)
         r = cuda_result(d, cudaGraphInstantiate(&rec->graph, captured, 0), "instantiating a recording");
     if (captured)

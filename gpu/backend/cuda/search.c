@@ -102,7 +102,7 @@ static int trial_open(struct cuda_device *d, const struct dnn_conv *c, struct tr
     for (int i = 0; i < 5; i++) {
         ret->memory[i] = cuda_memory(d, counts[i] * element_bytes(d));
         int r = ret->memory[i] ? cuda_result(d, kernel_noise(d->stream, d->bf16, counts[i], ret->memory[i]), "noise")
-                               : -ENOMEM;
+                               : cuda_no_memory(d);
         if (r < 0) {
             trial_done(ret);
             return r;
@@ -119,7 +119,7 @@ static int trial_workspace(struct cuda_device *d, struct trial *t, size_t bytes)
     t->workspace_bytes = 0;
     t->workspace = cuda_memory(d, bytes);
     if (!t->workspace)
-        return -ENOMEM;
+        return cuda_no_memory(d);
     t->workspace_bytes = bytes;
     return 0;
 }
@@ -276,7 +276,7 @@ static int search(struct search *s, struct choice *ret)
     dnn_candidates_done(candidates);
     free(candidates);
     if (r < 0) {
-        if (ret->graph.message[0])
+        if (r == -ENOTSUP && ret->graph.message[0])
             snprintf(s->q->d->base.message, sizeof(s->q->d->base.message), "%s", ret->graph.message);
         choice_done(ret);
     }

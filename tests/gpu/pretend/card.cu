@@ -154,14 +154,35 @@ struct CUgraphExec_st {
 };
 static CUgraph_st *captured;
 
+/* A host array that the card has still to read: as late as it may. */
+static std::function<void()> unread;
+
+static void read_host()
+{
+    std::function<void()> copy = std::move(unread);
+
+    unread = nullptr;
+    if (copy && fault == cudaSuccess)
+        copy();
+}
+
 void pretend_do(std::function<void()> what)
 {
     if (fault != cudaSuccess)
         return;
-    if (capturing)
+    if (capturing) {
         captured->steps.push_back(what);
-    else
-        what();
+        return;
+    }
+    read_host();
+    what();
+}
+
+void pretend_kernel(std::function<void()> what)
+{
+    if (fault != cudaSuccess)
+        last = fault;
+    pretend_do(what);
 }
 
 void pretend_grid(dim3 grid, dim3 block, const std::function<void()> &thread)
@@ -196,6 +217,11 @@ uint64_t pretend_exchange(uint64_t mine, int from_lane)
 void pretend_fault()
 {
     fault = cudaErrorLaunchFailure;
+}
+
+bool pretend_broken()
+{
+    return fault != cudaSuccess;
 }
 
 /* ---- CUDA's library -------------------------------------------------------------------------------- */
@@ -243,6 +269,7 @@ cudaError_t cudaFree(void *memory)
 {
     if (!memory)
         return say(cudaSuccess);
+    read_host();
     auto found = taken.find(memory);
     if (found == taken.end())
         return say(cudaErrorInvalidValue);
@@ -260,6 +287,7 @@ cudaError_t cudaMallocHost(void **ret, size_t bytes)
 
 cudaError_t cudaFreeHost(void *memory)
 {
+    read_host();
     std::free(memory);
     return say(cudaSuccess);
 }
@@ -275,7 +303,12 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
 {
     if (kind != cudaMemcpyDeviceToDevice && outside() != cudaSuccess)
         return last;
-    pretend_do([=] { std::memmove(to, from, bytes); });
+    if (kind == cudaMemcpyHostToDevice) {
+        read_host();
+        unread = [=] { std::memmove(to, from, bytes); };
+    } else {
+        pretend_do([=] { std::memmove(to, from, bytes); });
+    }
     return say(cudaSuccess);
 }
 
@@ -287,9 +320,9 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t)
 
 cudaError_t cudaGetLastError(void)
 {
-    cudaError_t r = fault != cudaSuccess ? fault : last;
+    cudaError_t r = last; /* of what a call has said; a fault is said again and again */
 
-    last = cudaSuccess;
+    last = r == fault ? fault : cudaSuccess;
     return r;
 }
 
@@ -350,6 +383,12 @@ cudaError_t cudaStreamDestroy(cudaStream_t)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t)
 {
+    read_host();
+    return outside();
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t)
+{
     return outside();
 }
 
@@ -376,6 +415,7 @@ cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t)
 {
+    read_host();
     return outside();
 }
 

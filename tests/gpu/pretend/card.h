@@ -47,13 +47,16 @@ void pretend_grid(dim3 grid, dim3 block, const std::function<void()> &thread);
 void pretend_block_barrier();
 /* Give a value to the lanes of this warp and take that of another one. */
 uint64_t pretend_exchange(uint64_t mine, int from_lane);
-/* As if the hardware had failed. */
+/* As if the hardware had failed: for good. */
 void pretend_fault();
+bool pretend_broken();
+/* pretend_do for a kernel of ours; starting one says what is known by then. */
+void pretend_kernel(std::function<void()> what);
 
 template <class Kernel, class... Arguments>
 void pretend_launch(dim3 grid, dim3 block, cudaStream_t, Kernel kernel, Arguments... arguments)
 {
-    pretend_do([=] { pretend_grid(grid, block, [=] { kernel(arguments...); }); });
+    pretend_kernel([=] { pretend_grid(grid, block, [=] { kernel(arguments...); }); });
 }
 
 #define LAUNCH(kernel, grid, block, stream, ...) \

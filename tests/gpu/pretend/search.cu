@@ -2,7 +2,8 @@
  * with sums in double, rounded to the activation's format. Everything around
  * them (packing, padding, the stem's image, what is fused and what is split) is
  * the backend's own. RIFT_PRETEND_SPLIT=1: nothing is fused, so that the
- * kernel that comes after a convolution is run too. */
+ * kernel that comes after a convolution is run too. RIFT_PRETEND_FAULT_AT=N: the
+ * N-th convolution breaks the card. */
 #include "card.h"
 
 #include "gpu/backend/cuda/dnn_conv.h"
@@ -29,6 +30,7 @@ struct question {
     const struct dnn_tail *tail;
     char key[320];
 };
+int cuda_dnn_result(struct cuda_device *d, cudnnStatus_t status, const char *what);
 int search_plain(const struct question *q, struct choice *ret, struct fault *why);
 int search_fused(const struct question *q, struct choice *ret, struct fault *why);
 void choice_done(struct choice *choice);
@@ -149,6 +151,16 @@ int made(const struct plan &p, bool fused, struct choice *ret)
     ret->fused = fused;
     return 0;
 }
+
+/* Convolutions until one breaks the card. It says so when it is next asked, as kernels do. */
+bool breaks_now()
+{
+    static long count;
+    const char *said = std::getenv("RIFT_PRETEND_FAULT_AT");
+
+    count++;
+    return said && count == std::atol(said);
+}
 } // namespace
 
 int search_plain(const struct question *q, struct choice *ret, struct fault *)
@@ -168,19 +180,23 @@ void choice_done(struct choice *choice)
     *choice = {};
 }
 
-int choice_run(struct cuda_device *, const struct choice *choice, const int64_t *, void *const *pointers,
+int choice_run(struct cuda_device *d, const struct choice *choice, const int64_t *, void *const *pointers,
                void *workspace)
 {
     struct plan p = *(plan *)choice->plan;
     void *own[5];
     bool tail = p.direction == DNN_FORWARD;
 
+    if (pretend_broken()) /* a library with a runtime of its own: only it hears of this */
+        return cuda_dnn_result(d, CUDNN_STATUS_EXECUTION_FAILED, "a convolution");
     for (int i = 0; i < 5; i++)
         own[i] = i < 3 || tail ? pointers[i] : nullptr;
     std::vector<void *> copy(own, own + 5);
     pretend_do([=] {
         std::memset(workspace, 0x5a, 1000);
         run(p, copy.data());
+        if (breaks_now())
+            pretend_fault();
     });
     return 0;
 }
