@@ -458,6 +458,21 @@ static void test_parameters(void)
 
 /* ---- indices ------------------------------------------------------------------------------------------ */
 
+/* Every row and every chunk is in the part of one lane, and no lane is left for want of threads. */
+static void walk_lanes(const struct tiling *t)
+{
+    const int counts[] = { t->height, t->chunks };
+    int lanes = tiling_lanes(t);
+
+    CHECK(lanes >= 1 && lanes * t->width * CHANNEL_STEP <= t->width * t->height);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(tiling_part(counts[i], lanes, 0), 0);
+        CHECK_INT(tiling_part(counts[i], lanes, lanes), counts[i]);
+        for (int lane = 0; lane < lanes; lane++)
+            CHECK(tiling_part(counts[i], lanes, lane) <= tiling_part(counts[i], lanes, lane + 1));
+    }
+}
+
 /* Walk the grid as the card would and count the visits of each pixel and eight of channels. */
 static void walk(int64_t pixels, int channels, int blocks, int sums, size_t room)
 {
@@ -465,6 +480,8 @@ static void walk(int64_t pixels, int channels, int blocks, int sums, size_t room
     unsigned char *visits = calloc((size_t)(pixels * t.vecs), 1);
 
     CHECK(t.width * t.height <= TILING_THREADS && t.width <= TILING_VECS && t.height >= 1);
+    if (sums)
+        walk_lanes(&t);
     if (sums && (size_t)sums * (size_t)t.chunks * (size_t)t.vecs * CHANNEL_STEP > room && t.chunks > 1)
         CHECK_FAIL("%lld pixels of %d channels: %d chunks outgrow %zu sums", (long long)pixels, channels, t.chunks, room);
     for (int tile = 0; tile < t.tiles; tile++)
@@ -506,7 +523,7 @@ static const struct check_case cases[] = {
     { "what is not a number stays so", test_nan },
     { "batch norm's sums and formulas are the oracle's where a mean is large", test_batch_norm },
     { "steps of parameters are the oracle's bits", test_parameters },
-    { "every pixel and channel belongs to exactly one thread", test_tiling },
+    { "every pixel and channel belongs to exactly one thread, every sum to one lane", test_tiling },
 };
 
 int main(int argc, char **argv)

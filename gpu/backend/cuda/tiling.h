@@ -1,7 +1,8 @@
 /* Which thread works on which pixels and channels of an activation?
  *
  * Eights of channels lie along x: a row of threads reads neighbouring memory.
- * What a tile of channels leaves over of the block goes to pixels, along y.
+ * What a tile of channels leaves over of the block goes to pixels, along y. Where
+ * sums are made tiles are narrow: see reduce.cuh.
  * Chunks of pixels are as many as fill the card, but never so many that a thread
  * has only a few, or that the block sums outgrow their memory. */
 #ifndef RIFT_GPU_BACKEND_CUDA_TILING_H
@@ -13,9 +14,10 @@
 
 enum {
     TILING_THREADS = 256,
-    TILING_VECS = 32, /* widest tile: 256 channels */
-    TILING_RUN = 16,  /* pixels that are added in float */
-    TILING_LEAST = 4, /* pixels a thread */
+    TILING_VECS = 32,       /* widest tile: 256 channels */
+    TILING_SUMMED_VECS = 8, /* with sums: 64 channels, a whole line of memory in bf16 */
+    TILING_RUN = 16,        /* pixels that are added in float */
+    TILING_LEAST = 4,       /* pixels a thread */
 };
 
 struct tiling {
@@ -33,7 +35,8 @@ static inline struct tiling tiling_of(int64_t pixels, int channels, int blocks, 
     t.pixels = pixels;
     t.channels = channels;
     t.vecs = channels_padded(channels) / CHANNEL_STEP;
-    t.tiles = (t.vecs + TILING_VECS - 1) / TILING_VECS;
+    int widest = sums ? TILING_SUMMED_VECS : TILING_VECS;
+    t.tiles = (t.vecs + widest - 1) / widest;
     t.width = (t.vecs + t.tiles - 1) / t.tiles;
     t.height = TILING_THREADS / t.width;
     int64_t most = (blocks + t.tiles - 1) / t.tiles;
@@ -53,6 +56,20 @@ HD int tiling_vec(const struct tiling *t, int tile, int x)
 HD int64_t tiling_first(const struct tiling *t, int chunk, int y)
 {
     return (int64_t)chunk * t->height + y;
+}
+
+/* How many of a block's threads there are for each of its channels. */
+HD int tiling_lanes(const struct tiling *t)
+{
+    return t->height / CHANNEL_STEP;
+}
+
+/* Where the part of a lane begins when `count` numbers are divided among them; it ends where the next begins. */
+HD int tiling_part(int count, int lanes, int lane)
+{
+    int at = (count + lanes - 1) / lanes * lane;
+
+    return at < count ? at : count;
 }
 
 /* From one pixel of a thread to its next. */

@@ -1,6 +1,7 @@
 /* The machinery of the pretended card: threads that take turns, and the part of
- * CUDA's library that the backend calls. One card, "a pretended card", with two
- * multiprocessors and RIFT_PRETEND_BYTES (default 2 GiB) of memory. */
+ * CUDA's library that the backend calls. One card, "a pretended card", with
+ * RIFT_PRETEND_PROCESSORS (default 2) and RIFT_PRETEND_BYTES (default 2 GiB) of
+ * memory. */
 #include "card.h"
 
 #include <cudnn_graph.h>
@@ -244,11 +245,16 @@ static cudaError_t outside()
 static std::map<void *, size_t> taken;
 static size_t taken_bytes;
 
+static size_t said(const char *name, size_t otherwise)
+{
+    const char *text = std::getenv(name);
+
+    return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
 static size_t card_bytes()
 {
-    const char *said = std::getenv("RIFT_PRETEND_BYTES");
-
-    return said ? std::strtoull(said, nullptr, 10) : (size_t)2 << 30;
+    return said("RIFT_PRETEND_BYTES", (size_t)2 << 30);
 }
 
 extern "C" {
@@ -355,7 +361,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *ret, int)
     std::memset(ret, 0, sizeof(*ret));
     std::strcpy(ret->name, "a pretended card");
     ret->major = 9;
-    ret->multiProcessorCount = 2;
+    ret->multiProcessorCount = (int)said("RIFT_PRETEND_PROCESSORS", 2);
     ret->totalGlobalMem = card_bytes();
     return cudaSuccess;
 }
