@@ -466,7 +466,7 @@ static enum precision precision_of(const char *name)
 
 static int usage(void)
 {
-    fputs("usage: bench_engine [DEVICE [THREADS [ROUNDS (1..32) [PRECISION]]]]\n"
+    fputs("usage: bench_engine [DEVICE [THREADS [ROUNDS (1..32) [PRECISION [WIDTH]]]]]\n"
           "       bench_engine serve DEVICE THREADS PRECISION WIDTH BATCH WEIGHTS DATA\n"
           "WEIGHTS and DATA are safetensors; then a line each: forward | input-gradient | at-step |\n"
           "at-eval | at-plain | at-first does it, NAME FILE writes logits, input-gradient, x-adv or weights there.\n",
@@ -483,15 +483,18 @@ int main(int argc, char **argv)
         return subject.width > 0 && subject.batch > 0 ? serve(&subject, argv[8]) : usage();
     }
     int rounds = argc > 3 ? atoi(argv[3]) : 5;
-    if (rounds < 1 || rounds > 32 || argc > 5 || (argc > 1 && argv[1][0] == '-'))
+    int width = argc > 5 ? atoi(argv[5]) : 0; /* 0: 16 and 64 */
+    if (rounds < 1 || rounds > 32 || width < 0 || argc > 6 || (argc > 1 && argv[1][0] == '-'))
         return usage();
     struct subject subject = { .device = argc > 1 ? argv[1] : "cpu",
                                .threads = argc > 2 ? atoi(argv[2]) : 0,
-                               .width = 16,
+                               .width = width ? width : 16,
                                .batch = 128,
                                .precision = precision_of(argc > 4 ? argv[4] : "float32") };
     bench_width(subject, rounds);
-    subject.width = 64;
-    bench_width(subject, rounds);
+    if (!width) {
+        subject.width = 64;
+        bench_width(subject, rounds);
+    }
     return 0;
 }

@@ -28,6 +28,7 @@ def main():
             code, events = home.run(path, **environment)
             if code != 0:
                 print(f"FAILED  {precision}, {turn}: exit {code}: {events[-1] if events else 'no event'}")
+                home.blame(device, events)
                 return 1
             seen[turn] = weights(path)
         same = len(set(seen.values())) == 1

@@ -34,6 +34,7 @@ def main():
                     code == DEVICE_LOST and end.get("type") == "failed" and end.get("code") == "device_lost" and
                     sum(event["type"] == "failed" for event in events) == 1 and
                     any(event["type"] == "metric" for event in events), (code, end, len(events)))
+    home.blame(device, events)
     code, events = home.run(path)
     failed |= check("run again the job goes on and finishes", code == 0 and last(events).get("type") == "finished",
                     (code, last(events)))

@@ -48,9 +48,9 @@ class Home:
             json.dump(spec, file)
         return path
 
-    def run(self, path, timeout=300, **environment):
+    def run(self, path, timeout=300, words=(), **environment):
         """Exit code, and the journal's events."""
-        done = subprocess.run([self.worker, "run", path, "--quiet"], env={**os.environ, **environment},
+        done = subprocess.run([self.worker, "run", path, "--quiet", *words], env={**os.environ, **environment},
                               capture_output=True, text=True, timeout=timeout)
         events = []
         journal = os.path.join(path, "journal.ndjson")
@@ -58,3 +58,12 @@ class Home:
             with open(journal) as file:
                 events = [json.loads(line) for line in file]
         return done.returncode, events
+
+    def blame(self, device, events):
+        """Where the device didn't open: is the sandbox in its way? Tried once, without it."""
+        if any(event["type"] == "started" for event in events):
+            return
+        _, without = self.run(self.job("without-sandbox", device), words=("--sandbox", "off"))
+        opens = any(event["type"] == "started" for event in without)
+        print("        with --sandbox off", "it opens: THE SANDBOX IS IN ITS WAY" if opens else
+              f"it doesn't open either: {without[-1] if without else 'no event'}")
