@@ -9,6 +9,7 @@
 #include "gpu/gpu.h"
 
 #include "gpu/backend/backend.h"
+#include "gpu/worker/log.h"
 #include "gpu/worker/sandbox.h"
 #include "gpu/worker/serve.h"
 
@@ -29,8 +30,9 @@ static const char usage[] = "usage: rift-worker run [OPTION...] DIR   run the jo
                             "                                         socket; for rift-worker.socket\n"
                             "       rift-worker --help | --version\n"
                             "\n"
-                            "DIR holds spec.json; the worker writes journal.ndjson, checkpoint/ and artifacts/\n"
-                            "there, and shuts itself in: it reads what the spec names and reaches nothing else.\n"
+                            "DIR holds spec.json; the worker writes journal.ndjson, checkpoint/, artifacts/ and\n"
+                            "log.txt there, the last with what it says on stderr, and shuts itself in: it reads\n"
+                            "what the spec names and reaches nothing else.\n"
                             "\n"
                             "  --sandbox try|require|off   as far as this kernel can (the default); all of it, or\n"
                             "                              the job fails; not at all\n"
@@ -213,6 +215,7 @@ static int run_command(int count, char **arguments)
         fputs(usage, stderr);
         return WRONG_USAGE;
     }
+    log_begin(order.dir);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     int code = engine_run_confined(order.dir, &stop, order.quiet ? NULL : event_print, confine, &order);
