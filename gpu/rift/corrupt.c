@@ -436,10 +436,11 @@ static int result_make(struct copying *copying, json_t **ret_result)
 static int copies_make(struct copying *copying, json_t **ret_result)
 {
     struct run *run = copying->run;
-    int r = run_event(run, "started",
-                      json_pack("{s:s, s:s, s:I, s:i, s:i}", "version", RIFT_VERSION, "spec_sha256", run->spec_sha256,
-                                "seed", (json_int_t)run->spec.seed, "threads", copying->threads, "images",
-                                copying->images->count));
+    json_t *started = run_started(run, run_no_device());
+
+    json_object_update_new(started,
+                           json_pack("{s:i, s:i}", "threads", copying->threads, "images", copying->images->count));
+    int r = run_event(run, "started", started);
 
     if (r == 0 && !copying->plan.folder)
         r = labels_make(copying);

@@ -69,6 +69,7 @@ struct criticality {
     bool ascended;          /* this pass's ascent is done, its measurement isn't */
     bool non_finite;
     double highest, accuracy_there; /* of R so far, the start included */
+    json_t *losses;                 /* R after each pass of this set so far */
     json_t *rows;                   /* finished sets */
 };
 
@@ -122,10 +123,10 @@ static int criticality_save(struct run *run, void *user, struct checkpoint *into
     if (r < 0)
         return r;
     return checkpoint_add_state(into, "mrc",
-                                json_pack("{s:i, s:i, s:i, s:b, s:b, s:o, s:o, s:O}", "at", c->at, "pass", c->pass,
+                                json_pack("{s:i, s:i, s:i, s:b, s:b, s:o, s:o, s:O, s:O}", "at", c->at, "pass", c->pass,
                                           "position", c->position, "ascended", c->ascended, "non_finite", c->non_finite,
                                           "highest", json_number(c->highest), "accuracy_there",
-                                          json_number(c->accuracy_there), "rows", c->rows));
+                                          json_number(c->accuracy_there), "losses", c->losses, "rows", c->rows));
 }
 
 static int criticality_resume(struct criticality *c)
@@ -144,8 +145,13 @@ static int criticality_resume(struct criticality *c)
     c->accuracy_there = json_double(was, "accuracy_there");
     json_decref(c->rows);
     c->rows = json_deep_copy(json_object_get(was, "rows"));
+    json_array_extend(c->losses, json_object_get(was, "losses"));
+    while ((int)json_array_size(c->losses) < c->pass) /* a checkpoint of riftd before it kept them */
+        if (json_array_append_new(c->losses, json_null()) < 0)
+            return run_blame(run, FAILURE_OUT_OF_MEMORY, -ENOMEM);
     if (c->at < 0 || c->at > c->count || c->pass < 0 || c->pass > run->spec.mrc.steps || c->position < 0 ||
-        c->position > c->fixed.clean.count || !json_is_array(c->rows) || (int)json_array_size(c->rows) != c->at)
+        c->position > c->fixed.clean.count || (int)json_array_size(c->losses) != c->pass || !json_is_array(c->rows) ||
+        (int)json_array_size(c->rows) != c->at)
         return run_fail(run, FAILURE_BAD_DATA, "%s: the checkpoint's state of the ascent is damaged", run->dir);
     return 0;
 }
@@ -311,12 +317,15 @@ static int judge(struct criticality *c)
         c->highest = now.loss;
         c->accuracy_there = now.accuracy;
     }
+    if (json_array_append_new(c->losses, json_number(now.loss)) < 0)
+        return run_blame(run, FAILURE_OUT_OF_MEMORY, -ENOMEM);
     c->pass++;
     c->position = 0;
     c->ascended = false;
     json_t *event = set_row(c);
-    json_object_update_new(event, json_pack("{s:i, s:o, s:f, s:o}", "pass", c->pass, "loss", json_number(now.loss),
-                                            "accuracy", now.accuracy, "relative_norm", json_number(norm)));
+    json_object_update_new(event, json_pack("{s:i, s:o, s:f, s:o, s:O}", "pass", c->pass, "loss", json_number(now.loss),
+                                            "accuracy", now.accuracy, "relative_norm", json_number(norm), "losses",
+                                            c->losses));
     return run_event(run, "module", event);
 }
 
@@ -396,6 +405,7 @@ static int set_end(struct criticality *c)
     json_array_append_new(c->rows, set_row(c));
     c->at++;
     c->pass = 0;
+    json_array_clear(c->losses);
     return r < 0 ? r : checkpoint_end(run);
 }
 
@@ -481,13 +491,14 @@ static int sets_open(struct criticality *c)
     c->count = criticality_sets_count(&c->sets);
     c->largest = criticality_sets_largest(&c->sets);
     c->rows = json_array();
+    c->losses = json_array();
     c->first = calloc(modules, sizeof(*c->first));
     c->set = calloc(modules, sizeof(*c->set));
     c->theta_i = calloc(modules, sizeof(*c->theta_i));
     c->finite = calloc(modules, sizeof(*c->finite));
     c->theta_norm = calloc(modules, sizeof(*c->theta_norm));
     c->wanted = calloc((size_t)run->model->tensor_count, sizeof(*c->wanted));
-    if (!c->rows || !c->first || !c->set || !c->theta_i || !c->finite || !c->theta_norm || !c->wanted)
+    if (!c->rows || !c->losses || !c->first || !c->set || !c->theta_i || !c->finite || !c->theta_norm || !c->wanted)
         return run_fail(run, FAILURE_OUT_OF_MEMORY, "no memory");
     for (int m = 0; m < run->model->module_count; m++)
         c->first[m] = criticality_sets_move(&c->sets, m) ? run->model->modules[m].op : 0;
@@ -552,6 +563,7 @@ static void criticality_done(struct criticality *c)
     batch_done(&c->batch);
     criticality_sets_done(&c->sets);
     json_decref(c->rows);
+    json_decref(c->losses);
     free(c->first);
     free(c->set);
     free(c->theta_i);

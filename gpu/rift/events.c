@@ -133,6 +133,16 @@ void run_log(const struct run *run, const char *format, ...)
     fprintf(stderr, "%s: %s\n", run->dir, line);
 }
 
+/* What was said then, by an older worker perhaps, which had less to say. */
+static bool says_the_same(json_t *then, const json_t *now)
+{
+    const char *member;
+    json_t *was;
+
+    json_object_foreach(then, member, was) if (!json_equal(was, json_object_get(now, member))) return false;
+    return true;
+}
+
 /* 1 when an event of that key was in the journal at the start. It comes again only once, so it is
  * forgotten then. */
 static int said_before(struct run *run, const char *key, const json_t *fields)
@@ -141,7 +151,7 @@ static int said_before(struct run *run, const char *key, const json_t *fields)
 
     if (!then)
         return 0;
-    if (!json_equal(then, fields)) {
+    if (!says_the_same(then, fields)) {
         char *was = json_dumps(then, JSON_COMPACT), *is = json_dumps(fields, JSON_COMPACT);
 
         run_log(run, "internal error: %s was %s in the journal and is %s when done again", key, was ? was : "?",
@@ -207,6 +217,21 @@ int run_metric(struct run *run, const char *name, int64_t step, double epoch, do
                                json_number(value)));
 }
 
+static int say_progress(struct run *run, const char *phase, int64_t done, int64_t total, double images_per_s)
+{
+    double eta_s = images_per_s > 0 ? (double)(total - done) / images_per_s : NAN;
+
+    return run_event(run, "progress",
+                     json_pack("{s:s, s:I, s:I, s:o, s:o}", "phase", phase, "done", (json_int_t)done, "total",
+                               (json_int_t)total, "images_per_s", json_number(images_per_s), "eta_s",
+                               json_number(eta_s)));
+}
+
+int run_progress_step(struct run *run, const char *phase, int done, int total)
+{
+    return say_progress(run, phase, done, total, NAN);
+}
+
 int run_progress(struct run *run, const char *phase, int64_t done, int64_t total, bool end)
 {
     struct pace *pace = &run->pace;
@@ -219,15 +244,9 @@ int run_progress(struct run *run, const char *phase, int64_t done, int64_t total
     if (!end && done < total && now - pace->said_ms < SAY_EVERY_MS)
         return 0;
 
-    json_t *fields = json_pack("{s:s, s:I, s:I}", "phase", phase, "done", (json_int_t)done, "total", (json_int_t)total);
     double seconds = (double)(now - pace->since_ms) / 1000;
-    if (seconds > 0 && done > pace->since) {
-        double rate = (double)(done - pace->since) / seconds;
-
-        json_object_set_new(fields, "images_per_s", json_real(rate));
-        json_object_set_new(fields, "eta_s", json_real((double)(total - done) / rate));
-    }
+    double rate = seconds > 0 && done > pace->since ? (double)(done - pace->since) / seconds : NAN;
     pace->said_ms = pace->since_ms = now;
     pace->since = done;
-    return run_event(run, "progress", fields);
+    return say_progress(run, phase, done, total, rate);
 }

@@ -226,9 +226,10 @@ static int say_started(struct inspecting *in)
         json_decref(examples);
         return -ECANCELED;
     }
-    return run_event(run, "started",
-                     json_pack("{s:s, s:s, s:I, s:o}", "version", RIFT_VERSION, "spec_sha256", run->spec_sha256, "seed",
-                               (json_int_t)run->spec.seed, "examples", examples));
+    json_t *started = run_started(run, run_no_device());
+
+    json_object_set_new(started, "examples", examples);
+    return run_event(run, "started", started);
 }
 
 /* What the file says, less what only whoever shows the pictures needs to know. */

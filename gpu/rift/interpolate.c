@@ -92,6 +92,16 @@ static json_t *point_json(const struct point *p)
                      p->robust_accuracy);
 }
 
+static int point_say(struct run *run, const struct point *p)
+{
+    json_t *event = point_json(p);
+
+    json_object_set_new(
+        event, "losses",
+        json_pack("{s:o, s:o}", "clean", json_number(p->clean_loss), "robust", json_number(p->robust_loss)));
+    return run_event(run, "alpha", event);
+}
+
 static int walk(struct interpolating *in)
 {
     struct run *run = in->run;
@@ -106,7 +116,7 @@ static int walk(struct interpolating *in)
     for (int i = 0; i < in->count && r == 0; i++) {
         r = point_measure(in, &in->points[i]);
         if (r == 0)
-            r = run_event(run, "alpha", point_json(&in->points[i]));
+            r = point_say(run, &in->points[i]);
         if (r == 0)
             r = checkpoint_end(run);
     }

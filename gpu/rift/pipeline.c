@@ -2,12 +2,11 @@
  *
  *   DIR/steps/0-train  1-mrc  2-finetune  3-interpolate  5-corrupt  4-evaluate
  *
- * (5 only where /evaluate/generate_corruptions asks for it; 0 and 1 only where the spec doesn't give their results: /train/weights,
- * /finetune/mrc_job.) Each step is an ordinary job directory, run by the same engine; this file
- * only puts paths where the expanded specs name each other, and makes the
- * before/after table of the results. A pipeline needs no checkpoint of its
- * own: finished steps say so in their journals, and the one that was interrupted
- * goes on by itself. (The daemon doesn't come here: it queues the jobs.) */
+ * (5 only where /evaluate/generate_corruptions asks for it; 0 and 1 only where the spec doesn't give their results:
+ * /train/weights, /finetune/mrc_job.) Each step is an ordinary job directory, run by the same engine; this file only
+ * puts paths where the expanded specs name each other, and makes the before/after table of the results. A pipeline
+ * needs no checkpoint of its own: finished steps say so in their journals, and the one that was interrupted goes on by
+ * itself. (The daemon doesn't come here: it queues the jobs.) */
 #include "gpu/rift/kinds.h"
 
 #include "gpu/gpu.h"
@@ -133,8 +132,7 @@ static int step_run(struct step *step, json_t **ret_result)
     int r = step_prepare(step, &dir);
 
     if (r == 0)
-        r = run_event(run, "progress",
-                      json_pack("{s:s, s:i, s:i}", "phase", kind, "done", step->done, "total", step->total));
+        r = run_progress_step(run, kind, step->done, step->total);
     if (r == 0) {
         int code = run_inner(run, dir);
 
@@ -196,9 +194,7 @@ int pipeline(struct run *run, json_t **ret_result)
     else
         r = run->check_only ? first_step_check(&step) : folder_make(run);
     if (r == 0)
-        r = run_event(run, "started",
-                      json_pack("{s:s, s:s, s:I, s:s}", "version", RIFT_VERSION, "spec_sha256", run->spec_sha256,
-                                "seed", (json_int_t)run->spec.seed, "device", run->spec.device));
+        r = run_event(run, "started", run_started(run, json_string(run->spec.device)));
     for (int i = 0; i < RIFT_STEPS && r == 0; i++) {
         step.number = rift_order[i];
         if (!step.specs[step.number])
@@ -211,8 +207,7 @@ int pipeline(struct run *run, json_t **ret_result)
 
         memcpy(known, results, sizeof(known));
         *ret_result = rift_table(known, run->spec.protocol == PROTOCOL_PAPER ? "paper" : "validation");
-        r = run_event(run, "progress",
-                      json_pack("{s:s, s:i, s:i}", "phase", "done", "done", step.done, "total", step.total));
+        r = run_progress_step(run, "done", step.done, step.total);
     }
     for (int i = 0; i < RIFT_STEPS; i++) {
         json_decref(step.specs[i]);

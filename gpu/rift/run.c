@@ -120,6 +120,39 @@ bool run_room_left(struct run *run)
     return probe;
 }
 
+/* Of riftd and of what the device works with, from "NAME VERSION, NAME VERSION". */
+static json_t *versions(const json_t *device)
+{
+    const char *at = json_string_value(json_object_get(device, "library")) ?: "";
+    json_t *versions = json_pack("{s:s}", "riftd", RIFT_VERSION);
+
+    while (*at) {
+        char name[64], *version;
+
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ","), at);
+        version = strrchr(name, ' ');
+        if (version) {
+            *version++ = '\0';
+            json_object_set_new(versions, name, json_string(version));
+        }
+        at += strcspn(at, ",");
+        at += strspn(at, ", ");
+    }
+    return versions;
+}
+
+json_t *run_started(const struct run *run, json_t *device)
+{
+    return json_pack("{s:o, s:s, s:o, s:O*, s:s}", "device", device, "version", RIFT_VERSION, "versions",
+                     versions(device), "seed", json_object_get(run->spec.json, "seed"), "spec_sha256",
+                     run->spec_sha256);
+}
+
+json_t *run_no_device(void)
+{
+    return json_pack("{s:s, s:s}", "id", "cpu", "type", "cpu");
+}
+
 int run_ready(struct run *run, json_t *extra)
 {
     size_t bytes = run_bytes(run);
@@ -134,11 +167,11 @@ int run_ready(struct run *run, json_t *extra)
     }
     if (run->check_only)
         return -ECANCELED;
-    json_t *fields = json_pack(
-        "{s:o, s:s, s:I, s:i, s:s, s:b, s:I, s:{s:i, s:i, s:i}}", "device", run->ops->describe(run->dev), "version",
-        RIFT_VERSION, "seed", (json_int_t)run->spec.seed, "threads", run->threads, "spec_sha256", run->spec_sha256,
-        "resumed", run->resumed.state != NULL, "memory_bytes", (json_int_t)bytes, "examples", "train",
-        run->dataset.train.count, "validation", run->dataset.validation.count, "test", run->dataset.test.count);
+    json_t *fields = run_started(run, run->ops->describe(run->dev));
+    json_object_update_new(fields, json_pack("{s:i, s:b, s:I, s:{s:i, s:i, s:i}}", "threads", run->threads, "resumed",
+                                             run->resumed.state != NULL, "memory_bytes", (json_int_t)bytes, "examples",
+                                             "train", run->dataset.train.count, "validation",
+                                             run->dataset.validation.count, "test", run->dataset.test.count));
     json_object_update(fields, members);
     run->checkpoint_ms = run->steady_ms();
     return run_event(run, "started", fields);

@@ -118,6 +118,10 @@ void run_close(struct run *run);
  * In a check this is where it ends, with -ECANCELED. extra: members of the
  * event (stolen) or NULL. */
 int run_ready(struct run *run, json_t *extra);
+/* What every `started` tells: device (stolen), versions, seed, the spec's hash. And the device of jobs that
+ * open none. New references. */
+json_t *run_started(const struct run *run, json_t *device);
+json_t *run_no_device(void);
 
 /* Say what kind of failure `r` is unless somebody nearer has; returns r. */
 int run_blame(struct run *run, enum failure failure, int r);
@@ -202,6 +206,8 @@ int run_event(struct run *run, const char *type, json_t *fields);
 int run_metric(struct run *run, const char *name, int64_t step, double epoch, double value);
 /* Images done of a phase; said about once a second, and when the phase ends or pauses. */
 int run_progress(struct run *run, const char *phase, int64_t done, int64_t total, bool end);
+/* The same of a parent's steps: said at once, and nobody knows how fast they are. */
+int run_progress_step(struct run *run, const char *phase, int done, int total);
 /* A real number, or null when it isn't finite: JSON has no other word for it. */
 json_t *json_number(double value);
 /* And back: null is NaN. */

@@ -71,8 +71,7 @@ static int run_do(struct sweeping *s, int number)
         r = jobdir_create(dir, s->runs[number].spec, &run->why);
     while (run_waits(run, &r));
     if (r == 0)
-        r = run_event(run, "progress",
-                      json_pack("{s:s, s:i, s:i}", "phase", s->runs[number].name, "done", number, "total", s->count));
+        r = run_progress_step(run, s->runs[number].name, number, s->count);
     if (r == 0) {
         int code = run_inner(run, dir);
 
@@ -163,15 +162,15 @@ static int runs_do(struct sweeping *s, json_t **ret_result)
 {
     struct run *run = s->run;
     json_t *table = NULL;
-    int r = run_event(run, "started",
-                      json_pack("{s:s, s:s, s:s, s:i}", "version", RIFT_VERSION, "spec_sha256", run->spec_sha256,
-                                "device", run->spec.device, "runs", s->count));
+    json_t *started = run_started(run, json_string(run->spec.device));
+
+    json_object_set_new(started, "runs", json_integer(s->count));
+    int r = run_event(run, "started", started);
 
     for (int i = 0; i < s->count && r == 0; i++)
         r = run_do(s, i);
     if (r == 0)
-        r = run_event(run, "progress",
-                      json_pack("{s:s, s:i, s:i}", "phase", "done", "done", s->count, "total", s->count));
+        r = run_progress_step(run, "done", s->count, s->count);
     if (r == 0)
         r = tables_write(s, &table);
     if (r == 0 && s->failed)
