@@ -7,6 +7,8 @@
 
 #include "gpu/backend/philox.h"
 
+#include <string.h>
+
 /* 0..bound-1 from 64 bits: the high half of the product (Lemire), whose bias of
  * bound/2^64 nobody can measure. */
 static uint32_t below(struct philox words, uint32_t bound)
@@ -49,4 +51,40 @@ struct crop augment_crop(enum augment augment, int64_t seed, uint32_t epoch, int
     crop.dy = shift(random.word[1], pad);
     crop.flip = random.word[2] >> 31;
     return crop;
+}
+
+/* Where a window that reaches over the edge reads: the mirror image without the
+ * edge pixel, or nowhere (-1) for zeros. */
+static int source(int at, int size, enum padding padding)
+{
+    if (at >= 0 && at < size)
+        return at;
+    if (padding == PADDING_ZERO)
+        return -1;
+    return at < 0 ? -at : 2 * (size - 1) - at;
+}
+
+static void line_cut(const struct crop *crop, int w, const float *line, enum padding padding, float *ret)
+{
+    for (int column = 0; column < w; column++) {
+        int from = source((crop->flip ? w - 1 - column : column) + crop->dx, w, padding);
+
+        ret[column] = from < 0 ? 0 : line[from];
+    }
+}
+
+void augment_cut(int n, int c, int h, int w, const float *images, const struct crop *crops, enum padding padding,
+                 float *ret_x)
+{
+    for (int i = 0; i < n; i++)
+        for (int row = 0; row < c * h; row++) { /* of all channels, one below the other */
+            int from = source(row % h + crops[i].dy, h, padding);
+            const float *plane = images + ((size_t)crops[i].index * c + row / h) * h * w;
+            float *to = ret_x + ((size_t)i * c * h + row) * w;
+
+            if (from < 0)
+                memset(to, 0, (size_t)w * sizeof(float));
+            else
+                line_cut(&crops[i], w, plane + (size_t)from * w, padding, to);
+        }
 }

@@ -70,4 +70,9 @@ void epoch_order(int64_t seed, uint32_t purpose, uint32_t epoch, bool shuffle, i
  * pure function. pad: 4 at 32 px, 8 at 64 px. */
 struct crop augment_crop(enum augment augment, int64_t seed, uint32_t epoch, int32_t id, int32_t index, int pad);
 
+/* x[i] = window of images[crop[i].index], as a backend's load_batch cuts bytes: images [M,C,H,W] and x [n,C,H,W] on the
+ * host. */
+void augment_cut(int n, int c, int h, int w, const float *images, const struct crop *crops, enum padding padding,
+                 float *ret_x);
+
 #endif

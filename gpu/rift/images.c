@@ -20,10 +20,11 @@ static int labels_open(struct run *run, const struct examples *examples, struct 
 {
     size_t bytes = (size_t)examples->count * sizeof(int32_t);
 
-    *images = (struct images){
-        .run = run, .count = examples->count, .most = examples->count,
-        .one = { 1, examples->c, examples->h, examples->w }, .id = examples->id
-    };
+    *images = (struct images){ .run = run,
+                               .count = examples->count,
+                               .most = examples->count,
+                               .one = { 1, examples->c, examples->h, examples->w },
+                               .id = examples->id };
     images->labels = run_alloc(run, bytes, "labels");
     if (!images->labels)
         return -ENOMEM;
@@ -90,6 +91,27 @@ int images_open(struct run *run, const struct examples *examples, struct images 
     return r;
 }
 
+int images_open_cut(struct run *run, const struct examples *examples, struct images *ret)
+{
+    struct images images;
+    int batch = examples->count < run->spec.batch_size ? examples->count : run->spec.batch_size, r;
+
+    if (!examples->f32)
+        return images_open(run, examples, ret);
+    r = labels_open(run, examples, &images);
+    if (r == 0) {
+        images.host = examples->f32;
+        images.cut = malloc((size_t)batch * row_count(&images) * sizeof(float));
+        if (!images.cut)
+            r = run_blame(run, FAILURE_INTERNAL, fault_set(&run->why, -ENOMEM, "no memory for a batch"));
+    }
+    if (r < 0)
+        images_done(&images);
+    else
+        *ret = images;
+    return r;
+}
+
 int images_open_room(struct run *run, int most, struct images *ret)
 {
     const int *input = run->model->input;
@@ -112,8 +134,8 @@ int images_fill(struct images *images, const struct examples *examples)
     assert(images->bytes && examples->u8 && examples->count <= images->most);
     images->count = examples->count;
     images->id = examples->id;
-    int r = run_device(run, run->ops->write(run->dev, images->labels, examples->label,
-                                            (size_t)examples->count * sizeof(int32_t)));
+    int r = run_device(
+        run, run->ops->write(run->dev, images->labels, examples->label, (size_t)examples->count * sizeof(int32_t)));
 
     return r < 0 ? r
                  : run_device(run, run->ops->write(run->dev, images->bytes, examples->u8,
@@ -129,6 +151,7 @@ void images_done(struct images *images)
     run_free(run, images->bytes, row_count(images) * (size_t)images->most);
     run_free(run, images->rows, row_count(images) * (size_t)images->most * sizeof(float));
     run_free(run, images->labels, (size_t)images->most * sizeof(int32_t));
+    free(images->cut);
     *images = (struct images){ 0 };
 }
 
@@ -186,8 +209,8 @@ int batch_label(struct batch *b, const struct images *images, const int32_t *ord
         b->id[i] = images->id[order ? order[first + i] : first + i];
     b->labels = b->own_labels; /* always the same place: what is done with it may be repeated from memory */
     if (!order)
-        return run_device(run, run->ops->copy(run->dev, b->own_labels, images->labels + first,
-                                              (size_t)n * sizeof(int32_t)));
+        return run_device(run,
+                          run->ops->copy(run->dev, b->own_labels, images->labels + first, (size_t)n * sizeof(int32_t)));
     return run_device(
         run, run->ops->gather_rows(run->dev, b->own_labels, images->labels, sizeof(int32_t), order + first, n));
 }
@@ -213,8 +236,13 @@ int batch_load(struct batch *b, const struct images *images, const int32_t *orde
         b->crops[i] = augment_crop(cut ? cut->augment : AUGMENT_NONE, run->spec.seed, cut ? cut->epoch : 0,
                                    (int32_t)b->id[i], order ? order[first + i] : first + i, one.h / 8);
     b->x = b->own_x;
-    return run_device(run, run->ops->load_batch(run->dev, n, one.c, one.h, one.w, images->bytes, b->crops,
-                                                cut ? cut->padding : PADDING_REFLECT, b->own_x));
+    enum padding padding = cut ? cut->padding : PADDING_REFLECT;
+    if (images->bytes)
+        return run_device(
+            run, run->ops->load_batch(run->dev, n, one.c, one.h, one.w, images->bytes, b->crops, padding, b->own_x));
+    augment_cut(n, one.c, one.h, one.w, images->host, b->crops, padding, images->cut);
+    return run_device(run,
+                      run->ops->write(run->dev, b->own_x, images->cut, (size_t)n * row_count(images) * sizeof(float)));
 }
 
 int batch_tally(struct batch *b, struct plan *plan, struct tally *add)

@@ -4,7 +4,9 @@
  *
  * 8-bit images stay 8-bit on the device and are cut out, padded and mirrored
  * there. Float ones (adversarial examples) are rows that are gathered, or
- * used where they lie when they are wanted in order. */
+ * used where they lie when they are wanted in order. Float ones that are to be
+ * cut stay on the host and are cut there: they are rare, and a batch is little
+ * beside what is computed with it. */
 #ifndef RIFT_GPU_RIFT_IMAGES_H
 #define RIFT_GPU_RIFT_IMAGES_H
 
@@ -15,12 +17,16 @@ struct images {
     int count, most;   /* most: that there is room for */
     struct shape one;  /* n is 1 */
     uint8_t *bytes;    /* device [count,C,H,W], or NULL */
-    float *rows;       /* device [count,C,H,W] in [0,1], or NULL; exactly one of the two */
+    float *rows;       /* device [count,C,H,W] in [0,1], or NULL */
+    const float *host; /* host [count,C,H,W] in [0,1], of the examples, or NULL; exactly one of the three */
+    float *cut;        /* host [batch,C,H,W]: the batch that is being cut out of `host` */
     int32_t *labels;   /* device [count] */
     const int32_t *id; /* host [count], of the examples */
 };
 
 int images_open(struct run *run, const struct examples *examples, struct images *ret);
+/* For batches that are all cut out somehow. */
+int images_open_cut(struct run *run, const struct examples *examples, struct images *ret);
 /* Room for float rows of these examples, labels and ids in place; for D_adv. */
 int images_open_rows(struct run *run, const struct examples *examples, struct images *ret);
 /* Room for `most` 8-bit images of the model's input, none yet; and other ones, not more, into that room. The

@@ -101,8 +101,8 @@ int training_step(struct training *t, struct plan *plan, const float *anchor)
 
 int training_descend(struct training *t, struct plan *plan)
 {
-    int r = plan_gradient(plan, BATCH_NORM_MOMENTUM, t->batch->labels, 1.0f / (float)t->batch->n,
-                          t->optimizer.gradient, NULL);
+    int r = plan_gradient(plan, BATCH_NORM_MOMENTUM, t->batch->labels, 1.0f / (float)t->batch->n, t->optimizer.gradient,
+                          NULL);
 
     return r < 0 ? run_device(t->run, r) : training_step(t, plan, NULL);
 }
@@ -248,10 +248,8 @@ int training_images(struct training *t, struct images *train, struct images *jud
     r = run_dataset(run, wants);
     if (r == 0)
         r = run_examples(run, SPLIT_TRAIN, &examples);
-    if (r == 0 && examples->f32 && run->spec.augment != AUGMENT_NONE)
-        r = run_fail(run, FAILURE_BAD_SPEC, "augment: only 8-bit images can be cropped; say \"none\" for float ones");
     if (r == 0)
-        r = images_open(run, examples, train);
+        r = (run->spec.augment == AUGMENT_NONE ? images_open : images_open_cut)(run, examples, train);
     t->train = train;
     if (r < 0 || !judged)
         return r;

@@ -134,12 +134,34 @@ static void crops_are_pure(void)
         CHECK(differ[k] > 95);
 }
 
+/* Bytes / 255 cut as floats are the bytes as the plain reference cuts them. */
+static void floats_are_cut_as_bytes_are(void)
+{
+    enum { N = 60, C = 3, H = 12, W = 10, PAD = 5, IMAGE = C * H * W };
+    static uint8_t bytes[N * IMAGE];
+    static float floats[N * IMAGE], is[N * IMAGE], want[N * IMAGE];
+    struct crop crops[N];
+
+    for (int i = 0; i < N * IMAGE; i++) {
+        bytes[i] = (uint8_t)(i * 2654435761u >> 24);
+        floats[i] = (float)bytes[i] / 255.0f;
+    }
+    for (int padding = PADDING_REFLECT; padding <= PADDING_ZERO; padding++) {
+        for (int i = 0; i < N; i++)
+            crops[i] = augment_crop(AUGMENT_STANDARD, 9, 4, i, (i * 7) % N, PAD);
+        augment_cut(N, C, H, W, floats, crops, (enum padding)padding, is);
+        CHECK_INT(backend_ref.load_batch(NULL, N, C, H, W, bytes, crops, (enum padding)padding, want), 0);
+        CHECK_INT(memcmp(is, want, sizeof(is)), 0);
+    }
+}
+
 static const struct check_case cases[] = {
     { "an order is a permutation, and the identity without shuffling", an_order_is_a_permutation },
     { "an order depends on seed, purpose and epoch and on nothing else", orders_depend_on_everything },
     { "all orders of four examples are equally frequent", orders_are_even },
     { "shifts are even, in range and independent, half the images are flipped", crops_are_even_and_in_range },
     { "a crop depends on seed, epoch and example and on nothing else", crops_are_pure },
+    { "floats are cut as bytes are", floats_are_cut_as_bytes_are },
 };
 
 CHECK_MAIN(cases)

@@ -211,6 +211,65 @@ static void divergence_names_its_step(void)
     }
 }
 
+/* ---- float images --------------------------------------------------------------------------- */
+
+/* HOME/floats.safetensors: data.safetensors with its pixels / 255. */
+static void floats_make(void)
+{
+    static float pixels[LAB_IMAGES * LAB_PIXELS];
+    struct fault why = { 0 };
+    struct safetensors *file;
+    char *path;
+
+    if (asprintf(&path, "%s/data.safetensors", lab()) < 0 || safetensors_open(path, &file, &why) < 0) {
+        CHECK_FAIL("%s", why.message);
+        return;
+    }
+    struct safetensor tensors[] = { *safetensors_find(file, "x"), *safetensors_find(file, "y") };
+    for (int i = 0; i < LAB_IMAGES * LAB_PIXELS; i++)
+        pixels[i] = (float)((const uint8_t *)tensors[0].data)[i] / 255.0f;
+    tensors[0].dtype = DTYPE_F32;
+    tensors[0].data = pixels;
+    tensors[0].size = sizeof(pixels);
+    CHECK_INT(safetensors_write(lab(), "floats.safetensors", tensors, 2, NULL, NULL, NULL, &why), 0);
+    safetensors_close(file);
+    free(path);
+}
+
+static void floats_train_as_bytes_do(void)
+{
+    static const char *const specs[][2] = {
+        { "train", "'kind':'train','train':{'epochs':2}" },
+        { "zero", "'kind':'train','train':{'epochs':2,'method':'trades'},'augment_padding':'zero'" },
+        { "tune", "'kind':'finetune','model':{'weights':'../theta/artifacts/best.safetensors'},"
+                  "'finetune':{'modules':['linear'],'epochs':2}" },
+    };
+    static const char *const files[] = { "data", "floats" };
+
+    lab_theta();
+    floats_make();
+    for (size_t s = 0; s < sizeof(specs) / sizeof(specs[0]); s++) {
+        json_t *findings[2];
+
+        for (int f = 0; f < 2; f++) {
+            char name[48], spec[512];
+
+            snprintf(name, sizeof(name), "%s-of-%s", specs[s][0], files[f]);
+            snprintf(spec, sizeof(spec), "{%s,'augment':'standard','dataset':{'path':'../%s.safetensors'}}",
+                     specs[s][1], files[f]);
+            char *dir = lab_job(name, spec);
+            json_decref(lab_result(dir));
+            findings[f] = lab_findings(dir);
+            free(dir);
+        }
+        CHECK(json_array_size(findings[0]) > 5);
+        if (!json_equal(findings[0], findings[1]))
+            CHECK_FAIL("%s: floats train to other numbers than bytes", specs[s][0]);
+        json_decref(findings[0]);
+        json_decref(findings[1]);
+    }
+}
+
 /* ---- memory ------------------------------------------------------------------------------------ */
 
 /* Bytes in use at the 5th and the 40th batch loss. */
@@ -235,15 +294,24 @@ static void usage_watch(const json_t *event, void *user)
 
 static void loop_allocates_nothing(void)
 {
-    char *dir = train_job("loop", "'method':'awp','awp':{'base':'trades'},'evaluate_every':0",
-                          ",'attack':{'steps':1},'batch_size':2,'checkpoint_every_s':0");
-    struct usage usage = { 0 };
+    static const char *const files[] = { "data", "floats" };
 
-    CHECK_INT(engine_run(dir, NULL, usage_watch, &usage), WORKER_FINISHED);
-    CHECK_INT(usage.losses, 40);
-    if (usage.late > usage.early + 4096)
-        CHECK_FAIL("%zu bytes after 5 steps, %zu after 40", usage.early, usage.late);
-    free(dir);
+    floats_make();
+    for (int f = 0; f < 2; f++) {
+        struct usage usage = { 0 };
+        char name[24], more[160];
+
+        snprintf(name, sizeof(name), "loop-%s", files[f]);
+        snprintf(more, sizeof(more),
+                 ",'attack':{'steps':1},'batch_size':2,'checkpoint_every_s':0,'dataset':{'path':'../%s.safetensors'}",
+                 files[f]);
+        char *dir = train_job(name, "'method':'awp','awp':{'base':'trades'},'evaluate_every':0", more);
+        CHECK_INT(engine_run(dir, NULL, usage_watch, &usage), WORKER_FINISHED);
+        CHECK_INT(usage.losses, 40);
+        if (usage.late > usage.early + 4096)
+            CHECK_FAIL("%s: %zu bytes after 5 steps, %zu after 40", files[f], usage.early, usage.late);
+        free(dir);
+    }
 }
 
 /* Two sets of activations are two workspaces, and they are told beforehand. */
@@ -307,6 +375,7 @@ static const struct check_case cases[] = {
     { "the dead branch of a WideResNet stays as it is, to the bit", dead_branch_stays },
     { "a result says method, base and protocol", results_say_how },
     { "a loss that isn't finite names its step, whatever the method", divergence_names_its_step },
+    { "float images are cut as 8-bit ones are and train to the same bits", floats_train_as_bytes_do },
     { "the loop of the largest method allocates nothing", loop_allocates_nothing },
     { "memory of the second set of activations is planned", pairs_need_more_memory },
     { "every method learns from real pictures", real_pictures },
