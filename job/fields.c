@@ -233,7 +233,7 @@ const struct spec_field spec_fields[] = {
       "Search for the least critical set of so many modules: the lowest one, then with each other, and so on. "
       "0 or 1: no search." },
 
-    { "/finetune/modules", FIELD_MODULES, FINETUNE, NULL, 1, 63, NULL, false, "",
+    { "/finetune/modules", FIELD_MODULES, FINETUNE, "\"lowest\"", 1, 63, NULL, false, "",
       "What is trained; lowest, highest and top go by the robust criticality that mrc_job found." },
     { "/finetune/modules", FIELD_MODULES, RIFT, "\"lowest\"", 1, 63, NULL, false, "",
       "What is trained; lowest, highest and top go by the robust criticality found before." },

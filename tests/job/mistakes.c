@@ -260,7 +260,7 @@ static const struct {
     { MRC ",\"mrc\":{\"modules\":[\"conv1\",\"conv1\"]}}", "/mrc/modules", "different names" },
     { MRC ",\"mrc\":{\"modules\":[\"conv1\",5]}}", "/mrc/modules", "is [\"conv1\",5]" },
     { MRC ",\"mrc\":{\"modules\":\"lowest\"}}", "/mrc/modules", "is \"lowest\"" },
-    { FINETUNE "}", "/finetune/modules", "is required: a list of names, \"lowest\"" },
+    { FINETUNE "}", "/finetune/mrc_job", "is required when /finetune/modules is \"lowest\"" },
     { FINETUNE ",\"finetune\":{\"modules\":\"least\"}}", "/finetune/modules", "is \"least\"" },
     { FINETUNE ",\"finetune\":{\"modules\":{\"top\":0}}}", "/finetune/modules", "is {\"top\":0}" },
     { FINETUNE ",\"finetune\":{\"modules\":{\"greedy\":1},\"mrc_job\":\"d\"}}", "/finetune/modules",

@@ -18,6 +18,7 @@ static const char *const good[] = {
     FINETUNE ",\"finetune\":{\"modules\":[\"layer2.1.conv2\"]}}",
     FINETUNE ",\"finetune\":{\"modules\":\"lowest\",\"mrc_job\":{\"job\":\"" UUID "\"}}}",
     FINETUNE ",\"finetune\":{\"modules\":{\"top\":3},\"mrc_job\":\"../mrc\"}}",
+    FINETUNE ",\"finetune\":{\"mrc_job\":\"../mrc\"}}",
     FINETUNE ",\"finetune\":{\"modules\":\"all\",\"epochs\":1}}",
     INTERPOLATE ",\"interpolate\":{" FROM_TO "}}",
     INTERPOLATE ",\"interpolate\":{\"from\":{\"job\":\"" UUID
@@ -185,6 +186,17 @@ static void defaults_of_the_others(void)
     CHECK_STRING(evaluate.evaluate.attacks[0].name, "pgd-10");
     CHECK_NEAR(evaluate.evaluate.attacks[0].epsilon, 8.0 / 255, 0);
     CHECK(!evaluate.evaluate.baseline.path && !evaluate.evaluate.baseline.job);
+}
+
+/* Where criticality was measured is all that a finetune job must say. */
+static void the_lowest_module_is_the_default(void)
+{
+    spec_auto spec = { 0 };
+
+    if (parse(FINETUNE ",\"finetune\":{\"mrc_job\":\"../mrc\"}}", &spec) < 0)
+        return;
+    CHECK_INT(spec.finetune.modules.rule, MODULES_LOWEST);
+    CHECK_STRING(json_string_value(json_object_get(json_object_get(spec.json, "finetune"), "modules")), "lowest");
 }
 
 static void given_values(void)
@@ -581,6 +593,7 @@ static const struct check_case cases[] = {
     { "one file of settings serves every kind", settings_for_every_kind },
     { "train has its defaults", defaults_of_train },
     { "the other kinds have their defaults", defaults_of_the_others },
+    { "a finetune job that names no module takes the lowest", the_lowest_module_is_the_default },
     { "given values arrive in the struct", given_values },
     { "modules are chosen by names or by rule", module_choices },
     { "milestones are filled from the epochs", filled_milestones },
