@@ -3,10 +3,11 @@
  * Written under another name in the same directory, fsynced, renamed over the
  * old one, and the directory fsynced so that the name survives a power cut
  * too. The other name holds our process id: two processes that replace one
- * file don't write into each other's, and what a dead one left behind is
- * overwritten by the next process of that number or swept with the job. */
+ * file don't write into each other's. What a dead one left behind is removed by
+ * whoever knows that nobody else writes there (file_leftovers_remove). */
 #include "job/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define TEMP_MARK ".tmp-"
+
 int aside_open(const char *dir, const char *name, struct aside *ret, struct fault *why)
 {
     struct aside aside = { .dir = -1, .fd = -1 };
@@ -22,7 +25,7 @@ int aside_open(const char *dir, const char *name, struct aside *ret, struct faul
 
     if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return fault_set(why, -EINVAL, "\"%s\" cannot be the name of a file in %s", name, dir);
-    length = snprintf(aside.temp, sizeof(aside.temp), ".%s.tmp-%ld", name, (long)getpid());
+    length = snprintf(aside.temp, sizeof(aside.temp), ".%s" TEMP_MARK "%ld", name, (long)getpid());
     if (length >= (int)sizeof(aside.temp))
         return fault_set(why, -ENAMETOOLONG, "%s/%s: the name is too long", dir, name);
     snprintf(aside.name, sizeof(aside.name), "%s", name);
@@ -106,6 +109,31 @@ int file_replace(const char *dir, const char *name, const void *data, size_t siz
         return r;
     }
     return aside_commit(&aside, why);
+}
+
+/* Is it ".NAME.tmp-PID"? */
+static bool is_leftover(const char *name)
+{
+    const char *mark = name, *next;
+
+    while ((next = strstr(mark + 1, TEMP_MARK)))
+        mark = next;
+    if (*name != '.' || mark <= name + 1)
+        return false;
+    const char *digits = mark + strlen(TEMP_MARK);
+    return *digits && !digits[strspn(digits, "0123456789")];
+}
+
+void file_leftovers_remove(const char *dir)
+{
+    DIR *entries = opendir(dir);
+    struct dirent *entry;
+
+    while (entries && (entry = readdir(entries)))
+        if (is_leftover(entry->d_name))
+            unlinkat(dirfd(entries), entry->d_name, 0);
+    if (entries)
+        closedir(entries);
 }
 
 /* Read on to the end or to one byte more than the limit. The size that the

@@ -88,6 +88,10 @@ int jobdir_exit_read(const char *dir, pid_t pid, int *ret_code);
 /* Replace dir/name by data: written aside, fsynced, renamed, directory fsynced. */
 int file_replace(const char *dir, const char *name, const void *data, size_t size, struct fault *why);
 
+/* Remove what processes that were killed while they replaced a file have left in dir. For whoever
+ * knows, by the job's lock, that nobody is replacing one there now. What can't be removed stays. */
+void file_leftovers_remove(const char *dir);
+
 /* The whole file, with a NUL after it; free() it. More than `limit` bytes: -EFBIG. */
 int file_read(const char *path, size_t limit, char **ret_data, size_t *ret_size, struct fault *why);
 

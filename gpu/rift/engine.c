@@ -105,6 +105,7 @@ static int spec_read(struct run *run)
 
 /* ---- running ---------------------------------------------------------------------- */
 
+/* They are there, without the halves of files that a killed worker has left. */
 static int folders_make(struct run *run)
 {
     static const char *const names[] = { JOBDIR_CHECKPOINT, JOBDIR_ARTIFACTS };
@@ -119,6 +120,8 @@ static int folders_make(struct run *run)
         while (run_waits(run, &r));
         if (r < 0 && r != -EINTR)
             fault_set(&run->why, r, "%s/%s: %s", run->dir, names[i], strerror(-r));
+        if (r == 0)
+            file_leftovers_remove(path); /* the journal's lock says that no other worker writes here */
         free(path);
     }
     return run_blame(run, FAILURE_INTERNAL, r);

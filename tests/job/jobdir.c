@@ -239,6 +239,28 @@ static void clean_messages(void)
     CHECK_INT(fault_set(NULL, -EIO, "nobody listens"), -EIO);
 }
 
+static void leftovers_go(void)
+{
+    static const char *const theirs[] = { "best.safetensors", ".hidden", "a.tmp-5", ".a.tmp-", ".a.tmp-5x", ".tmp-5" };
+    static const char *const dead[] = { ".best.safetensors.tmp-4711", ".a.tmp-5.tmp-6" };
+    char *dir = check_tmpdir(), *link = at(dir, ".link.tmp-8");
+    int kept = (int)(sizeof(theirs) / sizeof(theirs[0]));
+    struct fault why = { 0 };
+
+    for (int i = 0; i < kept; i++)
+        CHECK_INT(file_replace(dir, theirs[i], "x", 1, &why), 0);
+    for (size_t i = 0; i < sizeof(dead) / sizeof(dead[0]); i++)
+        CHECK_INT(file_replace(dir, dead[i], "x", 1, &why), 0);
+    CHECK_INT(symlink(theirs[0], link), 0); /* goes, and what it points to stays */
+    CHECK_INT(mkdir(at(dir, ".folder.tmp-9"), 0700), 0);
+    file_leftovers_remove(dir);
+    CHECK_INT(entries(dir), kept + 1);
+    for (int i = 0; i < kept; i++)
+        CHECK_INT(access(at(dir, theirs[i]), F_OK), 0);
+    file_leftovers_remove(at(dir, "nowhere"));
+    check_rmdir(dir);
+}
+
 static const struct check_case cases[] = {
     { "a replaced file holds the new bytes and nothing else is left", replace_and_read },
     { "reading stops at the limit and names the file", read_limits },
@@ -246,6 +268,7 @@ static const struct check_case cases[] = {
     { "a name that isn't a plain file name is refused", bad_names },
     { "when the disk is full the old file stays whole", failed_write },
     { "when the new file can't take its place nothing is left behind", failed_rename },
+    { "what a killed process has left of a file goes, and nothing else", leftovers_go },
     { "creating a job directory twice is harmless", create_twice },
     { "artifact names follow the grammar", artifact_names },
     { "messages are valid UTF-8 without control bytes", clean_messages },

@@ -213,6 +213,56 @@ static void check_runs_nothing(void)
     free(bad);
 }
 
+/* Files that a killed worker was writing. */
+static const char *const leftovers[] = { JOBDIR_ARTIFACTS "/.best.safetensors.tmp-4711",
+                                         JOBDIR_CHECKPOINT "/.checkpoint.safetensors.tmp-12" };
+
+static void leftovers_make(const char *dir)
+{
+    for (int i = 0; i < 2; i++) {
+        char path[512];
+
+        snprintf(path, sizeof(path), "%s/%s", dir, leftovers[i]);
+        int fd = open(path, O_WRONLY | O_CREAT, 0600);
+        CHECK(fd >= 0);
+        close(fd);
+    }
+}
+
+static void leftovers_check(const char *dir, bool there)
+{
+    for (int i = 0; i < 2; i++) {
+        char path[512];
+
+        snprintf(path, sizeof(path), "%s/%s", dir, leftovers[i]);
+        if ((access(path, F_OK) == 0) != there)
+            CHECK_FAIL("%s is %s", path, there ? "gone" : "there");
+    }
+}
+
+/* A worker that is killed leaves what it was writing; the next one clears it away, but not while
+ * the job is another one's. */
+static void leftovers_are_cleared(void)
+{
+    char *dir = lab_job("left", "{'kind':'train','attack':null,'train':{'method':'standard','epochs':1,"
+                                "'evaluate_every':0}}"),
+         *path;
+    struct journal *journal;
+    struct fault why = { 0 };
+
+    leftovers_make(dir);
+    if (asprintf(&path, "%s/%s", dir, JOBDIR_JOURNAL) < 0)
+        exit(1);
+    CHECK_INT(journal_open(path, &journal, &why), 0);
+    CHECK_INT(lab_run(dir, "run", 0), WORKER_INTERRUPTED);
+    leftovers_check(dir, true);
+    journal_close(journal);
+    json_decref(lab_result(dir));
+    leftovers_check(dir, false);
+    free(path);
+    free(dir);
+}
+
 static void devices_listed(void)
 {
     json_t *devices = engine_devices(), *device;
@@ -233,6 +283,7 @@ static const struct check_case cases[] = {
     { "a job that doesn't fit fails before it begins, with the bytes", too_large },
     { "a job that has been checked fits, with less stored where memory is scarce", checked_means_it_fits },
     { "a check reads and plans everything and runs nothing", check_runs_nothing },
+    { "what a killed worker has left half written is cleared away", leftovers_are_cleared },
     { "the CPU is listed among the devices", devices_listed },
 };
 LAB_MAIN(cases)
