@@ -139,7 +139,11 @@ static bool says_the_same(json_t *then, const json_t *now)
     const char *member;
     json_t *was;
 
-    json_object_foreach(then, member, was) if (!json_equal(was, json_object_get(now, member))) return false;
+    json_object_foreach(then, member, was)
+    {
+        if (!json_equal(was, json_object_get(now, member)))
+            return false;
+    }
     return true;
 }
 
