@@ -152,9 +152,10 @@ static void defaults_of_train(void)
 
 static void defaults_of_the_others(void)
 {
-    spec_auto mrc = { 0 }, finetune = { 0 }, interpolate = { 0 }, evaluate = { 0 };
+    spec_auto mrc = { 0 }, finetune = { 0 }, lowest = { 0 }, interpolate = { 0 }, evaluate = { 0 };
 
     if (parse(MRC "}", &mrc) < 0 || parse(FINETUNE ",\"finetune\":{\"modules\":[\"a\",\"b\"]}}", &finetune) < 0 ||
+        parse(FINETUNE ",\"finetune\":{\"mrc_job\":\"../mrc\"}}", &lowest) < 0 ||
         parse(INTERPOLATE ",\"interpolate\":{" FROM_TO "}}", &interpolate) < 0 || parse(EVALUATE "}", &evaluate) < 0)
         return;
     CHECK_STRING(mrc.model.weights.path, "model.safetensors");
@@ -174,6 +175,7 @@ static void defaults_of_the_others(void)
     CHECK_INT(finetune.finetune.evaluate_every, 1);
     CHECK_INT(finetune.finetune.batch_norm, BATCH_NORM_TRAIN);
     CHECK(!finetune.finetune.mrc_job.path && !finetune.finetune.mrc_job.job);
+    CHECK_INT(lowest.finetune.modules.rule, MODULES_LOWEST);
 
     CHECK_STRING(interpolate.interpolate.from.path, "a");
     CHECK_STRING(interpolate.interpolate.to.path, "b");
@@ -186,17 +188,6 @@ static void defaults_of_the_others(void)
     CHECK_STRING(evaluate.evaluate.attacks[0].name, "pgd-10");
     CHECK_NEAR(evaluate.evaluate.attacks[0].epsilon, 8.0 / 255, 0);
     CHECK(!evaluate.evaluate.baseline.path && !evaluate.evaluate.baseline.job);
-}
-
-/* Where criticality was measured is all that a finetune job must say. */
-static void the_lowest_module_is_the_default(void)
-{
-    spec_auto spec = { 0 };
-
-    if (parse(FINETUNE ",\"finetune\":{\"mrc_job\":\"../mrc\"}}", &spec) < 0)
-        return;
-    CHECK_INT(spec.finetune.modules.rule, MODULES_LOWEST);
-    CHECK_STRING(json_string_value(json_object_get(json_object_get(spec.json, "finetune"), "modules")), "lowest");
 }
 
 static void given_values(void)
@@ -593,7 +584,6 @@ static const struct check_case cases[] = {
     { "one file of settings serves every kind", settings_for_every_kind },
     { "train has its defaults", defaults_of_train },
     { "the other kinds have their defaults", defaults_of_the_others },
-    { "a finetune job that names no module takes the lowest", the_lowest_module_is_the_default },
     { "given values arrive in the struct", given_values },
     { "modules are chosen by names or by rule", module_choices },
     { "milestones are filled from the epochs", filled_milestones },
