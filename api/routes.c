@@ -222,7 +222,7 @@ static bool pattern_match(const char *pattern, const struct segments *path, stru
 int route_find(struct request *request, const char *method, const char *raw_path, char ret_allow[64])
 {
     struct segments path;
-    char allow[64] = "";
+    char allow[64 - sizeof(", OPTIONS")] = "";
 
     int r = path_split(raw_path, &path);
     if (r < 0)
