@@ -127,15 +127,16 @@ static json_t *versions(const json_t *device)
     json_t *versions = json_pack("{s:s}", "riftd", RIFT_VERSION);
 
     while (*at) {
-        char name[64], *version;
+        size_t length = strcspn(at, ",");
+        char name[64] = "", *version;
 
-        snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ","), at);
+        memcpy(name, at, length < sizeof(name) ? length : sizeof(name) - 1);
         version = strrchr(name, ' ');
         if (version) {
             *version++ = '\0';
             json_object_set_new(versions, name, json_string(version));
         }
-        at += strcspn(at, ",");
+        at += length;
         at += strspn(at, ", ");
     }
     return versions;

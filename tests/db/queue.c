@@ -26,7 +26,7 @@ static void filled(void)
     struct db_policy policy = { .ageing_ms = 1000, .half_life_ms = 1000000, .fair_share_ms = 5000 };
     const bool held = true;
     db_job_auto job = { 0 };
-    char id[16];
+    char id[24];
 
     fixture_open();
     CHECK_INT(db_policy_set(fixture, &policy), 0);

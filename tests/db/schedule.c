@@ -78,7 +78,7 @@ static void equal_owners_alternate(void)
     static const char *const order[] = { "a0", "b0", "a1", "b1", "a2", "b2" };
     struct db_policy fair = policy();
     int64_t now_ms = HOUR;
-    char id[8];
+    char id[16];
 
     fixture_open();
     CHECK_INT(db_policy_set(fixture, &fair), 0);
@@ -111,7 +111,7 @@ static void running_jobs_count_while_they_run(void)
     fixture_open();
     CHECK_INT(db_policy_set(fixture, &fair), 0);
     for (int i = 0; i < 4; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof(id), "a%d", i);
         add(id, "ann", 0, 0);
     }
@@ -125,7 +125,7 @@ static void a_heavy_user_starves_nobody(void)
 {
     struct db_policy fair = policy();
     int64_t now_ms = HOUR;
-    char id[8];
+    char id[16];
 
     fixture_open();
     CHECK_INT(db_policy_set(fixture, &fair), 0);
