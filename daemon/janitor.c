@@ -105,12 +105,12 @@ static int journal_cut(struct daemon *daemon, const char *path)
     snprintf(journal, sizeof(journal), "%s/%s", daemon->jobs_dir, path);
     snprintf(id, sizeof(id), "%.*s", (int)strcspn(path, "/"), path);
     int64_t left = journal_trim(journal, &why);
-    if (left == -EBADMSG) { /* nobody could read it */
-        log_job(LEVEL_ERROR, id, "%s", why.message);
-        left = move_aside(daemon, path);
-    } else if (left == -ENOENT) {
+    if (left == -ENOENT)
         left = 0;
-    }
+    else if (left < 0)
+        log_job(LEVEL_ERROR, id, "%s", why.message);
+    if (left == -EBADMSG) /* nobody could read it */
+        left = move_aside(daemon, path);
     if (left < 0)
         return (int)left;
     int r = left ? db_journal_cut(daemon->db, id, left) : db_journal_rewind(daemon->db, id);
@@ -136,7 +136,7 @@ static int doomed_move(struct daemon *daemon)
         if (r >= 0)
             r = db_doomed_done(daemon->db, paths[i]);
         if (r < 0 && !failed++)
-            log_error("%s/%s: cannot be moved away: %s", daemon->jobs_dir, paths[i], strerror(-r));
+            log_error("%s/%s: cannot be cleared away: %s", daemon->jobs_dir, paths[i], strerror(-r));
     }
     if (count >= 0)
         free(paths);
