@@ -34,8 +34,7 @@ class Attempts(Case):
         pid = until("recorded", lambda: riftd.worker_pid(job))
         self.assertEqual(self.history(riftd, job, "attempt", "pid", "ended_at", "ran_s", "state", "how"),
                          [(1, pid, None, None, None, None)])
-        until("its directory is there", riftd.dir(job).exists)
-        (riftd.dir(job) / "go").touch()
+        riftd.release(job)
         riftd.wait(job, "succeeded")
         self.assertEqual(self.history(riftd, job, "attempt", "how"), [(1, "finished")])
 
@@ -46,7 +45,7 @@ class Attempts(Case):
         high = riftd.submit("hold:go finish", priority=10)
         riftd.wait(high, "running")
         self.assertEqual(self.history(riftd, low, "state", "how", "exit_code", "error"), [("queued", "preempted", 75, None)])
-        (riftd.dir(high) / "go").touch()
+        riftd.release(high)
         until("it runs again", lambda: riftd.job(low)["attempts"] == 2)
         self.assertEqual(riftd.ask("PATCH", f"/v1/jobs/{low}", {"held": True})[0], 200)
         riftd.wait(low, "queued")
@@ -89,7 +88,7 @@ class Attempts(Case):
         riftd.kill()
         riftd.change("UPDATE job SET pid = 0, pid_start = 0, boot_id = '' WHERE id = ?", job)
         riftd.start()
-        (riftd.dir(job) / "go").touch()
+        riftd.release(job)
         riftd.wait(job, "succeeded")
         self.assertEqual(self.history(riftd, job, "pid", "state", "how"), [(pid, "succeeded", "finished")])
 

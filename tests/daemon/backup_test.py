@@ -67,7 +67,7 @@ class Backups(Case):
         job = riftd.submit("to:10 hold:go to:20 finish")
         until("its tenth step", lambda: riftd.rows("SELECT COUNT(*) FROM point") == [(10,)])
         backup = self.backup(riftd)
-        (riftd.dir(job) / "go").touch()
+        riftd.release(job)
         riftd.wait(job, "succeeded")
         riftd.stop()
         self.assertEqual(self.restore(riftd, riftd.state / "backups" / backup["name"]).returncode, 0)

@@ -68,7 +68,7 @@ class Launched(unittest.TestCase):
         self.assertEqual(parent, self.launcher.pid)
         self.assertEqual(riftd.ask("GET", "/v1/devices")[1]["devices"][0]["name"],
                          "a processor that follows a script, launched")
-        (riftd.dir(job) / "go").touch()
+        riftd.release(job)
         self.assertEqual(riftd.wait(job, "succeeded")["result"]["steps"], 6)
 
     def test_a_launched_worker_looks_like_one_of_riftds_own(self):
@@ -84,7 +84,7 @@ class Launched(unittest.TestCase):
         self.assertEqual(files[2], files[1])
         self.assertEqual([path for fd, path in files.items() if fd > 2], [str(riftd.dir(job) / "journal.ndjson")])
         self.assertEqual(os.readlink(proc / "cwd"), str(riftd.dir(job)))
-        (riftd.dir(job) / "go").touch()
+        riftd.release(job)
         riftd.wait(job, "succeeded")
 
     def test_riftd_killed_and_started_again_finds_its_launched_worker(self):
@@ -95,7 +95,7 @@ class Launched(unittest.TestCase):
         self.assertTrue(alive(pid))
         riftd.start()
         self.assertIn(f"worker {pid} found again", self.log())
-        (riftd.dir(job) / "go").touch()
+        riftd.release(job)
         body = riftd.wait(job, "succeeded")
         self.assertEqual((body["attempts"], body["result"]["steps"]), (1, 6))
 
@@ -104,7 +104,7 @@ class Launched(unittest.TestCase):
         riftd = self.riftd()
         job, pid = self.held(riftd)
         riftd.kill()
-        (riftd.dir(job) / "go").touch()
+        riftd.release(job)
         until("worker ended", lambda: not alive(pid))
         riftd.start()
         self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 1)
@@ -133,7 +133,7 @@ class Launched(unittest.TestCase):
         os.kill(pid, signal.SIGKILL)
         until("a second worker", lambda: riftd.worker_pid(job) not in (None, 0, pid))
         self.assertIn("its worker died", self.log())
-        (riftd.dir(job) / "go").touch()
+        riftd.release(job)
         self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 2)
 
     def test_a_launched_worker_that_refuses_its_job_fails_it_at_once(self):
@@ -147,7 +147,7 @@ class Launched(unittest.TestCase):
         riftd = self.riftd("--max-attempts", "3")
         job, pid = self.held(riftd, "to:3 hold:go exit:65")
         riftd.kill()
-        (riftd.dir(job) / "go").touch()
+        riftd.release(job)
         until("worker ended", lambda: not alive(pid))
         riftd.start()
         body = riftd.wait(job, "failed")
@@ -195,8 +195,7 @@ class Launched(unittest.TestCase):
         other = riftd.submit("hold:go finish", priority=5)
         riftd.wait(other, "running")
         self.assertEqual((alive(pid), riftd.job(job)["state"]), (False, "queued"))
-        until("its directory is there", riftd.dir(other).exists)
-        (riftd.dir(other) / "go").touch()
+        riftd.release(other)
         riftd.wait(other, "succeeded")
         self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 2)
 

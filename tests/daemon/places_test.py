@@ -68,7 +68,7 @@ class Places(Case):
         job = riftd.submit("finish", dataset={"format": "idx", "path": str(link)})
         link.unlink()
         link.symlink_to("../state/jobs")
-        (riftd.dir(blocker) / "go").touch()
+        riftd.release(blocker)
         body = riftd.wait(job, "failed")
         self.assertEqual(body["error"]["code"], "not_startable")
         self.assertIn("/dataset/path", body["error"]["message"])

@@ -69,7 +69,7 @@ class Restoring(Hands):
         self.assertEqual(riftd.job(ended)["state"], "succeeded")
         self.assert_story_whole(riftd, ended, 5)
         riftd.wait(running, "running")
-        (riftd.dir(running) / "go").touch()
+        riftd.release(running)
         riftd.wait(running, "succeeded")
         self.assert_story_whole(riftd, running, 20)
 

@@ -185,6 +185,11 @@ class Riftd:
     def dir(self, job):
         return self.state / "jobs" / job
 
+    def release(self, job, name="go"):
+        """End a worker's hold:NAME."""
+        until("its directory is there", self.dir(job).exists)  # running is said before it is made
+        (self.dir(job) / name).touch()
+
     def journal(self, job):
         """The events of the journal's whole lines."""
         path = self.dir(job) / "journal.ndjson"

@@ -21,17 +21,15 @@ class Scheduling(Case):
         self.assertEqual(status, 200, body)
         return body
 
-    def release(self, riftd, job, name="go"):
-        until("its directory is there", riftd.dir(job).exists)  # running is said before it is made
-        (riftd.dir(job) / name).touch()
-
     def log(self):
         return (self.folder / "riftd.log").read_text()
 
     def hup(self, riftd, text):
-        """Other settings while it runs."""
+        """Other settings while it runs, once it has read them."""
         (self.folder / "riftd.conf").write_text(text)
+        before = self.log().count("settings read again")
         riftd.process.send_signal(signal.SIGHUP)
+        until("they are read", lambda: self.log().count("settings read again") > before)
 
 
 class Limits(Scheduling):
@@ -89,7 +87,7 @@ class Limits(Scheduling):
         spec = {"kind": "train", "dataset": {"format": "idx", "path": "/nowhere"}}
         status, problem = riftd.ask("POST", "/v1/jobs", spec)
         self.assertEqual((status, problem["code"]), (429, "too-many-jobs"))
-        self.release(riftd, running)
+        riftd.release(running)
         riftd.wait(waiting, "succeeded")
 
     def test_what_waits_for_an_owners_limit_says_so(self):
@@ -97,7 +95,7 @@ class Limits(Scheduling):
         first, second = riftd.submit("hold:go finish"), riftd.submit("finish")
         riftd.wait(first, "running")
         self.assertIn("as many as may at once", self.queue_reason(riftd, second))
-        self.release(riftd, first)
+        riftd.release(first)
         riftd.wait(second, "succeeded")
 
 
@@ -114,10 +112,10 @@ class Memory(Scheduling):
         self.assertEqual({(slot["memory_for_jobs_bytes"], slot["memory_taken_bytes"]) for slot in slots},
                          {(100 << 20, 60 << 20)})
         self.assertEqual(riftd.job(small)["state"], "queued")
-        self.release(riftd, big)
+        riftd.release(big)
         riftd.wait(other, "running")
         riftd.wait(small, "succeeded")
-        self.release(riftd, other)
+        riftd.release(other)
         status, problem = riftd.ask("POST", "/v1/jobs", {"kind": "train", "memory": "101MiB",
                                                          "dataset": {"format": "idx", "path": "/nowhere"}})
         self.assertEqual((status, problem["errors"][0]["pointer"]), (422, "/memory"))
@@ -163,7 +161,7 @@ class TakingSlots(Scheduling):
         high = riftd.submit("hold:go finish", priority=10)
         riftd.wait(high, "running")
         self.assertEqual([riftd.job(job)["state"] for job in (low, near)], ["queued", "queued"])
-        self.release(riftd, high)
+        riftd.release(high)
         riftd.wait(low, "succeeded")
         self.assert_story_whole(riftd, low, 25)
         self.assertEqual(self.states(riftd, low), ["queued", "running", "queued", "running", "succeeded"])
@@ -176,7 +174,7 @@ class TakingSlots(Scheduling):
         high = riftd.submit("finish", priority=100)
         self.assertIn("is next", self.queue_reason(riftd, high))
         until("the queue was looked at", lambda: riftd.journal(low))
-        self.release(riftd, low)
+        riftd.release(low)
         riftd.wait(high, "succeeded")
         self.assertEqual(self.states(riftd, low), ["queued", "running", "succeeded"])
 
@@ -200,12 +198,12 @@ class TakingSlots(Scheduling):
         until("it is older than a point of priority is worth", lambda: time.monotonic() > born + 1.2)
         urgent = riftd.submit("hold:go finish", memory="60MiB", priority=2)  # 20 are free, the victim has 40
         until("the victim is asked", lambda: f"takes the slot of job {victim}" in self.log())
-        self.release(riftd, neighbour)
+        riftd.release(neighbour)
         riftd.wait(neighbour, "succeeded")
         riftd.wait(urgent, "running")
         self.assertEqual(riftd.job(older)["state"], "queued")
         for job in (urgent, older, victim):
-            self.release(riftd, job)
+            riftd.release(job)
             riftd.wait(job, "succeeded")
         self.assertEqual(self.log().count("takes the slot of job"), 1)
 
@@ -242,7 +240,7 @@ class Pauses(Scheduling):
         riftd.wait(running, "running")
         self.assertEqual(riftd.ask("POST", "/v1/admin/drain"), (200, {"drained": True}))
         job = riftd.submit("finish")
-        self.release(riftd, running)
+        riftd.release(running)
         riftd.wait(running, "succeeded")
         riftd.stop()
         riftd.start()
@@ -266,7 +264,7 @@ class Pauses(Scheduling):
         status, problem = riftd.ask("POST", "/v1/jobs", spec)
         self.assertEqual((status, problem["code"]), (507, "no-space"))
         self.assertEqual(riftd.ask("POST", "/v1/jobs?dry_run=1", spec)[0], 200)
-        self.release(riftd, running)
+        riftd.release(running)
         riftd.wait(running, "succeeded")  # running work goes on
         self.assertIn("nearly full", self.queue_reason(riftd, waiting))
         self.hup(riftd, "min-free-space = 0\n")
@@ -322,7 +320,7 @@ class Keeping(Scheduling):
         self.assertIn("retain-journals", problem["detail"])
         self.assertGreater(len((riftd.dir(needed) / "journal.ndjson").read_bytes().splitlines()), 10)  # one waits for it
         self.hup(riftd, "")
-        self.release(riftd, waits)
+        riftd.release(waits)
         riftd.wait(waits, "succeeded")
         until("a retry may begin", lambda: riftd.ask("POST", f"/v1/jobs/{failed}/retry")[0] == 202)
         riftd.wait(failed, "failed")
@@ -362,7 +360,7 @@ class Keeping(Scheduling):
         waits = riftd.submit("hold:go finish", after=[{"job": needed}])
         gone = riftd.submit("finish", priority=-1)
         riftd.wait(waits, "running")
-        self.release(riftd, waits)
+        riftd.release(waits)
         for job in (gone, needed, waits):
             until(f"{job} is gone", lambda: riftd.ask("GET", f"/v1/jobs/{job}")[0] == 404)
         until("the files are gone", lambda: not list((riftd.state / "jobs").iterdir()))

@@ -124,10 +124,11 @@ class Sources(Case):
         job = riftd.submit("hold:go finish")
         riftd.wait(job, "running")
         until("worker at work", lambda: riftd.journal(job))
-        inherited = pathlib.Path(f"/proc/{riftd.worker_pid(job)}/environ").read_bytes().split(b"\0")
+        pid = until("worker recorded", lambda: riftd.worker_pid(job))
+        inherited = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         self.assertEqual([one for one in inherited if one.startswith(b"RIFTD_")], [])
         self.assertIn(b"RIFT_OTHER=8", inherited)
-        (riftd.dir(job) / "go").touch()
+        riftd.release(job)
         riftd.wait(job, "succeeded")
 
 

@@ -39,7 +39,7 @@ class Streams(Case):
             if hold:
                 # Dead in the midst of what is being written; the worker goes on alone.
                 riftd.kill()
-                (riftd.dir(job) / hold).touch()
+                riftd.release(job, hold)
                 until("the worker wrote on", lambda: len(riftd.journal(job)) > 150 * (number + 1))
                 riftd.start()
         self.assertEqual(seen[-1], (None, "end"))

@@ -65,7 +65,7 @@ class Sweeps(Case):
         riftd.kill()
         riftd.start()
         trains = [id for id, in riftd.rows("SELECT id FROM job WHERE kind = 'train'")]
-        (riftd.dir(trains[0]) / "go").touch()
+        riftd.release(trains[0])
         until("one has trained", lambda: riftd.job(trains[0])["state"] == "succeeded")
         self.assertEqual(riftd.ask("POST", f"/v1/jobs/{job}/cancel")[0], 202)
         body = riftd.wait(job, "cancelled")

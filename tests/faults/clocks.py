@@ -70,7 +70,7 @@ class Clocks(outside.Case):
             self.set_clock(jump)
             other = riftd.submit("to:5 finish")  # one that begins after the jump
             riftd.wait(other, "succeeded")
-            (riftd.dir(held) / "go").touch()
+            riftd.release(held)
             riftd.wait(held, "succeeded")
             self.story_check(riftd, held)
             jobs += [held, other]
@@ -130,7 +130,7 @@ class Clocks(outside.Case):
         pid = riftd.worker_pid(job)
         riftd.kill()
         self.set_clock(6 * HOUR_MS)
-        (riftd.dir(job) / "go").touch()  # its next words bear the new time
+        riftd.release(job)  # its next words bear the new time
         until("it says more", lambda: riftd.journal(job)[7:])
         os.kill(pid, signal.SIGKILL)
         until("it is gone", lambda: not alive(pid))
@@ -152,7 +152,7 @@ class Clocks(outside.Case):
         riftd.kill()
         self.set_clock(-400 * 24 * HOUR_MS)
         riftd.start()
-        (riftd.dir(job) / "go").touch()
+        riftd.release(job)
         self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 1)
         self.story_check(riftd, job)
         self.events_check(riftd)
