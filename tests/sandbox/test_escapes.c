@@ -277,7 +277,7 @@ static const struct row {
     { "no file can be cut off by opening it to read", EPERM, cut_off_by_open },
     { "no file can be cut off by opening it for nothing", EPERM, cut_off_by_openat },
     { "what the kernel thinks of a worker can't be written", EACCES, write_oom_score },
-    { "what the kernel thinks of a worker on a card can't be written", EACCES, write_oom_score, NULL, ON_CARD, 0 },
+    { "a worker on a card writes of /proc only what is its threads'", EACCES, write_oom_score, NULL, ON_CARD, 0 },
     { "a worker on the processor can't write its threads' names", EACCES, write_thread_name },
     { "a worker on a card can't read another job's file", EACCES, read_job, NULL, ON_CARD, 0 },
     { "no mode can be changed", EPERM, change_mode },
