@@ -105,7 +105,7 @@ struct backend {
     void (*device_close)(struct device *dev);
     /* {"name","type","precision","threads"|..., "memory_bytes"} for `started` events; new reference. */
     json_t *(*describe)(struct device *dev);
-    void *(*alloc)(struct device *dev, size_t bytes); /* zeroed, 64-byte aligned; NULL: out of memory */
+    void *(*alloc)(struct device *dev, size_t bytes); /* zeroed, 64-byte aligned; NULL: out of memory, or lost */
     void (*free)(struct device *dev, void *memory);
     int (*write)(struct device *dev, void *to, const void *host, size_t bytes);
     int (*read)(struct device *dev, void *host, const void *from, size_t bytes);
@@ -311,6 +311,7 @@ struct device {
     /* The same operations give the same bits again. True after device_open; who can do without sets it to false
      * before the first conv_open. */
     bool deterministic;
+    bool lost;         /* a fault that it doesn't survive: nothing works any more, alloc neither */
     char message[256]; /* why the last operation failed */
 };
 

@@ -171,6 +171,15 @@ static int job_do(struct run *run, json_t **ret_result)
     return r < 0 ? r : kinds[run->spec.kind](run, ret_result);
 }
 
+/* What fails on a lost device has failed of that: memory that can't be had, for one. */
+static void lost_blame(struct run *run)
+{
+    if (!run->dev || !run->dev->lost || run->failure == FAILURE_DEVICE_LOST)
+        return;
+    run->failure = FAILURE_DEVICE_LOST;
+    fault_set(&run->why, -ENODEV, "%s: %s", run->spec.device, device_errmsg(run->dev));
+}
+
 /* The last event, and the exit code that goes with it. */
 static enum worker_exit job_end(struct run *run, int r, json_t *result)
 {
@@ -184,6 +193,7 @@ static enum worker_exit job_end(struct run *run, int r, json_t *result)
         r = run_event(run, "interrupted", NULL);
         code = WORKER_INTERRUPTED;
     } else {
+        lost_blame(run);
         run_blame(run, FAILURE_INTERNAL, r);
         if (!*run->why.message)
             fault_set(&run->why, r, "%s", strerror(-r));

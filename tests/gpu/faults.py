@@ -39,6 +39,14 @@ def main():
     failed |= check("run again the job goes on and finishes", code == 0 and last(events).get("type") == "finished",
                     (code, last(events)))
 
+    # the eleven that are taken when a card opens come before
+    for time in (12, 13, 20) if "pretend" in os.environ.get("RIFT_CUDA_MODULE", "") else ():
+        code, events = home.run(home.job(f"memory-{time}", device), RIFT_PRETEND_FAULT_AT_MEMORY=str(time))
+        end = last(events)
+        failed |= check("a fault that comes to light when memory is taken isn't a lack of memory",
+                        code == DEVICE_LOST and end.get("code") == "device_lost" and "launch failure" in
+                        end.get("message", ""), (code, end))
+
     path = home.job("large", device, batch_size=65536, model={"width": 64}, dataset={"path": "../train.safetensors"})
     small = {"RIFT_PRETEND_BYTES": "100000000"}  # a card this small is only there when it is pretended
     if "pretend" in os.environ.get("RIFT_CUDA_MODULE", ""):

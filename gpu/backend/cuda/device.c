@@ -46,13 +46,13 @@ static bool survivable(cudaError_t r)
 
 static int lost(struct cuda_device *d)
 {
-    d->lost = true;
+    d->base.lost = true;
     return -ENODEV;
 }
 
 int cuda_result(struct cuda_device *d, cudaError_t r, const char *what)
 {
-    if (d->lost)
+    if (d->base.lost)
         return -ENODEV;
     if (r == cudaSuccess)
         return 0;
@@ -73,14 +73,14 @@ int cuda_beneath(struct cuda_device *d, int r, const char *what)
         cudaGetLastError(); /* it has been heard, and isn't an error */
     else if (under != cudaSuccess && !survivable(under))
         return cuda_result(d, under, what);
-    return d->lost ? -ENODEV : r;
+    return d->base.lost ? -ENODEV : r;
 }
 
 int cuda_dnn_result(struct cuda_device *d, cudnnStatus_t status, const char *what)
 {
     char words[128] = "";
 
-    if (d->lost)
+    if (d->base.lost)
         return -ENODEV;
     if (status == CUDNN_STATUS_SUCCESS)
         return 0;

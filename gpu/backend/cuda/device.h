@@ -32,7 +32,6 @@ struct cuda_device {
     int next_stage;
     struct known *known; /* who runs which convolution (choice.c) */
     bool recording;
-    bool lost;           /* a fault that the context doesn't survive */
     long trap_countdown; /* reads until a fault is provoked; 0: never (RIFT_CUDA_TRAP_AFTER) */
 };
 
@@ -61,7 +60,7 @@ int cuda_beneath(struct cuda_device *d, int r, const char *what);
 void *cuda_memory(struct cuda_device *d, size_t bytes);
 static inline int cuda_no_memory(const struct cuda_device *d)
 {
-    return d->lost ? -ENODEV : -ENOMEM;
+    return d->base.lost ? -ENODEV : -ENOMEM;
 }
 
 /* The card's copy of a host array of at most STAGE_BYTES, for the kernel that is started next; then stage_used. */

@@ -1,7 +1,8 @@
 /* The machinery of the pretended card: threads that take turns, and the part of
  * CUDA's library that the backend calls. One card, "a pretended card", with
  * RIFT_PRETEND_PROCESSORS (default 2) and RIFT_PRETEND_BYTES (default 2 GiB) of
- * memory. */
+ * memory. RIFT_PRETEND_FAULT_AT_MEMORY=N: it breaks before memory is taken for
+ * the N-th time. */
 #include "card.h"
 
 #include <cudnn_graph.h>
@@ -260,6 +261,10 @@ static size_t card_bytes()
 extern "C" {
 cudaError_t cudaMalloc(void **ret, size_t bytes)
 {
+    static size_t count;
+
+    if (++count == said("RIFT_PRETEND_FAULT_AT_MEMORY", 0))
+        pretend_fault();
     if (outside() != cudaSuccess)
         return last;
     if (bytes > card_bytes() - taken_bytes)
