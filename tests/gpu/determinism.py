@@ -8,6 +8,7 @@ weights, in every number format that the device has."""
 import hashlib
 import os
 import sys
+import time
 
 from small_job import Home
 
@@ -24,8 +25,9 @@ def main():
     for precision in ("float32", "tf32", "bf16"):
         seen = {}
         for turn, environment in (("first", {}), ("second", {}), ("unrecorded", {"RIFT_CUDA_GRAPHS": "0"})):
-            path = home.job(f"{precision}-{turn}", device, precision=precision)
+            path, start = home.job(f"{precision}-{turn}", device, precision=precision), time.monotonic()
             code, events = home.run(path, **environment)
+            print(f"        {precision}, {turn}: {time.monotonic() - start:.1f} s")
             if code != 0:
                 print(f"FAILED  {precision}, {turn}: exit {code}: {events[-1] if events else 'no event'}")
                 home.blame(device, events)

@@ -49,9 +49,11 @@ class Home:
         return path
 
     def run(self, path, timeout=300, words=(), **environment):
-        """Exit code, and the journal's events."""
+        """Exit code, and the journal's events. What the worker said of it goes on to whoever reads."""
         done = subprocess.run([self.worker, "run", path, "--quiet", *words], env={**os.environ, **environment},
-                              capture_output=True, text=True, timeout=timeout)
+                              stderr=subprocess.PIPE, text=True, timeout=timeout)
+        if done.stderr:
+            print("        " + done.stderr[-2000:].rstrip().replace("\n", "\n        "))
         events = []
         journal = os.path.join(path, "journal.ndjson")
         if os.path.exists(journal):
