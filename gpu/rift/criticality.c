@@ -146,7 +146,8 @@ static int criticality_resume(struct criticality *c)
     json_decref(c->rows);
     c->rows = json_deep_copy(json_object_get(was, "rows"));
     json_array_extend(c->losses, json_object_get(was, "losses"));
-    while ((int)json_array_size(c->losses) < c->pass) /* a checkpoint of riftd before it kept them */
+    /* a checkpoint of riftd before it kept them */
+    while (c->pass <= run->spec.mrc.steps && (int)json_array_size(c->losses) < c->pass)
         if (json_array_append_new(c->losses, json_null()) < 0)
             return run_blame(run, FAILURE_OUT_OF_MEMORY, -ENOMEM);
     if (c->at < 0 || c->at > c->count || c->pass < 0 || c->pass > run->spec.mrc.steps || c->position < 0 ||

@@ -186,7 +186,7 @@ static char *stopped_job(const char *name)
 {
     char *dir = lab_job(name, kinds[0].spec);
 
-    CHECK_INT(lab_run(dir, "stop", 6), WORKER_INTERRUPTED);
+    CHECK_INT(lab_run(dir, "stop", 2), WORKER_INTERRUPTED);
     return dir;
 }
 
@@ -300,6 +300,72 @@ static void other_precision(void)
     CHECK_INT(file_replace(path, "state.safetensors", text, size, &why), 0);
     free(text);
     check_refused(dir, "was made in bf16 and the spec says float32");
+    free(dir);
+}
+
+/* In the text of a checkpoint, from `was` to the next `end`; blanks after it keep the rest where it is. */
+static void state_rewrite(const char *dir, const char *was, char end, const char *is)
+{
+    char folder[4096], path[4200], *text, *at, *behind;
+    struct fault why = { 0 };
+    size_t size;
+
+    snprintf(folder, sizeof(folder), "%s/checkpoint", dir);
+    snprintf(path, sizeof(path), "%s/state.safetensors", folder);
+    CHECK(file_read(path, 1 << 26, &text, &size, &why) >= 0);
+    at = memmem(text, size, was, strlen(was));
+    behind = at ? strchr(at + strlen(was), end) : NULL;
+    if (behind && behind + 1 - at >= (ptrdiff_t)strlen(is))
+        memcpy(memset(at, ' ', (size_t)(behind + 1 - at)), is, strlen(is));
+    else
+        CHECK_FAIL("%s: there is no %s", path, was);
+    CHECK_INT(file_replace(folder, "state.safetensors", text, size, &why), 0);
+    free(text);
+}
+
+/* Stopped again and again, a step further each time, until two passes of the ascent are done. */
+static char *stopped_ascent(const char *name)
+{
+    char *dir = lab_job(name, "{'kind':'mrc','model':{'weights':'../theta/artifacts/best.safetensors'},"
+                              " 'mrc':{'steps':3,'modules':['linear']}}");
+    int seen = 0;
+
+    for (int turn = 0; turn < 100 && seen < 2; turn++) {
+        CHECK_INT(lab_run(dir, "stop", 2), WORKER_INTERRUPTED);
+        json_t *findings = lab_findings(dir), *finding;
+        size_t i;
+
+        seen = 0;
+        json_array_foreach(findings, i, finding) seen += strcmp(lab_word(finding, "type"), "module") == 0;
+        json_decref(findings);
+    }
+    CHECK_INT(seen, 2);
+    return dir;
+}
+
+/* Checkpoints of riftd before it told losses have none, and one that is wrong about its passes costs no memory. */
+static void other_ascents(void)
+{
+    lab_theta();
+    char *dir = stopped_ascent("old-ascent");
+    state_rewrite(dir, "\\\"losses", '[', "\\\"lossez\\\":[");
+    json_decref(lab_result(dir));
+    json_t *findings = lab_findings(dir), *event = NULL;
+    for (size_t i = 0; i < json_array_size(findings); i++)
+        if (strcmp(lab_word(json_array_get(findings, i), "type"), "module") == 0)
+            event = json_array_get(findings, i);
+    json_t *losses = json_object_get(event, "losses");
+    CHECK_INT(json_array_size(losses), 3);
+    CHECK(json_is_null(json_array_get(losses, 0)) && json_is_null(json_array_get(losses, 1)));
+    CHECK_NEAR(json_number_value(json_array_get(losses, 2)), lab_number(event, "loss"), 0);
+    check_log(dir);
+    json_decref(findings);
+    free(dir);
+
+    dir = stopped_ascent("wild-ascent");
+    state_rewrite(dir, "\\\"pass", ':', "\\\"pasz\\\":");
+    state_rewrite(dir, "\\\"losses", ']', "\\\"pass\\\":2147483647");
+    check_refused(dir, "state of the ascent is damaged");
     free(dir);
 }
 
@@ -418,6 +484,7 @@ static const struct check_case cases[] = {
     { "a checkpoint of another spec is refused", foreign_checkpoint },
     { "a bf16 job that was killed ends with the bits of one that wasn't", killed_in_bf16 },
     { "a checkpoint made in another number format is refused", other_precision },
+    { "an ascent goes on from a checkpoint without losses, and not from a wild one", other_ascents },
     { "a changed spec in a used directory is refused", changed_spec },
     { "label, priority and checkpoint interval may change before going on", label_may_change },
     { "a finished job does nothing", finished_does_nothing },
