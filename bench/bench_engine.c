@@ -65,6 +65,15 @@ static void must(int r, const struct fault *why)
     exit(1);
 }
 
+/* What fails is over sooner than what works: its time would be believed. */
+static void did(struct bench *b, int r)
+{
+    if (r >= 0)
+        return;
+    fprintf(stderr, "bench: %s (%d)\n", device_errmsg(b->dev), r);
+    exit(1);
+}
+
 static struct plan *plan(struct bench *b, struct plan_spec spec)
 {
     struct fault why = { 0 };
@@ -80,7 +89,7 @@ static void forward(struct bench *b)
     struct plan *p = plan(b, (struct plan_spec){ .mode = PLAN_EVAL });
 
     plan_bind(p, 0, b->x);
-    plan_forward(p, 0);
+    did(b, plan_forward(p, 0));
 }
 
 static void gradient_of_pixels(struct bench *b, enum plan_mode mode, const float *x)
@@ -88,16 +97,15 @@ static void gradient_of_pixels(struct bench *b, enum plan_mode mode, const float
     struct plan *p = plan(b, (struct plan_spec){ .mode = mode, .want_input = true });
 
     plan_bind(p, 0, x);
-    plan_gradient(p, mode == PLAN_TRAIN ? 0.1f : 0, b->labels, 1.0f / (float)b->shape.n, NULL, b->gx);
+    did(b, plan_gradient(p, mode == PLAN_TRAIN ? 0.1f : 0, b->labels, 1.0f / (float)b->shape.n, NULL, b->gx));
 }
 
 /* A device may work asynchronously; reading waits for it. */
 static void wait(struct bench *b)
 {
     float word;
-    struct fault why = { .message = "the device has failed" };
 
-    must(b->dev->ops->read(b->dev, &word, b->x, sizeof(word)), &why);
+    did(b, b->dev->ops->read(b->dev, &word, b->x, sizeof(word)));
 }
 
 static void input_gradient(struct bench *b)
@@ -110,7 +118,7 @@ static double mean_loss(struct bench *b, struct plan *p)
 {
     double sum = 0;
 
-    plan_loss_read(p, b->losses, NULL);
+    did(b, plan_loss_read(p, b->losses, NULL));
     for (int i = 0; i < b->shape.n; i++)
         sum += b->losses[i];
     return sum / b->shape.n;
@@ -147,18 +155,17 @@ static void adversarial_step(struct bench *b, enum plan_mode mode, bool random_s
     const struct backend *ops = b->dev->ops;
     struct random_key key = { 0, RANDOM_ATTACK, 0 };
 
-    ops->pgd_start(b->dev, b->shape, b->x, random_start ? EPSILON : 0, key, b->ids, b->x_adv);
+    did(b, ops->pgd_start(b->dev, b->shape, b->x, random_start ? EPSILON : 0, key, b->ids, b->x_adv));
     struct ascent a = { b, plan(b, (struct plan_spec){ .mode = mode, .want_input = true }),
                         mode == PLAN_TRAIN ? 0.1f : 0, steps };
-    struct fault why = { .message = "the device has failed" };
     plan_bind(a.plan, 0, b->x_adv);
-    must(plan_repeat(a.plan, plan_key(PLAN_KEY, &steps, sizeof(steps)), a.momentum, ascent_run, &a), &why);
+    did(b, plan_repeat(a.plan, plan_key(PLAN_KEY, &steps, sizeof(steps)), a.momentum, ascent_run, &a));
     struct plan *p = plan(b, (struct plan_spec){ .mode = PLAN_TRAIN, .wanted = b->all });
     plan_bind(p, 0, b->x_adv);
-    must(plan_gradient(p, 0.1f, b->labels, 1.0f / (float)b->shape.n, b->gradient, NULL), &why);
+    did(b, plan_gradient(p, 0.1f, b->labels, 1.0f / (float)b->shape.n, b->gradient, NULL));
     b->loss = mean_loss(b, p);
-    ops->sgd_step(b->dev, b->model->parameter_count, b->weights->theta, b->gradient, b->velocity, LR, MOMENTUM,
-                  WEIGHT_DECAY);
+    did(b, ops->sgd_step(b->dev, b->model->parameter_count, b->weights->theta, b->gradient, b->velocity, LR, MOMENTUM,
+                         WEIGHT_DECAY));
     weights_touch_all(b->weights);
 }
 
@@ -204,18 +211,18 @@ static void ascend(struct bench *b, int module, bool *wanted)
     struct plan *judge = plan(b, (struct plan_spec){ .mode = PLAN_EVAL, .first = op });
     bind_cache(b, suffix, module, frontier, count);
     bind_cache(b, judge, module, frontier, count);
-    ops->copy(b->dev, b->theta_i, theta, (size_t)info->count * sizeof(float));
-    plan_forward(suffix, 0);
-    plan_cross_entropy(suffix, b->labels, 1.0f / (float)b->shape.n);
-    plan_backward(suffix, b->gradient, NULL);
-    ops->axpy(b->dev, info->count, 1.0f, b->gradient + info->offset, theta);
-    ops->norm(b->dev, info->count, theta, b->theta_i, &moved);
-    ops->norm(b->dev, info->count, b->theta_i, NULL, &size);
+    did(b, ops->copy(b->dev, b->theta_i, theta, (size_t)info->count * sizeof(float)));
+    did(b, plan_forward(suffix, 0));
+    did(b, plan_cross_entropy(suffix, b->labels, 1.0f / (float)b->shape.n));
+    did(b, plan_backward(suffix, b->gradient, NULL));
+    did(b, ops->axpy(b->dev, info->count, 1.0f, b->gradient + info->offset, theta));
+    did(b, ops->norm(b->dev, info->count, theta, b->theta_i, &moved));
+    did(b, ops->norm(b->dev, info->count, b->theta_i, NULL, &size));
     if (moved > BALL * size)
-        ops->project(b->dev, info->count, b->theta_i, (float)(BALL * size / moved), theta);
+        did(b, ops->project(b->dev, info->count, b->theta_i, (float)(BALL * size / moved), theta));
     weights_touch(b->weights, b->model->modules[module].weight);
-    plan_forward(judge, 0);
-    ops->copy(b->dev, theta, b->theta_i, (size_t)info->count * sizeof(float));
+    did(b, plan_forward(judge, 0));
+    did(b, ops->copy(b->dev, theta, b->theta_i, (size_t)info->count * sizeof(float)));
     weights_touch(b->weights, b->model->modules[module].weight);
 }
 
@@ -340,7 +347,7 @@ static void bench_width(struct subject subject, int rounds)
     float *host = malloc(count * sizeof(float));
     for (size_t i = 0; i < count; i++)
         host[i] = philox_unit(philox(1, 0, 0, i, 0).word[0]);
-    b.dev->ops->write(b.dev, b.x, host, count * sizeof(float));
+    did(&b, b.dev->ops->write(b.dev, b.x, host, count * sizeof(float)));
     free(host);
 
     printf("resnet18 width %d, batch %d, device %s, %s\n", subject.width, subject.batch, subject.device,
@@ -417,7 +424,7 @@ static int output_write(struct bench *b, const char *name, const char *path)
     float *host = malloc(count * sizeof(float));
 
     if (file)
-        b->dev->ops->read(b->dev, host, from, count * sizeof(float));
+        did(b, b->dev->ops->read(b->dev, host, from, count * sizeof(float)));
     bool written = file && fwrite(host, sizeof(float), count, file) == count;
     if (file)
         written = fclose(file) == 0 && written;
