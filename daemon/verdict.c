@@ -15,7 +15,7 @@
  *                            by itself all the same: failed, with the damage
  *                            it exited with 65: failed, the log says why
  *                            its time is up: failed (time_limit)
- *                            it didn't stop when its slot was wanted: back to the queue
+ *                            it was to stop, and died of that: back to the queue
  *                            else it crashed: back to the queue, after a wait that
  *                            doubles each time, to go on from the checkpoint; failed
  *                            after max-attempts without a new one
@@ -29,6 +29,7 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,6 +258,16 @@ static bool works_elsewhere(struct daemon *daemon, struct worker *worker, const 
     return true;
 }
 
+/* It was asked to stop and died of that: it was deaf, and killed for it, or hadn't yet come so
+ * far as to hear. Of one that isn't our child nobody knows better. */
+static bool died_of_stopping(const struct worker *worker)
+{
+    const struct worker_end *end = &worker->end;
+
+    return worker->stop && worker->kill_at_ms &&
+           (worker->kill_at_ms == INT64_MAX || !end->known || (!end->exited && end->status == SIGTERM));
+}
+
 /* The journal has no last word. */
 static int verdict_without_word(struct daemon *daemon, const struct cause *cause)
 {
@@ -282,7 +293,7 @@ static int verdict_without_word(struct daemon *daemon, const struct cause *cause
         device_judge(daemon, cause->worker, true);
     if (time_is_up(cause))
         return time_limit_fail(daemon, cause);
-    if (cause->worker->stop && cause->worker->kill_at_ms == INT64_MAX) /* killed by us, since it didn't stop in time */
+    if (died_of_stopping(cause->worker))
         return job_end(daemon, id, STATE_QUEUED, NULL, NULL);
     return crashed(daemon, cause);
 }

@@ -7,7 +7,7 @@ import time
 import unittest
 
 from daemon_test import Case
-from riftd import until
+from riftd import WORKER, until
 
 HUGE = "8000000G"  # more than any disk of this world has
 
@@ -222,6 +222,20 @@ class TakingSlots(Scheduling):
         self.patch(riftd, job, {"held": False})
         riftd.wait(job, "succeeded")
         self.assert_story_whole(riftd, job, 5)
+
+    def test_a_job_that_is_held_before_its_worker_can_listen_has_not_failed(self):
+        sleepy = self.folder / "sleepy"
+        sleepy.write_text(f"#!/bin/sh\n[ $1 = devices ] && exec {WORKER} devices\n"
+                          f"while [ ! -e awake ]; do sleep 0.01; done\nexec {WORKER} \"$@\"\n")
+        sleepy.chmod(0o755)
+        riftd = self.riftd("--worker", str(sleepy), "--max-attempts", "1")
+        job = riftd.submit("to:3 finish")
+        until("recorded", lambda: riftd.worker_pid(job))
+        self.patch(riftd, job, {"held": True})
+        self.assertIsNone(riftd.wait(job, "queued")["last_failure"])
+        riftd.release(job, "awake")
+        self.patch(riftd, job, {"held": False})
+        self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 2)
 
     def test_a_hold_while_riftd_is_down_is_done_after_its_start(self):
         riftd = self.riftd()
