@@ -2,11 +2,13 @@
 
 What it answers must fit openapi.yaml, where PyYAML is there to read it."""
 
+import contextlib
 import http.client
 import json
 import os
 import pathlib
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +25,11 @@ RIFTD = os.environ["RIFTD"]
 WORKER = os.environ["SCRIPTED_WORKER"]
 PATIENCE_S = 60  # how long anything may take before the test fails
 
+# What this machine's riftd is told (a file of an installed one, variables) is nothing to those under test.
+for variable in [name for name in os.environ if name.startswith("RIFTD_")]:
+    del os.environ[variable]
+os.environ["RIFTD_CONFIG"] = "/dev/null"
+
 
 def until(what, condition, patience_s=PATIENCE_S):
     """Poll until condition() is true and return it."""
@@ -34,6 +41,23 @@ def until(what, condition, patience_s=PATIENCE_S):
         if time.monotonic() > deadline:
             raise AssertionError(f"after {patience_s} s still not: {what}")
         time.sleep(0.01)
+
+
+def accepts(path):
+    """Does somebody listen at this unix socket? Its name is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as knock:
+        try:
+            knock.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def strike(pids):
+    """SIGKILL, for those that haven't just ended by themselves."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def alive(pid):
@@ -91,14 +115,9 @@ class Riftd:
 
     def close(self):
         """End riftd and every worker that it left running."""
-        for pid in self.workers():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        strike(self.workers())
         code = self.stop() if self.process else 0
-        for pid in self.workers():
-            os.kill(pid, signal.SIGKILL)
+        strike(self.workers())
         until("workers gone", lambda: not self.workers())
         assert code == 0, f"riftd ended with {code}:\n{self.log_path.read_text()}"
 
@@ -131,11 +150,7 @@ class Riftd:
 
         def struck():
             pids = processes()
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+            strike(pids)
             return not pids
 
         state = str(self.state).encode()
@@ -143,6 +158,17 @@ class Riftd:
             self.process.kill()
             self._ended()
         until("all processes dead", struck)
+
+    def other_port(self):
+        """The TCP port that it listens at beside its main one."""
+        mine = set()
+        for fd in pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                mine.add(os.readlink(fd))
+        rows = [row.split() for row in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        ports = {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in mine}
+        (port,) = ports - {self.port}
+        return port
 
     # ---- HTTP ----
 

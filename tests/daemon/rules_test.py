@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import socket
 import subprocess
 import unittest
 
@@ -128,10 +127,8 @@ class Kept(Case):
 
 class Health(Case):
     def test_beyond_loopback_health_is_everybodys_and_metrics_only_with_a_token(self):
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = sock.getsockname()[1]
-        riftd = self.riftd("--health-listen", f"0.0.0.0:{port}")
+        riftd = self.riftd("--health-listen", "0.0.0.0:0")
+        port = riftd.other_port()
         self.assertEqual(self.status(riftd, "/metrics"), 200)  # the main address is this machine's alone
         main, riftd.port = riftd.port, port
         self.assertEqual([self.status(riftd, path) for path in ("/healthz", "/readyz", "/metrics", "/v1/version")],

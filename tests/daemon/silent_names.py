@@ -25,6 +25,11 @@ def main():
     conf = asked.with_suffix(".conf")
     conf.write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
     subprocess.run(["mount", "--bind", str(conf), os.path.realpath("/etc/resolv.conf")], check=True)
+    switch = pathlib.Path("/etc/nsswitch.conf")
+    if switch.exists():  # else a resolver of this machine may answer, which is asked over a unix socket
+        conf = asked.with_suffix(".switch")
+        conf.write_text("hosts: files dns\n")
+        subprocess.run(["mount", "--bind", str(conf), os.path.realpath(switch)], check=True)
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("127.0.0.1", 53))
     heard, ready = os.pipe()
