@@ -1,6 +1,5 @@
 """Does riftd lose nothing and double nothing, whoever dies when?"""
 
-import contextlib
 import json
 import os
 import pathlib
@@ -13,7 +12,7 @@ import subprocess
 import tempfile
 import unittest
 
-from riftd import PATIENCE_S, RIFTD, WORKER, Riftd, alive, until
+from riftd import PATIENCE_S, RIFTD, WORKER, Riftd, alive, strike, until
 
 
 class Case(unittest.TestCase):
@@ -129,7 +128,8 @@ class Running(Case):
         program.rename(away)
         riftd.release(blocker)
         until("a start has failed", lambda: "cannot be started now" in (self.folder / "riftd.log").read_text())
-        self.assertEqual([riftd.job(job)["state"] for job in jobs[1:]], ["queued", "queued"])
+        for job in jobs:  # a later start is tried already, perhaps
+            self.assertIn(riftd.job(job)["state"], ("queued", "running"))
         away.rename(program)
         for job in jobs:
             self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 1)
@@ -452,9 +452,7 @@ class Dying(Case):
             until("it moves on", lambda: len(riftd.journal(job)) >= target or riftd.job(job)["state"] == "succeeded")
             who = dice.choice(["worker", "riftd", "both"])
             if who != "riftd":
-                for pid in riftd.workers():
-                    with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-                        os.kill(pid, signal.SIGKILL)
+                strike(riftd.workers())
             if who != "worker":
                 riftd.kill()
                 riftd.start()

@@ -80,6 +80,7 @@ class ShutIn(Case):
         job = riftd.submit("hold:go finish")
         riftd.wait(job, "running")
         pid = until("worker recorded", lambda: riftd.worker_pid(job))
+        until("worker at work", lambda: riftd.journal(job))  # a process that is just becoming one has no words yet
         words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[1:-1]
         self.assertEqual(words.pop(), str(riftd.dir(job)))
         return words

@@ -44,10 +44,11 @@ class Hands(Case):
 
 class Restoring(Hands):
     def at_work(self, riftd, script):
-        """A job that holds after its tenth step."""
+        """A job that holds after its tenth step, with its checkpoint written."""
         job = riftd.submit(script)
         until("its tenth step", lambda: riftd.rows("SELECT COUNT(*) FROM point JOIN series ON series.id = point.series WHERE"
                                                    " series.job = (SELECT number FROM job WHERE id = ?)", job) == [(10,)])
+        until("its checkpoint", lambda: riftd.journal(job)[-1]["type"] == "checkpoint")
         return job
 
     def backed_up(self):

@@ -148,8 +148,9 @@ class Reloading(Case):
         self.assertEqual(riftd.wait(riftd.submit("to:1 finish", dataset={"name": "new"}), "succeeded")["state"], "succeeded")
         with self.assertRaisesRegex(AssertionError, "worker_crashed"):  # of which one is enough now
             riftd.wait(riftd.submit("to:1 kill"), "succeeded")
+        until("its end is logged", lambda: "failed: " in self.log.read_text())  # which is in words of its own
         said = self.hang_up(riftd, "settings read again")
-        self.assertNotIn("was", said)
+        self.assertNotIn(", was", said)
         self.assertIn("wants a restart", said)
 
     def test_a_flag_still_counts_before_the_file(self):

@@ -126,8 +126,8 @@ class Webhooks(Case):
         hooks = [self.hook(riftd, url=place) for place in [*places, self.receiver.url]]
         for webhook in hooks:
             riftd.ask("POST", f"/v1/webhooks/{webhook['id']}/test")
-        for webhook in hooks:
-            until("it was tried", lambda: self.deliveries(riftd, webhook)[0]["attempts"] == 1)
+        for webhook in hooks:  # the last, perhaps, when the first is tried again
+            until("it was tried", lambda: self.deliveries(riftd, webhook)[0]["attempts"] >= 1)
             self.assertIn("webhook-targets forbids", self.deliveries(riftd, webhook)[0]["error"], webhook["url"])
         self.assertEqual(self.receiver.heard, [])
 
@@ -135,7 +135,7 @@ class Webhooks(Case):
         riftd = self.riftd("--webhook-targets", "public")
         webhook = self.hook(riftd, url="http://10.255.255.1:9/")
         riftd.ask("POST", f"/v1/webhooks/{webhook['id']}/test")
-        until("it was tried", lambda: self.deliveries(riftd, webhook)[0]["attempts"] == 1)
+        until("it was tried", lambda: self.deliveries(riftd, webhook)[0]["attempts"] >= 1)
         self.assertIn("forbids", self.deliveries(riftd, webhook)[0]["error"])
 
     def test_a_deleted_webhook_is_told_nothing_more(self):
