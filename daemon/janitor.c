@@ -105,11 +105,12 @@ static int journal_cut(struct daemon *daemon, const char *path)
     snprintf(journal, sizeof(journal), "%s/%s", daemon->jobs_dir, path);
     snprintf(id, sizeof(id), "%.*s", (int)strcspn(path, "/"), path);
     int64_t left = journal_trim(journal, &why);
+    bool none = left == -EBADMSG || left == -EISDIR || left == -ELOOP; /* nobody could read it */
     if (left == -ENOENT)
         left = 0;
     else if (left < 0)
         log_job(LEVEL_ERROR, id, "%s", why.message);
-    if (left == -EBADMSG) /* nobody could read it */
+    if (none)
         left = move_aside(daemon, path);
     if (left < 0)
         return (int)left;

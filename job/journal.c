@@ -224,7 +224,7 @@ int64_t journal_trim(const char *path, struct fault *why)
     const char *slash = strrchr(path, '/');
     char *dir = NULL, *line = NULL;
 
-    if (access(path, F_OK) < 0)
+    if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0) /* journal_open would make one */
         return fault_set(why, -errno, "%s: %s", path, strerror(errno));
     int r = journal_open(path, &journal, why);
     if (r < 0)

@@ -363,6 +363,28 @@ class Keeping(Scheduling):
         self.assertEqual(len([one for one in now if one["type"] == "failed"]), 2)
         self.assertEqual(riftd.job(failed)["purged"], [])
 
+    def test_what_stands_in_a_journals_place_and_is_none_goes_as_a_whole(self):
+        (self.folder / "riftd.conf").write_text("")
+        riftd = self.riftd("--config", str(self.folder / "riftd.conf"))
+        jobs = [riftd.submit("to:10 fail:65") for _ in range(3)]
+        directory, link, rubbish = (riftd.dir(job) / "journal.ndjson" for job in jobs)
+        for job in jobs:
+            riftd.wait(job, "failed")
+        directory.unlink()
+        directory.mkdir()
+        link.unlink()
+        link.symlink_to(directory)
+        rubbish.write_text("rubbish\nrubbish\n")
+        self.hup(riftd, "retain-journals = 1s\n")
+        for job in jobs:
+            until("it is said", lambda: riftd.job(job)["purged"] == ["journal"])
+        self.hup(riftd, "")
+        for job, journal in zip(jobs, (directory, link, rubbish)):
+            until("a retry may begin", lambda: riftd.ask("POST", f"/v1/jobs/{job}/retry")[0] == 202)
+            riftd.wait(job, "failed")
+            self.assertEqual(riftd.journal(job)[0]["seq"], 1)
+            self.assertFalse(journal.is_symlink())
+
     def test_who_wants_files_that_are_not_kept_any_more_is_told_which(self):
         (self.folder / "riftd.conf").write_text("")
         riftd = self.riftd("--config", str(self.folder / "riftd.conf"))
