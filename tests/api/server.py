@@ -32,6 +32,11 @@ except ImportError:
     sys.exit(SKIP)
 
 
+# What this machine's riftd is told (a file of an installed one, variables) is nothing to those under test.
+for variable in [name for name in os.environ if name.startswith("RIFTD_")]:
+    del os.environ[variable]
+os.environ["RIFTD_CONFIG"] = "/dev/null"
+
 # What this program has seen, for test_statuses.py, which wants to have seen everything.
 SEEN_DIR = os.path.join(BUILD, "tests", "api", "seen")
 seen = set()
@@ -52,6 +57,16 @@ def answer_misfits(method, path, answer, sent=False):
     if operation is not None:
         seen.add((verb, template, str(answer.status)))
     return document.answer_misfits(method, path, answer.status, answer.headers, answer.body, sent)
+
+
+def until(what, look):
+    """The first true answer of look()."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {DEADLINE_S} s: {what}")
+        time.sleep(0.02)
+    return found
 
 
 # ---- talking ----
@@ -187,7 +202,7 @@ class Daemon(Server):
             print(f"skipped: {RIFTD} isn't built")
             sys.exit(SKIP)
         self.dir = tempfile.mkdtemp(prefix="rift-api-")
-        self.log = open(os.path.join(self.dir, "test.log"), "w+b")
+        self.log = open(os.path.join(self.dir, "test.log"), "a+b")  # who reads it moves no writer
         self.process = subprocess.Popen([RIFTD, "--state", self.dir, "--listen", "127.0.0.1:0", "--web",
                                          os.path.join(ROOT, "web"), "--openapi", os.path.join(ROOT, "openapi.yaml"),
                                          "--socket", os.path.join(self.dir, "riftd.sock"), *options],

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 import server
-from test_streams import Stream
+from test_streams import opened
 
 
 class Backups(server.Case):
@@ -60,7 +60,7 @@ class Checks(server.Case):
         answer = self.expect(self.server.get("/v1/admin/check"), 200)
         lines = [json.loads(line) for line in answer.body.splitlines()]
         self.assertEqual((lines[-1]["what"], lines[-1]["findings"]), ("sum", 0))
-        streams = [Stream(self.server.port, "/v1/events?after=now") for _ in range(4)]
+        streams = [opened(self.server.port, "/v1/events?after=now") for _ in range(4)]
         self.expect(self.server.get("/v1/admin/check"), 503, "too-many-streams")
         for stream in streams:
             stream.close()

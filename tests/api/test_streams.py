@@ -53,6 +53,17 @@ class Stream:
         self.sock.close()
 
 
+def opened(port, path, **headers):
+    """A stream that isn't one too many: one that has just been left may take a moment to be missed."""
+    def one():
+        stream = Stream(port, path, **headers)
+        if stream.status != 503:
+            return stream
+        stream.close()
+        return None
+    return server.until(f"room for {path}", one)
+
+
 class Streams(server.Case):
     @classmethod
     def make_server(cls):
@@ -67,15 +78,8 @@ class Streams(server.Case):
             stream.close()
 
     def stream(self, path, **headers):
-        """Open one; an earlier test's may take a moment to be missed."""
-        until = time.monotonic() + server.DEADLINE_S
-        while True:
-            stream = Stream(self.server.port, path, **headers)
-            if stream.status != 503 or time.monotonic() > until:
-                self.open_streams.append(stream)
-                return stream
-            stream.close()
-            time.sleep(0.02)
+        self.open_streams.append(opened(self.server.port, path, **headers))
+        return self.open_streams[-1]
 
     def test_events_arrive_live_and_the_stream_ends_with_the_job(self):
         job = self.submit()["id"]

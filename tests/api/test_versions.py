@@ -119,10 +119,17 @@ class Waits(server.Case):
         """Ask in a thread of its own; waits until the server has said that it waits, by a space."""
         answers, began = [], threading.Event()
 
-        def ask():
+        def opened():
             connection = self.server.connect()
             connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
             response = connection.getresponse()
+            if response.status != 503:
+                return connection, response
+            connection.close()  # who has just had his answer may take a moment to be missed
+            return None
+
+        def ask():
+            connection, response = server.until("room", opened)
             first = response.read(1)
             began.set()
             answer = server.Answer(response, first + response.read())
