@@ -82,6 +82,7 @@ class Matrix(common.Case):
         self.server.token = self.tokens["admin"]
         try:
             theirs = {"/v1/jobs/{id}": self.submit()["id"]}
+            self.server.get(f"/v1/jobs/{theirs['/v1/jobs/{id}']}/events")  # to its end: nothing changes by itself any more
             model = self.server.ask("POST", "/v1/models?name=m", SAFETENSORS, Content_Type="application/octet-stream")
             theirs["/v1/models/{id}"] = self.expect(model, 201).json["id"]
             hook = self.server.ask("POST", "/v1/webhooks", {"url": "https://192.0.2.1/"})
