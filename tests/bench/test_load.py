@@ -2,11 +2,11 @@
 """Does load_service fail when a server lets streams go hungry, or bears with slow sockets?
 
 Against small servers that answer as riftd does, well or badly."""
+import contextlib
 import http.server
 import json
 import os
 import pathlib
-import queue
 import subprocess
 import tempfile
 import threading
@@ -56,21 +56,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except TimeoutError:
             self.close_connection = True
             return
-        time_ms = int(time.time() * 1000)
+        event = b'event: state\ndata: {"type":"state","time_ms":%d}\n\n' % int(time.time() * 1000)
+        with self.server.lock:  # all are told before the answer: who stops behind the last one has heard of it
+            for stream in self.server.streams:
+                with contextlib.suppress(OSError):
+                    stream.write(event)
         self.answer(201, JOB)
-        for stream in list(self.server.streams):
-            stream.put(time_ms)
 
     def stream(self):
-        events = queue.Queue()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
-        self.end_headers()
-        if self.server.tells:
-            self.server.streams.append(events)
-        while (time_ms := events.get()) is not None:
-            self.wfile.write(b'event: state\ndata: {"type":"state","time_ms":%d}\n\n' % time_ms)
+        with self.server.lock:  # who has heard that it is open hears of everything
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            if self.server.tells:
+                self.server.streams.append(self.wfile)
+        self.server.over.wait()
         self.close_connection = True
 
 
@@ -79,6 +80,7 @@ class Load(unittest.TestCase):
         """load_service's exit code, and its last words, against a server of that kind."""
         service = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         service.streams, service.tells, service.patience_s = [], tells, patience_s
+        service.lock, service.over = threading.Lock(), threading.Event()
         service.daemon_threads, service.block_on_close = True, False
         threading.Thread(target=service.serve_forever, daemon=True).start()
         with tempfile.TemporaryDirectory(prefix="rift-test-") as state:
@@ -86,8 +88,7 @@ class Load(unittest.TestCase):
             done = subprocess.run([LOAD_SERVICE, "--state", state, "--pid", str(os.getpid()), "--clients", "2", "--rate", "10",
                                    "--seconds", "1", "--streams", "3", "--trickles", "4", *options], capture_output=True,
                                   text=True, timeout=PATIENCE_S, check=False)
-        for stream in service.streams:
-            stream.put(None)
+        service.over.set()
         service.shutdown()
         service.server_close()
         return done.returncode, done.stdout + done.stderr
