@@ -11,6 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 BUILD = os.environ.get("RIFT_BUILD", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build"))
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 DEADLINE_S = 60
+# What this machine's riftd and whoever runs the tests are told (settings, tokens) is nothing to those under test.
+for variable in [name for name in os.environ if name.startswith(("RIFTD_", "RIFT_")) and name != "RIFT_BUILD"]:
+    del os.environ[variable]
+os.environ.update(RIFTD_CONFIG="/dev/null", XDG_CONFIG_HOME="/nonexistent")
 
 A = "01900000-0000-7000-8000-00000000000a"
 B = "01900000-0000-7000-8000-0000000000bb"
@@ -40,11 +44,9 @@ def program(name):
 
 
 def riftctl(*arguments, stdin="", env=None, cwd=None):
-    """Run it to its end. Nothing of the caller's RIFTD_* gets in."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("RIFTD_", "RIFT_"))}
-    clean["XDG_CONFIG_HOME"] = "/nonexistent"  # no token of whoever runs the tests
+    """Run it to its end."""
     return subprocess.run([program("riftctl"), *arguments], input=stdin, text=True, capture_output=True,
-                          timeout=DEADLINE_S, env={**clean, **(env or {})}, cwd=cwd, check=False)
+                          timeout=DEADLINE_S, env={**os.environ, **(env or {})}, cwd=cwd, check=False)
 
 
 class Case(unittest.TestCase):

@@ -107,17 +107,22 @@ class Daemon:
             return file.read()
 
     def stop_workers(self):
-        """Workers outlive riftd on purpose; a test's must not outlive the test."""
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    words = file.read().split(b"\0")
-                if words[0].endswith(b"rift-worker") and any(self.state.encode() in word for word in words[1:]):
-                    os.kill(int(entry), signal.SIGKILL)
-            except (OSError, ProcessLookupError):
-                pass
+        """Workers outlive riftd on purpose; a test's must not outlive the test, nor write into what is removed next."""
+        def struck():
+            left = False
+            for entry in os.listdir("/proc"):
+                if not entry.isdigit():
+                    continue
+                try:
+                    with open(f"/proc/{entry}/cmdline", "rb") as file:
+                        words = file.read().split(b"\0")
+                    if any(word == self.state.encode() or word.startswith(f"{self.state}/".encode()) for word in words):
+                        left = True
+                        os.kill(int(entry), signal.SIGKILL)
+                except OSError:  # it has just ended
+                    pass
+            return not left
+        wait_for("the workers' end", struck)
 
     def get(self, path):
         """The answer's body; it must fit openapi.yaml."""

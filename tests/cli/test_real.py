@@ -142,12 +142,13 @@ class Real(Case):
         job = self.submit(spec=self.train_spec(train={"epochs": 12}))
         watch = subprocess.Popen([program("riftctl"), "watch", job, "--json", "--state", self.riftd.state],
                                  stdout=subprocess.PIPE, text=True)
-        first = watch.stdout.readline()
-        self.riftd.kill()
-        self.riftd.start()
-        rest, _ = watch.communicate(timeout=DEADLINE_S)
-        self.assertEqual(watch.returncode, 0)
-        lines = [json.loads(line) for line in [first, *rest.splitlines()]]
+        with watch.stdout:
+            lines = [watch.stdout.readline()]
+            self.riftd.kill()
+            self.riftd.start()
+            lines += watch.stdout  # communicate() would miss what has been read ahead
+        self.assertEqual(watch.wait(DEADLINE_S), 0)
+        lines = [json.loads(line) for line in lines]
         ids = [line["id"] for line in lines[:-1] if isinstance(line.get("id"), int)]
         self.assertEqual(ids, sorted(set(ids)), "no event twice, none out of order")
         seqs = [line["seq"] for line in lines[:-1] if line.get("seq")]

@@ -168,16 +168,20 @@ class OnATerminal(Case):
 class RealRiftd(Case):
     def test_two_real_jobs_have_a_bar_each_over_a_restart_of_riftd(self):
         with Daemon() as riftd, Terminal(100, 30, {"RIFTD_STATE": riftd.state}) as terminal:
+            self.run_ctl(0, "--state", riftd.state, "admin", "drain")
             train = {**rift_spec(riftd.data), "kind": "train", "train": {"epochs": 4}}
             for step in ("mrc", "finetune", "interpolate"):
                 del train[step]
             ids = [self.run_ctl(0, "--state", riftd.state, "submit", "-", stdin=json.dumps({**train, "label": label}))[0].strip()
                    for label in ("one", "two")]
+            self.run_ctl(0, "--state", riftd.state, "hold", ids[1])  # there is something to watch until riftd is back
+            self.run_ctl(0, "--state", riftd.state, "admin", "resume")
             terminal.run(f"clear; riftctl watch {' '.join(ids)}; echo code $?")
             terminal.wait(r"(?m)^train +one +\[")
             riftd.kill()
             terminal.wait("riftd is away; waiting for it to come back")
             riftd.start()
+            self.run_ctl(0, "--state", riftd.state, "release", ids[1])
             text = terminal.wait(r"code \d", history=True)
         self.assertNotIn("riftd is away", text)
         self.assertIn("code 0", text)

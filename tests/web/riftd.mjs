@@ -9,6 +9,8 @@ import path from "node:path";
 export const ROOT = path.resolve(import.meta.dirname, "../..");
 export const BUILD = process.env.RIFT_BUILD || path.join(ROOT, "build");
 export const DEADLINE_MS = 90_000;
+// What this machine's riftd is told (a file of an installed one, variables) is nothing to those under test.
+const ENVIRONMENT = { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("RIFTD_"))), RIFTD_CONFIG: "/dev/null" };
 const IMAGES = 96, CLASSES = 4, SIDE = 32;
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -70,7 +72,7 @@ export class Riftd {
     rmSync(address, { force: true });
     const log = openSync(path.join(this.dir, "riftd.log"), "a");
     this.process = spawn(path.join(BUILD, "riftd"), ["--state", this.state, "--listen", `127.0.0.1:${this.port}`, "--web", path.join(BUILD, "web"),
-      "--openapi", path.join(ROOT, "openapi.yaml"), "--dataset", `tiny=tensors:${this.data}`, ...this.options], { stdio: ["ignore", log, log] });
+      "--openapi", path.join(ROOT, "openapi.yaml"), "--dataset", `tiny=tensors:${this.data}`, ...this.options], { stdio: ["ignore", log, log], env: ENVIRONMENT });
     this.ended = new Promise((done) => this.process.once("exit", done));
     await until("riftd's address", () => {
       if (this.process.exitCode !== null) throw new Error(`riftd ended: ${this.log()}`);
@@ -98,7 +100,9 @@ export class Riftd {
       try {
         words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
       } catch { /* it has ended */ }
-      if (words[0]?.endsWith("rift-worker") && words.some((word) => word.startsWith(this.state))) process.kill(Number(pid), "SIGKILL");
+      try {
+        if (words[0]?.endsWith("rift-worker") && words.some((word) => word.startsWith(this.state))) process.kill(Number(pid), "SIGKILL");
+      } catch { /* just now */ }
     }
     rmSync(this.dir, { recursive: true, force: true, maxRetries: 20 });
   }
