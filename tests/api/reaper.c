@@ -1,5 +1,6 @@
 /* Does the reaper hit whom it should, and nobody else? Socket pairs stand for connections. */
 #include "api/reaper.h"
+#include "job/job.h"
 #include "tests/check.h"
 
 #include <arpa/inet.h>
@@ -100,12 +101,14 @@ static void too_many(void)
     reaper_stop(&reaper);
 }
 
-static void clocks(void)
+/* False where this machine let us not go on before somebody's time was over: that shows nothing. */
+static bool clocks_try(void)
 {
     struct pair header = pair_make(), body = pair_make(), ours = pair_make(), gone = pair_make(), again = pair_make();
     struct reaper reaper;
 
     CHECK_INT(reaper_start(&reaper, 100, 100, 1024, 10), 0);
+    int64_t began_ms = monotonic_ms();
     struct visitor *leaver = visitor_enter(&reaper, gone.ours, NULL);
     struct visitor *waiter = visitor_enter(&reaper, ours.ours, NULL);
     struct visitor *fast = visitor_enter(&reaper, again.ours, NULL);
@@ -114,14 +117,13 @@ static void clocks(void)
     visitor_waits(waiter);
     visitor_sends(fast);
     visitor_sent(fast, 1 << 20); /* pays for 1024 s */
+    bool in_time = monotonic_ms() - began_ms < 50;
     struct visitor *idler = visitor_enter(&reaper, header.ours, NULL);
     struct visitor *sender = visitor_enter(&reaper, body.ours, NULL);
     visitor_sends(sender);
     CHECK(ended(header, PATIENCE_MS));
     CHECK(ended(body, PATIENCE_MS));
-    CHECK(!ended(ours, 0));
-    CHECK(!ended(gone, 0));
-    CHECK(!ended(again, 0));
+    CHECK(!in_time || (!ended(ours, 0) && !ended(gone, 0) && !ended(again, 0)));
     visitor_served(waiter); /* now it owes the next header */
     CHECK(ended(ours, PATIENCE_MS));
     visitor_leave(waiter);
@@ -134,6 +136,13 @@ static void clocks(void)
     pair_close(ours);
     pair_close(gone);
     pair_close(again);
+    return in_time;
+}
+
+static void clocks(void)
+{
+    while (!clocks_try())
+        ;
 }
 
 /* All of our threads are busy: what came in time lies in the kernel. */
