@@ -17,6 +17,7 @@ import outside
 from outside import REAL_WORKER, alive, until
 
 SIZE = "24m"
+ENDED = ("succeeded", "failed", "cancelled")
 
 
 class DiskFull(outside.Case):
@@ -50,6 +51,32 @@ class DiskFull(outside.Case):
         self.assertEqual(status, 201, job)
         return job["id"]
 
+    def stuck(self, riftd):
+        """A job whose worker waits for room on the full disk, and that worker."""
+        def silent(job, pid):
+            """The worker writes nothing any more and lives."""
+            self.fill()
+            journal = riftd.dir(job) / "journal.ndjson"
+            before, deadline = journal.stat().st_size, time.monotonic() + 0.5
+            while time.monotonic() < deadline:
+                if journal.stat().st_size != before:
+                    return False
+                time.sleep(0.05)
+            return alive(pid)
+
+        def caught():
+            job = self.submit(riftd)
+            pid = until("a worker", lambda: riftd.worker_pid(job) or riftd.job(job)["state"] in ENDED)
+            until("a checkpoint", lambda: any(event["type"] == "checkpoint" for event in riftd.journal(job)))
+            self.fill()
+            until("the worker waits, or had ended when the disk was full", lambda: silent(job, pid) or not alive(pid))
+            if alive(pid):
+                return job, pid
+            self.empty()
+            riftd.wait(job, "succeeded")
+            return None
+        return until("a job that is under way when the disk is full", caught)
+
     def weights(self, riftd, job):
         files = riftd.ask("GET", f"/v1/jobs/{job}/artifacts")[1]["artifacts"]
         return {file["name"]: file["sha256"] for file in files}
@@ -59,10 +86,7 @@ class DiskFull(outside.Case):
         undisturbed = self.submit(riftd)
         riftd.wait(undisturbed, "succeeded")
 
-        job = self.submit(riftd)
-        until("a checkpoint", lambda: any(event["type"] == "checkpoint" for event in riftd.journal(job)))
-        pid = riftd.worker_pid(job)
-        self.fill()
+        job, pid = self.stuck(riftd)
         spec, codes = self.train_spec(label="another"), []
 
         def refused():
@@ -74,18 +98,6 @@ class DiskFull(outside.Case):
         answer = until("a refusal", refused)
         self.assertEqual(answer["code"], "no-space")
         self.assertEqual(riftd.ask("GET", f"/v1/jobs/{job}")[0], 200)  # reading goes on
-
-        def quiet():
-            """The worker writes nothing any more and lives."""
-            self.fill()
-            before = (riftd.dir(job) / "journal.ndjson").stat().st_size
-            deadline = time.monotonic() + 0.5
-            while time.monotonic() < deadline:
-                if (riftd.dir(job) / "journal.ndjson").stat().st_size != before:
-                    return False
-                time.sleep(0.05)
-            return True
-        until("the worker waits", quiet)
         self.assertTrue(alive(pid))
         self.assertEqual(riftd.job(job)["state"], "running")
         self.assertEqual(riftd.ask("GET", "/healthz")[0], 503)
@@ -109,9 +121,7 @@ class DiskFull(outside.Case):
 
     def test_a_job_that_waits_for_room_can_be_cancelled(self):
         riftd = self.riftd("--worker", REAL_WORKER, state=self.mount / "state")
-        job = self.submit(riftd)
-        until("a checkpoint", lambda: any(event["type"] == "checkpoint" for event in riftd.journal(job)))
-        pid = riftd.worker_pid(job)
+        job, pid = self.stuck(riftd)
 
         def cancelled():
             self.fill()
