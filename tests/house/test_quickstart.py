@@ -1,4 +1,5 @@
 """Does ./quickstart leave behind only what it says? The real programs run; installing and building are stand-ins."""
+import contextlib
 import json
 import os
 import select
@@ -61,10 +62,11 @@ class Quickstart(unittest.TestCase):
 
     def stop(self):
         for pid in self.daemons():
-            process = os.pidfd_open(pid)
-            os.kill(pid, signal.SIGKILL)
-            select.select([process], [], [], DEADLINE_S)  # it writes no more into what is removed next
-            os.close(process)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                process = os.pidfd_open(pid)
+                self.addCleanup(os.close, process)
+                os.kill(pid, signal.SIGKILL)
+                select.select([process], [], [], DEADLINE_S)  # it writes no more into what is removed next
 
     def test_a_refused_spec_leaves_no_riftd_behind(self):
         for words in ([], ["--keep"]):
