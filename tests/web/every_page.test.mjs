@@ -41,7 +41,7 @@ test("a tab that nobody looks at gives its connection back, and learns what it m
     Object.defineProperty(document, "hidden", { value, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
   }, now);
-  await page.locator("main h1").waitFor();
+  await page.locator("#link[data-state=live]").waitFor({ state: "attached" }); // else there is none to be given back
   const given = page.waitForEvent("requestfailed", stream);
   await hidden(true);
   await given;

@@ -17,8 +17,8 @@ export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** The first true answer of look(). */
 export async function until(what, look, deadlineMs = DEADLINE_MS) {
-  const end = Date.now() + deadlineMs;
-  while (Date.now() < end) {
+  const end = performance.now() + deadlineMs;
+  while (performance.now() < end) {
     const found = await look();
     if (found) return found;
     await sleep(50);
