@@ -6,6 +6,10 @@ import subprocess
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ["RIFT_BUILD"])
 
+# What this machine's riftd is told is nothing to the one that was built.
+for variable in [name for name in os.environ if name.startswith("RIFTD_")]:
+    del os.environ[variable]
+
 
 def package_make(folder):
     """Path of a fresh .deb in that folder."""
