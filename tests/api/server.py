@@ -16,6 +16,8 @@ import tempfile
 import time
 import unittest
 
+from leftovers import processes_end
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.normpath(os.path.join(HERE, "..", ".."))
 BUILD = os.environ.get("RIFT_BUILD", os.path.join(ROOT, "build"))
@@ -223,6 +225,7 @@ class Daemon(Server):
         self.log.seek(0)
         log = self.log.read().decode(errors="replace")
         self.log.close()
+        processes_end(self.dir, DEADLINE_S)
         shutil.rmtree(self.dir)
         assert code == 0 and "Sanitizer" not in log, f"riftd ended with {code}: {log[-4000:]}"
 

@@ -14,6 +14,7 @@ import urllib.parse
 from client import program, DEADLINE_S
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "api"))
+from leftovers import processes_end  # noqa: E402  (it lies in another folder)
 try:
     import document
 except ImportError:
@@ -106,24 +107,6 @@ class Daemon:
         with open(os.path.join(self.directory.name, "riftd.log"), encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    def stop_workers(self):
-        """Workers outlive riftd on purpose; a test's must not outlive the test, nor write into what is removed next."""
-        def struck():
-            left = False
-            for entry in os.listdir("/proc"):
-                if not entry.isdigit():
-                    continue
-                try:
-                    with open(f"/proc/{entry}/cmdline", "rb") as file:
-                        words = file.read().split(b"\0")
-                    if any(word == self.state.encode() or word.startswith(f"{self.state}/".encode()) for word in words):
-                        left = True
-                        os.kill(int(entry), signal.SIGKILL)
-                except OSError:  # it has just ended
-                    pass
-            return not left
-        wait_for("the workers' end", struck)
-
     def get(self, path):
         """The answer's body; it must fit openapi.yaml."""
         address = urllib.parse.urlsplit(self.url)
@@ -157,7 +140,7 @@ class Daemon:
         finally:
             if self.process.poll() is None:
                 self.kill(signal.SIGTERM)
-            self.stop_workers()
+            processes_end(self.state, DEADLINE_S)
             if kind:
                 print(self.log(), file=sys.stderr)
             self.directory.cleanup()
