@@ -5,7 +5,6 @@ import os
 import socket
 import sqlite3
 import struct
-import time
 import unittest
 import urllib.parse
 

@@ -142,21 +142,23 @@ class AtOnce(server.Case):
 
     @classmethod
     def make_server(cls):
-        return server.Alone()
+        return server.Alone(header_ms=10 * 60 * 1000)  # whoever comes first waits for the last
 
     def ask_in_one_moment(self, count):
         """The status lines of `count` connections to the one thread of the unix socket."""
         socks = []
         for _ in range(count):
             socks.append(socket.socket(socket.AF_UNIX))
-            socks[-1].settimeout(server.DEADLINE_S / 4)
+            socks[-1].settimeout(server.DEADLINE_S)
             socks[-1].connect(f"{self.server.dir}/riftd.sock")
             socks[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             self.assertIn(b" 200 ", socks[-1].recv(65536))
         self.server.process.send_signal(signal.SIGSTOP)
-        for sock in socks:
-            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        self.server.process.send_signal(signal.SIGCONT)
+        try:
+            for sock in socks:
+                sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        finally:
+            self.server.process.send_signal(signal.SIGCONT)
         answers = [sock.recv(65536).split(b"\r\n")[0] for sock in socks]
         for sock in socks:
             sock.close()
