@@ -140,7 +140,8 @@ class Clocks(outside.Case):
     def test_a_job_that_waits_after_a_failure_waits_no_longer_because_the_clock_went_back(self):
         riftd = self.riftd("--retry-delay", "2s")
         job = riftd.submit("1:kill to:3 finish")
-        until("it waits, or has waited when a slow machine looks", lambda: riftd.job(job)["not_before"] or riftd.job(job)["attempts"] > 1)
+        until("it waits, or has waited before a slow machine looks",
+              lambda: riftd.job(job)["not_before"] or riftd.job(job)["attempts"] > 1)
         self.set_clock(-10 * 24 * HOUR_MS)
         self.assertEqual(riftd.wait(job, "succeeded")["attempts"], 2)
 
