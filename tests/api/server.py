@@ -19,6 +19,9 @@ import unittest
 from leftovers import processes_end
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(HERE, ".."))
+import apart  # noqa: E402, F401  (it lies in another folder)
+
 ROOT = os.path.normpath(os.path.join(HERE, "..", ".."))
 BUILD = os.environ.get("RIFT_BUILD", os.path.join(ROOT, "build"))
 API_ALONE = os.environ.get("API_ALONE", os.path.join(BUILD, "tests", "api", "api_alone"))
@@ -33,11 +36,6 @@ except ImportError:
     print("skipped: PyYAML is missing (apt-get install python3-yaml)")
     sys.exit(SKIP)
 
-
-# What this machine's riftd is told (a file of an installed one, variables) is nothing to those under test.
-for variable in [name for name in os.environ if name.startswith("RIFTD_")]:
-    del os.environ[variable]
-os.environ["RIFTD_CONFIG"] = "/dev/null"
 
 # What this program has seen, for test_statuses.py, which wants to have seen everything.
 SEEN_DIR = os.path.join(BUILD, "tests", "api", "seen")

@@ -96,35 +96,8 @@ class Metrics(server.Case):
         self.assertEqual(depths(), {-100: 1, 0: 1, 5: 2, 100: 1})
 
 
-class Watched(server.Case):
-    CLIENTS = 50
-
-    @classmethod
-    def make_server(cls):
-        return server.Alone(stream_limit=cls.CLIENTS, heartbeat_ms=100)
-
-    def streams(self):
-        return parse(self.server.get("/metrics").body.decode())["riftd_streams", ()]
-
-    def test_open_streams_are_counted_and_those_that_were_reset_are_not(self):
-        self.assertEqual(self.streams(), 0)
-        clients = []
-        for _ in range(self.CLIENTS):
-            sock = socket.create_connection(("127.0.0.1", self.server.port), timeout=server.DEADLINE_S)
-            sock.sendall(b"GET /v1/events?after=now HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % self.server.port)
-            self.assertEqual(sock.recv(12), b"HTTP/1.1 200")
-            clients.append(sock)
-        self.assertEqual(self.streams(), self.CLIENTS)
-        self.expect(self.server.get("/v1/events"), 503, "too-many-streams")
-        for sock in clients:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with RST
-            sock.close()
-        server.until("they are missed", lambda: self.streams() == 0)
-
-
-class Left(server.Case):
-    CLIENTS, HEARTBEAT_MS = 20, 6000
-
+class Watching(server.Case):
+    """As many streams as there may be."""
     @classmethod
     def make_server(cls):
         return server.Alone(stream_limit=cls.CLIENTS, heartbeat_ms=cls.HEARTBEAT_MS)
@@ -132,21 +105,41 @@ class Left(server.Case):
     def streams(self):
         return parse(self.server.get("/metrics").body.decode())["riftd_streams", ()]
 
+    def watch(self):
+        clients = []
+        for _ in range(self.CLIENTS):
+            sock = socket.create_connection(("127.0.0.1", self.server.port), timeout=server.DEADLINE_S)
+            sock.sendall(b"GET /v1/events?after=now HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % self.server.port)
+            self.assertEqual(sock.recv(12), b"HTTP/1.1 200")
+            clients.append(sock)
+        self.assertEqual(self.streams(), self.CLIENTS)
+        return clients
+
+    def reset(self, clients):
+        for sock in clients:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with RST
+            sock.close()
+        server.until("they are missed", lambda: self.streams() == 0)
+
+
+class Watched(Watching):
+    CLIENTS, HEARTBEAT_MS = 50, 100
+
+    def test_open_streams_are_counted_and_those_that_were_reset_are_not(self):
+        self.assertEqual(self.streams(), 0)
+        clients = self.watch()
+        self.expect(self.server.get("/v1/events"), 503, "too-many-streams")
+        self.reset(clients)
+
+
+class Left(Watching):
+    CLIENTS, HEARTBEAT_MS = 20, 6000  # so many, since one that has only just begun fails at its first word
+
     def test_streams_that_were_reset_are_missed_before_their_next_heartbeat(self):
         def soon():
             """Whether they were; a slow machine may look too late."""
             began = server.time.monotonic()
-            clients = []  # so many, since one that has only just begun fails at its first word
-            for _ in range(self.CLIENTS):
-                sock = socket.create_connection(("127.0.0.1", self.server.port), timeout=server.DEADLINE_S)
-                sock.sendall(b"GET /v1/events?after=now HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % self.server.port)
-                self.assertEqual(sock.recv(12), b"HTTP/1.1 200")
-                clients.append(sock)
-            self.assertEqual(self.streams(), self.CLIENTS)
-            for sock in clients:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with RST
-                sock.close()
-            server.until("they are missed", lambda: self.streams() == 0)
+            self.reset(self.watch())
             return server.time.monotonic() - began < self.HEARTBEAT_MS / 1000
         server.until("they are missed soon", soon)
 

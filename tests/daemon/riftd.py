@@ -14,7 +14,9 @@ import subprocess
 import sys
 import time
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "api"))
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+sys.path += [str(TESTS), str(TESTS / "api")]
+import apart  # noqa: E402, F401  (it lies in another folder)
 try:
     import document
 except ImportError:
@@ -24,11 +26,6 @@ except ImportError:
 RIFTD = os.environ["RIFTD"]
 WORKER = os.environ["SCRIPTED_WORKER"]
 PATIENCE_S = 60  # how long anything may take before the test fails
-
-# What this machine's riftd is told (a file of an installed one, variables) is nothing to those under test.
-for variable in [name for name in os.environ if name.startswith("RIFTD_")]:
-    del os.environ[variable]
-os.environ["RIFTD_CONFIG"] = "/dev/null"
 
 
 def until(what, condition, patience_s=PATIENCE_S):
